@@ -1,0 +1,110 @@
+"""Loading a checkpoint onto a device, and the cache that keeps one of them alive."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass
+class LoadedModel:
+    """A model on its device and in its dtype, ready to generate."""
+
+    checkpoint: Checkpoint
+    device: str
+    optimization: str
+    model: Any
+    load_s: float
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of every parameter and buffer, each shared tensor once."""
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+        return sum(storages.values())
+
+
+def load_processor(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's processor, with the Pillow image processor, which needs no torchvision."""
+    from transformers import AutoTokenizer, InstructBlipProcessor
+    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+    folder = str(checkpoint.folder)
+    try:
+        processor = InstructBlipProcessor(
+            image_processor=BlipImageProcessorPil.from_pretrained(folder, local_files_only=True),
+            tokenizer=AutoTokenizer.from_pretrained(folder, local_files_only=True),
+            qformer_tokenizer=AutoTokenizer.from_pretrained(
+                folder, subfolder="qformer_tokenizer", local_files_only=True
+            ),
+            num_query_tokens=int(checkpoint.config.get("num_query_tokens", 32)),
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"cannot load the processor of {checkpoint.model!r}: {error}; "
+            "save the checkpoint again with save_pretrained"
+        ) from error
+    return processor
+
+
+def load_model(checkpoint: Checkpoint, device: str, optimization: str, dtype: str) -> LoadedModel:
+    """The checkpoint's weights in `dtype` (``float16``, ...) on `device`, in evaluation mode.
+
+    The dtype is applied while loading: a cast afterwards would also cast the layers that T5 keeps in fp32.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import InstructBlipForConditionalGeneration
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+    start_s = time.perf_counter()
+    try:
+        model: Any = InstructBlipForConditionalGeneration.from_pretrained(
+            str(checkpoint.folder), dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(
+            f"cannot load the weights of {checkpoint.model!r}: {error}; fetch or save the checkpoint again"
+        ) from error
+    model.to(device).eval()
+    return LoadedModel(checkpoint, device, optimization, model, load_s=time.perf_counter() - start_s)
+
+
+class OneLiveModel:
+    """Holds the last loaded model; another key first frees it, so that two never share the device's memory."""
+
+    def __init__(self, load: Callable[[str, str], LoadedModel]) -> None:
+        self._load = load
+        self._live: LoadedModel | None = None
+        self.loads = 0
+
+    def get(self, device: str, optimization: str) -> LoadedModel:
+        """The live model of `device` and `optimization`, loaded when another one or none is alive."""
+        live = self._live
+        if live is None or (live.device, live.optimization) != (device, optimization):
+            live = None
+            self.evict()
+            live = self._live = self._load(device, optimization)
+            self.loads += 1
+        return live
+
+    def evict(self) -> None:
+        """Free the live model, if there is one, and what the device's allocator kept for it."""
+        if self._live is None:
+            return
+        on_cuda = self._live.device != "cpu"
+        self._live = None
+        gc.collect()
+        if on_cuda:
+            import torch
+
+            torch.cuda.empty_cache()

@@ -1,0 +1,144 @@
+"""From collected pytest items to the plan of a run: which case each item measures, in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from blip_fixtures.case import AXES, Case
+from blip_fixtures.devices import primary_device, requested_devices, synchronizing_timer
+from blip_fixtures.optimizations import find_optimization
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from blip_fixtures.checkpoints.resolve import Checkpoint
+    from blip_fixtures.options import Options
+
+EVERY_DEVICE = "every_device"
+_MARKS_OF_A_BENCHMARK = {"measure", "case", *AXES}
+
+
+def is_benchmark(item: pytest.Item | pytest.Metafunc) -> bool:
+    """Whether the item asks for the suite's `measure`.
+
+    The axes that `measure` pulls in are asked for as well, since another suite may have a `measure` of its own.
+    """
+    return _MARKS_OF_A_BENCHMARK.issubset(getattr(item, "fixturenames", ()))
+
+
+def parametrize_device(metafunc: pytest.Metafunc, options: Options) -> None:
+    """Give a benchmark its `device`: every one with the mark `every_device`, else the primary one."""
+    marks = list(metafunc.definition.iter_markers("parametrize"))
+    if any("device" in _names(mark) for mark in marks):
+        return
+    devices = requested_devices(options.devices)
+    if metafunc.definition.get_closest_marker(EVERY_DEVICE) is None:
+        devices = [primary_device(devices)]
+    metafunc.parametrize("device", devices)
+
+
+def _names(mark: pytest.Mark) -> list[str]:
+    names = mark.args[0] if mark.args else mark.kwargs["argnames"]
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+
+
+@dataclass
+class Plan:
+    """The case of every benchmark item and, for every case, the sweeps that show it. A case is measured once."""
+
+    case_by_item: dict[str, Case] = field(default_factory=dict)
+    sweeps_by_case: dict[Case, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, items: Iterable[pytest.Item], options: Options) -> Plan:
+        """The plan for `items`, in their order. Raises `pytest.UsageError` for an item that names no possible case."""
+        plan = cls()
+        for item in items:
+            if is_benchmark(item):
+                assert isinstance(item, pytest.Function)
+                case = case_of(item, options)
+                plan.case_by_item[item.nodeid] = case
+                sweeps = plan.sweeps_by_case.setdefault(case, [])
+                sweep = item.originalname.removeprefix("test_")
+                if sweep not in sweeps:
+                    sweeps.append(sweep)
+        return plan
+
+    @property
+    def cases(self) -> list[Case]:
+        """Each case once, in the order of the items."""
+        return list(self.sweeps_by_case)
+
+    def mark_items(self, items: Iterable[pytest.Item]) -> None:
+        """Tell pytest-benchmark each benchmark's clock and sweep, and that a case shown twice is measured once."""
+        measured = set()
+        for item in items:
+            case = self.case_by_item.get(item.nodeid)
+            if case is None:
+                continue
+            sweep = self.sweeps_by_case[case][0]
+            item.add_marker(pytest.mark.benchmark(timer=synchronizing_timer(case.device), group=sweep))
+            if case in measured:
+                item.add_marker(pytest.mark.filterwarnings("ignore:Benchmark fixture was not used"))
+            measured.add(case)
+
+
+def case_of(item: pytest.Function, options: Options) -> Case:
+    """The case that an item's parameters spell. Raises `pytest.UsageError` where an axis is missing or impossible."""
+    params: dict[str, Any] = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+    missing = [axis for axis in AXES if axis not in params]
+    if missing:
+        raise pytest.UsageError(
+            f"{item.nodeid} has no value for {', '.join(missing)}; parametrize it, or give the fixture of that name "
+            "in conftest.py its params"
+        )
+    try:
+        case = Case(
+            model=options.model,
+            weights="checkpoint",
+            prompts=options.prompts,
+            dataset=params["dataset"],
+            device=params["device"],
+            optimization=params["optimization"],
+            batch_size=params["batch_size"],
+            image_size=params["image_size"],
+            sequence_length=params["sequence_length"],
+        )
+        find_optimization(case.optimization)
+    except ValueError as error:
+        raise pytest.UsageError(f"{item.nodeid}: {error}") from None
+    return case
+
+
+def check_against_checkpoint(plan: Plan, checkpoint: Checkpoint) -> None:
+    """Raise `pytest.UsageError` for the first case that this checkpoint's architecture cannot run."""
+    for case in plan.cases:
+        if case.image_size % checkpoint.patch_size:
+            raise pytest.UsageError(
+                f"{case.id}: image size {case.image_size} is not a multiple of the {checkpoint.patch_size} pixel "
+                f"patches of {checkpoint.model}; choose a multiple"
+            )
+        if case.sequence_length > checkpoint.max_text_tokens:
+            raise pytest.UsageError(
+                f"{case.id}: sequence length {case.sequence_length} is above the {checkpoint.max_text_tokens} "
+                f"positions of the Q-Former of {checkpoint.model}; choose at most that"
+            )
+
+
+def sort_items(items: list[pytest.Item]) -> None:
+    """Benchmarks of one device and optimization side by side, in order of appearance, behind all other items.
+
+    Each (device, optimization) is then loaded once, whatever order pytest gave the parameters.
+    """
+    seen: dict[tuple[object, object], int] = {}
+
+    def key(item: pytest.Item) -> int:
+        if not is_benchmark(item):
+            return -1
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        return seen.setdefault((params.get("device"), params.get("optimization")), len(seen))
+
+    items.sort(key=key)

@@ -1,0 +1,1 @@
+"""Datasets: a parquet row becomes a `Sample`, a sample becomes a prompt."""

@@ -1,0 +1,112 @@
+"""Where samples come from: the packaged parquet files or a folder of the same layout."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from blip_fixtures.data.adapters import ADAPTERS
+
+if TYPE_CHECKING:
+    import datasets
+
+    from blip_fixtures.data.samples import Sample
+
+PACKAGED = "sample"
+_ORDER_SEED = 0
+
+
+class DataError(ValueError):
+    """A dataset that cannot be used; the message says which file, why, and what to do."""
+
+
+def data_folder(source: str) -> Path:
+    """The folder that `--blip-data` names. Raises `DataError` where there is none."""
+    if source == PACKAGED:
+        return Path(str(files("blip_fixtures.data").joinpath("samples")))
+    folder = Path(source)
+    if not folder.is_dir():
+        raise DataError(f"data folder {source!r} does not exist; give sample, or a folder with parquet files in it")
+    return folder
+
+
+def parquet_files(folder: Path, dataset: str) -> list[Path]:
+    """The dataset's parquet files in name order. Raises `DataError` where there are none."""
+    found = sorted((folder / dataset).glob("*.parquet"))
+    if not found:
+        raise DataError(
+            f"no parquet files in {folder / dataset}; put the {dataset} split there, in the hub's columns, "
+            "or choose other benchmarks with -k"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class SampleSet(Sequence["Sample"]):
+    """The samples of one dataset, decoded row by row on access, so that memory does not grow with their number."""
+
+    dataset: str
+    source: str
+    revision: str
+    rows: datasets.Dataset
+    order: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self._sample(number) for number in self.order[index]]
+        return self._sample(self.order[index])
+
+    def _sample(self, number: int) -> Sample:
+        return ADAPTERS[self.dataset].to_sample(self.rows[number], number)
+
+
+def load_samples(dataset: str, source: str, limit: int | None = None) -> SampleSet:
+    """The first `limit` samples of `dataset` in an order that is the same on every machine; all of them for `None`.
+
+    Raises `DataError` for files that are missing, unreadable, empty or without a needed column.
+    """
+    import datasets
+    from datasets.exceptions import DatasetGenerationError
+
+    paths = parquet_files(data_folder(source), dataset)
+    datasets.disable_progress_bars()
+    try:
+        rows = datasets.Dataset.from_parquet([str(path) for path in paths])
+    except (DatasetGenerationError, OSError, ValueError) as error:
+        cause = error.__cause__ or error
+        raise DataError(f"cannot read the parquet files of {dataset} in {paths[0].parent}: {cause}") from None
+    adapter = ADAPTERS[dataset]
+    missing = sorted(adapter.columns - set(rows.column_names))
+    if missing:
+        raise DataError(
+            f"{paths[0]} has the columns {', '.join(sorted(rows.column_names))}; "
+            f"{dataset} also needs {', '.join(missing)}"
+        )
+    if len(rows) == 0:
+        raise DataError(f"{paths[0].parent} holds no rows; put the {dataset} split there")
+    rows = rows.cast_column("image", datasets.Image(decode=False))
+    order = list(range(len(rows)))
+    if limit is not None and limit < len(order):
+        order = random.Random(_ORDER_SEED).sample(order, limit)
+    return SampleSet(dataset, source, _digest(paths), rows, tuple(order))
+
+
+def _digest(paths: list[Path]) -> str:
+    """12 hex digits over the files' bytes."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,101 @@
+"""Which torch devices a run uses. Importing torch takes seconds, so collection asks NVML instead."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def requested_devices(wanted: tuple[str, ...]) -> list[str]:
+    """The devices that `--blip-device` stands for, as torch names; ``auto`` is the CPU and the first CUDA device."""
+    if wanted == ("auto",):
+        return ["cpu", *(["cuda:0"] if nvidia_device_count() else [])]
+    return list(dict.fromkeys("cuda:0" if device == "cuda" else device for device in wanted))
+
+
+def primary_device(devices: list[str]) -> str:
+    """Where the sweeps run that do not vary the device: the last CUDA device, else the CPU."""
+    return ([device for device in devices if device.startswith("cuda")] or devices)[-1]
+
+
+def nvidia_device_count() -> int:
+    """How many NVIDIA devices this process may see, without importing torch; 0 where there is no driver."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.strip() in ("", "-1"):
+        return 0
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:  # no driver, no library, no device: all of them mean that there is no GPU to offer
+        return 0
+    try:
+        return int(pynvml.nvmlDeviceGetCount())
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def why_unavailable(device: str) -> str | None:
+    """Why this process cannot run on `device`, with the remedy; `None` where it can. Imports torch for CUDA only."""
+    if device == "cpu":
+        return None
+    import torch
+
+    if torch.version.cuda is None:
+        return (
+            f"{device} needs a CUDA build of torch and {torch.__version__} is not one; "
+            "install one, or pass --blip-device=cpu"
+        )
+    count = torch.cuda.device_count()
+    index = int(device.partition(":")[2])
+    if index >= count:
+        found = f"torch sees {count} CUDA device{'s' if count != 1 else ''}"
+        return (
+            f"{device} is not on this machine: {found}; "
+            "pass --blip-device=cpu, or check the driver and CUDA_VISIBLE_DEVICES"
+        )
+    return None
+
+
+def device_name(device: str) -> str:
+    """The marketing name of the hardware behind `device`."""
+    if device == "cpu":
+        return cpu_model()
+    import torch
+
+    return str(torch.cuda.get_device_name(device))
+
+
+def cpu_model() -> str:
+    """The processor's name, from /proc/cpuinfo on Linux, else as the platform tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        match = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
+        if match:
+            return match[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def synchronize(device: str) -> None:
+    """Wait until `device` has finished what was queued on it; the CPU has no queue."""
+    if device != "cpu":
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
+def synchronizing_timer(device: str) -> Callable[[], float]:
+    """A monotonic clock in seconds that waits for `device` before it is read."""
+
+    def synchronized_perf_counter() -> float:
+        synchronize(device)
+        return time.perf_counter()
+
+    return synchronized_perf_counter

@@ -1,0 +1,60 @@
+"""What a benchmark asks for: its case, and `measure`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from blip_fixtures.case import Case
+    from blip_fixtures.record import Record
+    from blip_fixtures.run import Run
+
+# `run` imports everything that measures, so it is imported when there is something to measure.
+RUN: pytest.StashKey[Run] = pytest.StashKey()
+
+
+@pytest.fixture
+def case(
+    request: pytest.FixtureRequest,
+    dataset: str,
+    device: str,
+    optimization: str,
+    batch_size: int,
+    image_size: int,
+    sequence_length: int,
+) -> Case:
+    """The point of the sweep that this test measures, put together from the fixtures of the axes."""
+    return request.config.stash[RUN].plan.case_by_item[request.node.nodeid]
+
+
+@pytest.fixture
+def measure(
+    request: pytest.FixtureRequest, case: Case, benchmark: BenchmarkFixture
+) -> Iterator[Callable[[], Record | None]]:
+    """Call it once: it runs every pass of the case and returns the record.
+
+    A case that an earlier test measured is not measured again; a case that this machine cannot run skips with its
+    reason; with `--benchmark-disable` the case runs once, unmeasured, and there is no record.
+    """
+    run = request.config.stash[RUN]
+    calls = 0
+
+    def measure_once() -> Record | None:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise RuntimeError("measure() was called twice; one test measures one case, so call it once")
+        record = run.measure(case, benchmark)
+        if record is not None and record["status"] != "ok":
+            pytest.skip(f"{record['status']}: {record['reason']}")
+        return record
+
+    yield measure_once
+    if calls == 0:
+        pytest.fail("the test never called measure(); call it once, or drop the fixture", pytrace=False)

@@ -1,0 +1,29 @@
+"""The journal: one line for each finished case, on disk before the next one starts."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from blip_fixtures.record import Record
+
+
+class Journal:
+    """Appends to one `journal.jsonl`. The journal of the run before is kept beside it as `journal.previous.jsonl`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if path.exists():
+            path.replace(path.with_name("journal.previous.jsonl"))
+
+    def append(self, record: Record) -> None:
+        """Write the record as one line and wait until the disk has it, so that a crash costs the running case alone."""
+        line = json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n"
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""The passes: each walks over a case's batches for one purpose."""

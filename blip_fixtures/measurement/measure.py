@@ -1,0 +1,159 @@
+"""All passes of one case, in order: warm-up and latency, quality, memory, FLOPs, proof."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures import quality
+from blip_fixtures.flops import COUNTER, BatchShape, FlopCounter, mean_count
+from blip_fixtures.measurement.latency import latency_pass
+from blip_fixtures.measurement.memory import PeakMemory
+from blip_fixtures.optimizations import find_optimization
+from blip_fixtures.options import MIN_ROUNDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from blip_fixtures.measurement.workload import BatchAnswers, Workload
+    from blip_fixtures.options import Options
+    from blip_fixtures.record import Flops, Latency, Memory, Metric, Tokens
+
+
+@dataclass
+class Measured:
+    """What the passes of one case found: parts of its record."""
+
+    latency: Latency
+    quality: dict[str, Metric]
+    tokens: Tokens
+    memory: Memory
+    flops: Flops
+    applied: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def measure_case(
+    workload: Workload,
+    benchmark: BenchmarkFixture,
+    options: Options,
+    *,
+    reference: Callable[[], float],
+    flop_counter: FlopCounter,
+    on_round: Callable[[], None],
+) -> Measured | None:
+    """Run every pass of the case. `None` where pytest-benchmark is disabled: then one batch ran, unmeasured.
+
+    Raises `NotApplied` when the optimization did not take effect, and whatever the model raises.
+    """
+    rounds = options.rounds or max(MIN_ROUNDS, workload.batches)
+    latency = _latency(workload, benchmark, options, rounds, reference, on_round)
+    if latency is None:
+        return None
+    walked = workload.answers(options.new_tokens.limit)
+    memory, memory_missing = _memory(workload, walked, options)
+    return Measured(
+        latency=latency,
+        quality=_quality(workload, walked),
+        tokens=_tokens(walked, options),
+        memory=memory,
+        flops=_flops(workload, walked[:rounds], options, flop_counter),
+        applied=find_optimization(workload.case.optimization).proof(workload.loaded),
+        notes=_notes(workload, rounds),
+        missing={**memory_missing, **({} if rounds > 1 else {"latency.stddev_s": "one round has no spread"})},
+    )
+
+
+def _latency(
+    workload: Workload,
+    benchmark: BenchmarkFixture,
+    options: Options,
+    rounds: int,
+    reference: Callable[[], float],
+    on_round: Callable[[], None],
+) -> Latency | None:
+    """Round i runs batch i modulo the number of batches; the warm-up runs the batches before batch 0."""
+    numbers = iter(range(-options.warmup_rounds, rounds))
+
+    def next_inputs() -> dict[str, Any]:
+        on_round()
+        return workload.inputs(next(numbers, 0))
+
+    return latency_pass(
+        benchmark,
+        lambda inputs: workload.generate(inputs, options.new_tokens),
+        next_inputs,
+        reference,
+        rounds=rounds,
+        warmup_rounds=options.warmup_rounds,
+    )
+
+
+def _quality(workload: Workload, walked: list[BatchAnswers]) -> dict[str, Metric]:
+    predictions = [text for batch in walked for text in batch.answers.texts]
+    references = [workload.samples[number].references for batch in walked for number in batch.batch.samples]
+    return quality.score(predictions, references)
+
+
+def _tokens(walked: list[BatchAnswers], options: Options) -> Tokens:
+    read = [count for batch in walked for count in batch.batch.text_tokens]
+    cut = [flag for batch in walked for flag in batch.batch.truncated]
+    written = [count for batch in walked for count in batch.answers.new_tokens]
+    if options.new_tokens.fixed:
+        written = [options.new_tokens.limit] * len(written)
+    return {
+        "input_mean": sum(read) / len(read),
+        "input_max": max(read),
+        "truncated_share": sum(cut) / len(cut),
+        "output_mean": sum(written) / len(written),
+        "output_max": max(written),
+    }
+
+
+def _memory(workload: Workload, walked: list[BatchAnswers], options: Options) -> tuple[Memory, dict[str, str]]:
+    """Weights, and the peak while the batch with the most tokens is answered."""
+    largest = max(range(len(walked)), key=lambda i: walked[i].batch.padded_text_tokens + walked[i].answers.steps)
+    inputs = workload.inputs(largest)
+    with PeakMemory(workload.case.device) as peak:
+        workload.generate(inputs, options.new_tokens)
+    weights_bytes = workload.loaded.weights_bytes
+    memory: Memory = {
+        "weights_bytes": weights_bytes,
+        "peak_bytes": None if peak.growth_bytes is None else weights_bytes + peak.growth_bytes,
+        "kind": f"weights + growth of {peak.kind} during generate",
+    }
+    return memory, {} if peak.reason is None else {"memory.peak_bytes": peak.reason}
+
+
+def _flops(workload: Workload, timed: list[BatchAnswers], options: Options, counter: FlopCounter) -> Flops:
+    """The mean over the batches that were timed, each with the steps that it took."""
+    case = workload.case
+    counts = [
+        counter.count(
+            BatchShape(
+                batch_size=case.batch_size,
+                image_size=case.image_size,
+                qformer_tokens=batch.batch.qformer_tokens,
+                text_tokens=batch.batch.padded_text_tokens,
+                steps=options.new_tokens.limit if options.new_tokens.fixed else batch.answers.steps,
+            )
+        )
+        for batch in timed
+    ]
+    mean = mean_count(counts)
+    return {"total": mean.total, **asdict(mean), "counter": COUNTER}  # type: ignore[typeddict-item]  # asdict has no field types
+
+
+def _notes(workload: Workload, rounds: int) -> list[str]:
+    notes = []
+    if workload.dropped:
+        notes.append(
+            f"{workload.dropped} of {len(workload.samples)} samples do not fill a batch of {workload.case.batch_size} "
+            "and are left out"
+        )
+    if rounds < workload.batches:
+        notes.append(f"latency is that of the first {rounds} of {workload.batches} batches; quality is that of all")
+    return notes

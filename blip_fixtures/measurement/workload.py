@@ -1,0 +1,73 @@
+"""The workload of a case: its full batches, its model, and the walk that collects the answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures import inference
+from blip_fixtures.devices import synchronize
+from blip_fixtures.options import NewTokens
+
+if TYPE_CHECKING:
+    from blip_fixtures.case import Case
+    from blip_fixtures.checkpoints.loading import LoadedModel
+    from blip_fixtures.data.sources import SampleSet
+
+
+@dataclass(frozen=True)
+class BatchAnswers:
+    """One batch's answers and the shape that its cost depends on."""
+
+    batch: inference.Batch
+    answers: inference.Answers
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Full batches only: the partial last one is dropped."""
+
+    case: Case
+    loaded: LoadedModel
+    processor: Any
+    samples: SampleSet
+    maker: inference.BatchMaker
+
+    @property
+    def batches(self) -> int:
+        """How many full batches there are."""
+        return len(self.samples) // self.case.batch_size
+
+    @property
+    def dropped(self) -> int:
+        """Samples of the partial last batch."""
+        return len(self.samples) % self.case.batch_size
+
+    def batch(self, number: int) -> inference.Batch:
+        """Batch `number` modulo the number of batches, on the host."""
+        case = self.case
+        return self.maker.prepare(
+            self.samples, number % self.batches, case.batch_size, case.image_size, case.sequence_length
+        )
+
+    def inputs(self, number: int) -> dict[str, Any]:
+        """Batch `number` modulo the number of batches, on the device."""
+        return self._on_device(self.batch(number))
+
+    def generate(self, inputs: dict[str, Any], new_tokens: NewTokens) -> Any:
+        """Token ids of the answers, (batch, 1 + steps)."""
+        return inference.generate(self.loaded.model, inputs, new_tokens)
+
+    def answers(self, limit: int) -> list[BatchAnswers]:
+        """The quality pass: every batch once, each answer up to its natural end or `limit` tokens."""
+        walked = []
+        for number in range(self.batches):
+            batch = self.batch(number)
+            token_ids = self.generate(self._on_device(batch), NewTokens(limit))
+            walked.append(BatchAnswers(batch, inference.decode(self.processor, self.loaded.model, token_ids)))
+        return walked
+
+    def _on_device(self, batch: inference.Batch) -> dict[str, Any]:
+        inputs = inference.to_device(batch, self.case.device, self.loaded.model.dtype)
+        synchronize(self.case.device)
+        return inputs

@@ -1,0 +1,224 @@
+"""`--blip-*` options and their ini twins, frozen into one `Options` before anything is measured."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from blip_fixtures.case import PRESETS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LANGUAGES = ("en", "ru")
+DEFAULT_WARMUP_ROUNDS = 2
+MIN_ROUNDS = 10
+
+
+@dataclass(frozen=True)
+class NewTokens:
+    """The upper bound of generated tokens; `fixed` makes every row of a batch generate exactly `limit`."""
+
+    limit: int
+    fixed: bool = False
+
+    def __str__(self) -> str:
+        return f"fixed:{self.limit}" if self.fixed else str(self.limit)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line and the ini file ask for. `None` means: as many as the suite thinks right."""
+
+    model: str
+    data: str
+    prompts: str
+    devices: tuple[str, ...]
+    new_tokens: NewTokens
+    rounds: int | None
+    warmup_rounds: int
+    limit: int | None
+    report_dir: Path
+    lang: str
+
+    @classmethod
+    def from_config(cls, config: pytest.Config) -> Options:
+        """The options of one pytest run. Raises `pytest.UsageError` in one sentence for a value that cannot be."""
+        return cls(**{spec.dest: spec.resolve(config) for spec in SPECS})
+
+
+def _count(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d+", text) or int(text) < least:
+            raise ValueError(f"give a whole number of at least {least}")
+        return int(text)
+
+    return parse
+
+
+def _new_tokens(text: str) -> NewTokens:
+    match = re.fullmatch(r"(fixed:)?(\d+)", text)
+    if match is None or int(match[2]) < 1:
+        raise ValueError("give a whole number of at least 1, or fixed:N for exactly N tokens in every row")
+    return NewTokens(int(match[2]), fixed=match[1] is not None)
+
+
+def _one_of(names: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"choose one of {', '.join(names)}")
+        return text
+
+    return parse
+
+
+def _devices(values: list[str]) -> tuple[str, ...]:
+    for value in values:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+            raise ValueError("choose auto, cpu, cuda or cuda:N")
+    if "auto" in values and len(set(values)) > 1:
+        raise ValueError("auto stands for every device, so name either auto or single devices")
+    return tuple(dict.fromkeys(values))
+
+
+def _some_text(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it is empty; leave the option out for the default")
+    return text
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One option: `--blip-<name>` on the command line, `blip_<name>` in the ini file."""
+
+    name: str
+    default: str
+    parse: Callable[[Any], Any]
+    metavar: str
+    help: str
+    field: str | None = None
+    repeatable: bool = False
+
+    @property
+    def flag(self) -> str:
+        """The command line's name."""
+        return f"--blip-{self.name}"
+
+    @property
+    def ini(self) -> str:
+        """The ini file's name."""
+        return f"blip_{self.name.replace('-', '_')}"
+
+    @property
+    def dest(self) -> str:
+        """The field of `Options` that holds the value."""
+        return self.field or self.name.replace("-", "_")
+
+    def add(self, parser: pytest.Parser, group: pytest.OptionGroup) -> None:
+        """Declare the option and its ini twin."""
+        default = f" Default: {self.default}." if self.default else ""
+        text = f"{self.help}{default} Ini: {self.ini}."
+        group.addoption(
+            self.flag,
+            dest=self.ini,
+            action="append" if self.repeatable else "store",
+            metavar=self.metavar,
+            default=None,
+            help=text,
+        )
+        kind: Literal["args", "string"] = "args" if self.repeatable else "string"
+        parser.addini(self.ini, f"ini twin of {self.flag}", type=kind, default=None)
+
+    def resolve(self, config: pytest.Config) -> Any:
+        """The parsed value: the command line's, else the ini file's, else the default."""
+        given: Any = config.getoption(self.ini)
+        where = self.flag
+        if given is None:
+            given, where = config.getini(self.ini), self.ini
+        if given is None or given == []:
+            if not self.default:
+                return None
+            given = [self.default] if self.repeatable else self.default
+        try:
+            return self.parse(given)
+        except ValueError as error:
+            shown = " ".join(given) if self.repeatable else given
+            raise pytest.UsageError(f"{where} cannot be {shown!r}: {error}") from None
+
+
+SPECS = (
+    Spec(
+        "model",
+        "instructblip-tiny",
+        _some_text,
+        "NAME",
+        "The checkpoint to measure: instructblip-tiny (packaged, works offline), a hub id such as "
+        "Salesforce/instructblip-flan-t5-xl, or a folder that save_pretrained wrote.",
+    ),
+    Spec(
+        "data",
+        "sample",
+        _some_text,
+        "SOURCE",
+        "Where questions and pictures come from: sample (64 packaged rows for each dataset), or a folder with "
+        "textvqa/, coco/ and scienceqa/ parquet files in the hub's columns.",
+    ),
+    Spec(
+        "prompts",
+        "paper",
+        _one_of(PRESETS),
+        "PRESET",
+        f"How a question becomes a prompt: {', '.join(PRESETS)}. Scores of different presets do not compare.",
+    ),
+    Spec(
+        "device",
+        "auto",
+        _devices,
+        "DEVICE",
+        "Where to run: auto (the CPU, and the first CUDA device where there is one), cpu, cuda, cuda:N. Repeatable. "
+        "The device sweep runs on all of them, the other sweeps on the last CUDA device named, else on the CPU.",
+        field="devices",
+        repeatable=True,
+    ),
+    Spec(
+        "new-tokens",
+        "50",
+        _new_tokens,
+        "N",
+        "At most N generated tokens for each sample; fixed:N makes every row generate exactly N.",
+    ),
+    Spec(
+        "rounds",
+        "",
+        _count(1),
+        "N",
+        f"Timed rounds for each case. Default: one for every batch, at least {MIN_ROUNDS}.",
+    ),
+    Spec(
+        "warmup-rounds",
+        str(DEFAULT_WARMUP_ROUNDS),
+        _count(0),
+        "N",
+        "Rounds for each case before the timed ones, thrown away.",
+    ),
+    Spec("limit", "", _count(1), "N", "Use N samples of each dataset. Default: all of them."),
+    Spec(
+        "report-dir",
+        "reports/local",
+        lambda text: Path(_some_text(text)),
+        "DIR",
+        "Everything a run writes lands in DIR/<checkpoint name>/: README.md, plots/, records.json, journal.jsonl.",
+    ),
+    Spec("lang", "en", _one_of(LANGUAGES), "LANG", f"Language of the document's prose: {', '.join(LANGUAGES)}."),
+)
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option and its ini twin."""
+    group = parser.getgroup("blip", "InstructBLIP benchmarks")
+    for spec in SPECS:
+        spec.add(parser, group)

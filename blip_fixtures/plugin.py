@@ -1,0 +1,84 @@
+"""The pytest hooks of the suite, each a few lines; what they do lives in the modules they call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from blip_fixtures.collection import EVERY_DEVICE, Plan, is_benchmark, parametrize_device, sort_items
+from blip_fixtures.fixtures import RUN, case, measure
+from blip_fixtures.options import Options, add_options
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = ["case", "measure"]
+
+OPTIONS = pytest.StashKey[Options]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[OPTIONS] = Options.from_config(config)
+    config.addinivalue_line("markers", f"{EVERY_DEVICE}: run the benchmark on every device of --blip-device.")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if is_benchmark(metafunc):
+        parametrize_device(metafunc, metafunc.config.stash[OPTIONS])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    plan = Plan.of(items, config.stash[OPTIONS])
+    if plan.cases:
+        sort_items(items)
+        plan.mark_items(items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    config = session.config
+    plan = Plan.of(session.items, config.stash[OPTIONS])
+    if plan.cases and not config.option.collectonly:
+        from blip_fixtures.run import Run
+
+        alone = len(plan.case_by_item) == len(session.items)
+        config.stash[RUN] = Run.start(config, config.stash[OPTIONS], plan, alone=alone)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """No letter for a measured case: the progress line says it all."""
+    run = config.stash.get(RUN, None)
+    if run is None or report.when != "call" or report.nodeid not in run.plan.case_by_item or report.failed:
+        return None
+    return report.outcome, "", report.outcome.upper()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """pytest-benchmark lists only what ran; the other records stand beside its list."""
+    run = config.stash.get(RUN, None)
+    if run is not None:
+        output_json["blip"] = {"not_run": run.not_run}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    run = session.config.stash.get(RUN, None)
+    if run is not None:
+        run.write()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
+    """The tables come last, and also when pytest-benchmark ends its summary with a regression."""
+    try:
+        return (yield)
+    finally:
+        run = terminalreporter.config.stash.get(RUN, None)
+        if run is not None:
+            run.print_tables(terminalreporter)

@@ -1,0 +1,95 @@
+"""What a waiting person sees: case n of N, which one runs, elapsed and remaining time."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pytest
+
+_BAR_WIDTH = 20
+_REDRAW_S = 0.2
+
+
+def clock(seconds: float) -> str:
+    """``1:05`` or ``2:03:07``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+class Progress:
+    """A bar on a terminal, one plain line for each case elsewhere. Draws between rounds, never inside one.
+
+    Where a session consists of benchmarks alone, the names of their files give way to the lines of the cases.
+    """
+
+    def __init__(
+        self, config: pytest.Config, total: int, *, alone: bool = False, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._reporter = config.pluginmanager.get_plugin("terminalreporter")
+        self._capture = config.pluginmanager.get_plugin("capturemanager")
+        self._total = total
+        self._now = now
+        self._start_s = now()
+        self._drawn_s = 0.0
+        self._done = 0
+        self._running = ""
+        if alone and self._reporter is not None and self._reporter.verbosity <= 0:
+            self._reporter.showfspath = False
+
+    def start(self, case_id: str) -> None:
+        """A case begins."""
+        self._running = case_id
+        with self._terminal() as terminal:
+            if terminal is None:
+                return
+            terminal.ensure_newline()
+            if terminal.isatty:
+                self._draw_bar(terminal)
+            else:
+                terminal.write(f"{self._count()} {case_id}  {self._times()}", flush=True)
+
+    def tick(self) -> None:
+        """A round begins: move the clock of the bar, at most five times a second."""
+        if self._now() - self._drawn_s < _REDRAW_S or self._reporter is None or not self._reporter.isatty:
+            return
+        with self._terminal() as terminal:
+            if terminal is not None:
+                self._draw_bar(terminal)
+
+    def finish(self, result: str) -> None:
+        """The running case ended with `result`."""
+        with self._terminal() as terminal:
+            if terminal is not None and terminal.isatty:
+                terminal.rewrite(f"{self._count()} {self._running}  {result}", erase=True)
+                terminal.write("\n")
+            elif terminal is not None:
+                terminal.write(f"  {result}\n", flush=True)
+        self._done += 1
+
+    def _count(self) -> str:
+        width = len(str(self._total))
+        return f"[{self._done + 1:{width}d}/{self._total}]"
+
+    def _times(self) -> str:
+        elapsed_s = self._now() - self._start_s
+        left = clock(elapsed_s / self._done * (self._total - self._done)) if self._done else "?"
+        return f"elapsed {clock(elapsed_s)}, left {left}"
+
+    def _draw_bar(self, terminal: pytest.TerminalReporter) -> None:
+        filled = _BAR_WIDTH * self._done // self._total
+        bar = "#" * filled + "." * (_BAR_WIDTH - filled)
+        terminal.rewrite(f"[{bar}] {self._done + 1}/{self._total} {self._running}  {self._times()}", erase=True)
+        self._drawn_s = self._now()
+
+    @contextlib.contextmanager
+    def _terminal(self) -> Iterator[pytest.TerminalReporter | None]:
+        """The terminal, with pytest's capturing lifted; `None` where there is no terminal reporter."""
+        lifted = self._capture.global_and_fixture_disabled() if self._capture else contextlib.nullcontext()
+        with lifted:
+            yield self._reporter

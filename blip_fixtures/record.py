@@ -1,0 +1,255 @@
+"""The record: everything one case produced, as plain JSON.
+
+`record.schema.json` beside this file is the contract; the types below are its mirror for readers and type checkers.
+A record that breaks the schema is never written.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, TypedDict, cast
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jsonschema.protocols import Validator
+
+SCHEMA_VERSION = 1
+
+
+class CaseFields(TypedDict):
+    """The case, with the device's marketing name beside its torch name."""
+
+    model: str
+    weights: str
+    device: str
+    device_name: str | None
+    optimization: str
+    dataset: str
+    batch_size: int
+    image_size: int
+    sequence_length: int
+    prompts: str | None
+
+
+class Latency(TypedDict):
+    """Seconds per batch. Round i ran batch i modulo the number of batches."""
+
+    mean_s: float | None
+    median_s: float | None
+    stddev_s: float | None
+    p90_s: float | None
+    rounds_s: list[float]
+    reference_s: list[float]
+    warmup_rounds: int | None
+
+
+class Phases(TypedDict):
+    """Seconds per batch and phase."""
+
+    vision_s: float | None
+    qformer_s: float | None
+    prefill_s: float | None
+    decode_per_token_s: float | None
+    time_to_first_token_s: float | None
+
+
+class Energy(TypedDict):
+    """What one meter domain saw. `status` is ``ok`` or names why there is no number, or a weaker one."""
+
+    joules_per_sample: float | None
+    joules_per_token: float | None
+    joules: float | None
+    window_s: float | None
+    samples: int | None
+    error_bound_j: float | None
+    idle_watts: float | None
+    net_joules_per_sample: float | None
+    status: str
+    reason: str | None
+    source: str | None
+    scope: str | None
+
+
+class Flops(TypedDict):
+    """Floating-point operations per batch, 2 x multiply-accumulates, the mean over the batches."""
+
+    total: float | None
+    vision: float | None
+    qformer: float | None
+    prefill: float | None
+    decode: float | None
+    counter: str | None
+
+
+class Memory(TypedDict):
+    """Bytes; `kind` says what `peak_bytes` counts."""
+
+    weights_bytes: int | None
+    peak_bytes: int | None
+    kind: str | None
+
+
+class Metric(TypedDict):
+    """A metric over the whole dataset and its value for each sample."""
+
+    value: float | None
+    per_sample: list[float | None]
+    higher_is_better: bool
+
+
+class Tokens(TypedDict):
+    """Text tokens per sample; query tokens are not counted."""
+
+    input_mean: float | None
+    input_max: int | None
+    truncated_share: float | None
+    output_mean: float | None
+    output_max: int | None
+
+
+class Limit(TypedDict):
+    """The least time the hardware allows."""
+
+    seconds: float | None
+    ratio: float | None
+    bound_by: str | None
+
+
+class Data(TypedDict):
+    """Where the samples came from and how many the passes used."""
+
+    source: str
+    revision: str | None
+    samples: int | None
+    batches: int | None
+    dropped: int | None
+
+
+class Generation(TypedDict):
+    """`fixed` means that every row generated exactly `new_tokens`, else it is an upper bound."""
+
+    new_tokens: int
+    fixed: bool
+
+
+class Record(TypedDict):
+    """Everything one case produced."""
+
+    schema_version: int
+    case_id: str
+    config_hash: str | None
+    sweeps: list[str]
+    case: CaseFields
+    status: str
+    reason: str | None
+    latency: Latency | None
+    phases: Phases | None
+    energy: dict[str, Energy]
+    flops: Flops | None
+    memory: Memory | None
+    quality: dict[str, Metric]
+    tokens: Tokens | None
+    limit: Limit | None
+    data: Data | None
+    generation: Generation | None
+    environment: dict[str, Any]
+    applied: dict[str, Any]
+    notes: list[str]
+    missing: dict[str, str]
+
+
+class RecordError(ValueError):
+    """A file holds no usable records; the message says which file, why, and what to do."""
+
+
+@cache
+def _validator() -> Validator:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(schema())
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a record."""
+    text = files("blip_fixtures").joinpath("record.schema.json").read_text(encoding="utf-8")
+    return cast("dict[str, Any]", json.loads(text))
+
+
+def validate(record: object) -> Record:
+    """`record` itself when it fits the schema, else `RecordError` naming the first field that does not."""
+    from jsonschema.exceptions import best_match
+
+    error = best_match(_validator().iter_errors(cast("Any", record)))
+    if error is not None:
+        where = ".".join(str(part) for part in error.absolute_path) or "the record"
+        raise RecordError(f"{where} does not fit the record's schema: {error.message}")
+    return cast("Record", record)
+
+
+def read_records(path: Path) -> list[Record]:
+    """The records in a `records.json` (those under ``blip.not_run`` too) or a `journal.jsonl`, in file order.
+
+    Raises `RecordError` in one sentence for a file that is missing, cut off, foreign or of another schema version.
+    A journal's torn last line is the mark of a run that was killed while writing, so that line alone is left out.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RecordError(f"{path} does not exist; give a records.json or journal.jsonl that a run wrote") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(
+            f"cannot read {path}: {error}; give a records.json or journal.jsonl that a run wrote"
+        ) from None
+    found = _journal_records(path, text) if path.suffix == ".jsonl" else _document_records(path, text)
+    if not found:
+        raise RecordError(f"{path} holds no blip records; give a file that `pytest benchmarks` wrote")
+    for number, record in enumerate(found, start=1):
+        try:
+            _check_version(record)
+            validate(record)
+        except RecordError as error:
+            raise RecordError(f"{path}, record {number}: {error}") from None
+    return cast("list[Record]", found)
+
+
+def _check_version(record: object) -> None:
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RecordError(
+            f"schema version {version!r} where this release reads {SCHEMA_VERSION}; measure again or use the release "
+            "that wrote the file"
+        )
+
+
+def _document_records(path: Path, text: str) -> list[object]:
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RecordError(
+            f"{path} is not complete JSON (line {error.lineno}: {error.msg}); it may be half-written, "
+            "use the journal.jsonl beside it"
+        ) from None
+    if not isinstance(document, dict) or not isinstance(document.get("benchmarks"), list):
+        raise RecordError(f"{path} is not a pytest-benchmark file: it has no list `benchmarks`")
+    ran = [bench.get("extra_info", {}).get("blip") for bench in document["benchmarks"] if isinstance(bench, dict)]
+    not_run = document.get("blip", {}).get("not_run", [])
+    return [record for record in [*ran, *not_run] if record is not None]
+
+
+def _journal_records(path: Path, text: str) -> list[object]:
+    records = []
+    lines = text.split("\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
+            raise RecordError(f"{path}, line {number}: not complete JSON ({error.msg}); remove that line") from None
+    return records
