@@ -55,7 +55,7 @@ class Case:
             raise ValueError(f"unknown dataset {self.dataset!r}; the suite knows {', '.join(DATASETS)}")
         for axis in ("batch_size", "image_size", "sequence_length"):
             value = getattr(self, axis)
-            if not isinstance(value, int) or value < 1:
+            if type(value) is not int or value < 1:
                 raise ValueError(f"{axis} must be a whole number of at least 1, not {value!r}")
 
     @property

@@ -64,7 +64,7 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     """pytest-benchmark lists only what ran; the other records stand beside its list."""
     run = config.stash.get(RUN, None)
     if run is not None:
-        output_json["blip"] = {"not_run": run.not_run}
+        output_json["blip"] = run.beside_benchmarks
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -191,7 +191,7 @@ def validate(record: object) -> Record:
 
 
 def read_records(path: Path) -> list[Record]:
-    """The records in a `records.json` (those under ``blip.not_run`` too) or a `journal.jsonl`, in file order.
+    """The records in a `records.json` (those under ``blip.not_run`` too) or a `journal.jsonl`, in the order of the run.
 
     Raises `RecordError` in one sentence for a file that is missing, cut off, foreign or of another schema version.
     A journal's torn last line is the mark of a run that was killed while writing, so that line alone is left out.
@@ -217,7 +217,7 @@ def read_records(path: Path) -> list[Record]:
 
 
 def _check_version(record: object) -> None:
-    version = record.get("schema_version") if isinstance(record, dict) else None
+    version = _part(record, "schema_version")
     if version != SCHEMA_VERSION:
         raise RecordError(
             f"schema version {version!r} where this release reads {SCHEMA_VERSION}; measure again or use the release "
@@ -235,9 +235,16 @@ def _document_records(path: Path, text: str) -> list[object]:
         ) from None
     if not isinstance(document, dict) or not isinstance(document.get("benchmarks"), list):
         raise RecordError(f"{path} is not a pytest-benchmark file: it has no list `benchmarks`")
-    ran = [bench.get("extra_info", {}).get("blip") for bench in document["benchmarks"] if isinstance(bench, dict)]
-    not_run = document.get("blip", {}).get("not_run", [])
-    return [record for record in [*ran, *not_run] if record is not None]
+    ran = [_part(_part(bench, "extra_info"), "blip") for bench in document["benchmarks"]]
+    rest = _part(document, "blip")
+    found = [record for record in [*ran, *(_part(rest, "not_run") or [])] if record is not None]
+    order = {case_id: place for place, case_id in enumerate(_part(rest, "order") or [])}
+    return sorted(found, key=lambda record: order.get(str(_part(record, "case_id")), len(order)))
+
+
+def _part(value: object, key: str) -> Any:
+    """`value[key]`, or `None` where a foreign file has something else there."""
+    return value.get(key) if isinstance(value, dict) else None
 
 
 def _journal_records(path: Path, text: str) -> list[object]:

@@ -122,9 +122,12 @@ class Run:
         return record
 
     @property
-    def not_run(self) -> list[Record]:
-        """The records of the cases without a benchmark of their own: unavailable, out of memory, failed."""
-        return [record for record in self.records.values() if record["status"] != "ok"]
+    def beside_benchmarks(self) -> dict[str, Any]:
+        """What records.json holds besides pytest-benchmark's own list, which has only cases that ran to their end."""
+        return {
+            "not_run": [record for record in self.records.values() if record["status"] != "ok"],
+            "order": [record["case_id"] for record in self.records.values()],
+        }
 
     def write(self) -> None:
         """Write records.json and the document, when a case came to an end."""

@@ -18,6 +18,7 @@ from blip_fixtures.case import PRESETS as PRESETS
 if TYPE_CHECKING:
     from blip_fixtures.data.samples import Sample
 
+
 @dataclass(frozen=True)
 class Prompt:
     """The recipe of one preset for one dataset; the fields are explained in `prompts.toml`."""

@@ -78,29 +78,33 @@ def load_samples(dataset: str, source: str, limit: int | None = None) -> SampleS
     Raises `DataError` for files that are missing, unreadable, empty or without a needed column.
     """
     import datasets
-    from datasets.exceptions import DatasetGenerationError
 
     paths = parquet_files(data_folder(source), dataset)
-    datasets.disable_progress_bars()
-    try:
-        rows = datasets.Dataset.from_parquet([str(path) for path in paths])
-    except (DatasetGenerationError, OSError, ValueError) as error:
-        cause = error.__cause__ or error
-        raise DataError(f"cannot read the parquet files of {dataset} in {paths[0].parent}: {cause}") from None
-    adapter = ADAPTERS[dataset]
-    missing = sorted(adapter.columns - set(rows.column_names))
-    if missing:
-        raise DataError(
-            f"{paths[0]} has the columns {', '.join(sorted(rows.column_names))}; "
-            f"{dataset} also needs {', '.join(missing)}"
-        )
-    if len(rows) == 0:
+    if sum(_row_count(path, dataset) for path in paths) == 0:
         raise DataError(f"{paths[0].parent} holds no rows; put the {dataset} split there")
+    datasets.disable_progress_bars()
+    rows = datasets.Dataset.from_parquet([str(path) for path in paths])
     rows = rows.cast_column("image", datasets.Image(decode=False))
     order = list(range(len(rows)))
     if limit is not None and limit < len(order):
         order = random.Random(_ORDER_SEED).sample(order, limit)
     return SampleSet(dataset, source, _digest(paths), rows, tuple(order))
+
+
+def _row_count(path: Path, dataset: str) -> int:
+    """How many rows the file holds. Raises `DataError` where it is unreadable or lacks a column of `dataset`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        footer = pq.read_metadata(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"cannot read {path}: {error}; write the file again") from None
+    found = set(footer.schema.to_arrow_schema().names)
+    missing = sorted(ADAPTERS[dataset].columns - found)
+    if missing:
+        raise DataError(f"{path} has the columns {', '.join(sorted(found))}; {dataset} also needs {', '.join(missing)}")
+    return int(footer.num_rows)
 
 
 def _digest(paths: list[Path]) -> str:

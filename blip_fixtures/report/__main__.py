@@ -1,0 +1,61 @@
+"""``python -m blip_fixtures.report RECORDS... --out DIR``: renders or merges records without running a model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blip_fixtures.record import RecordError, read_records
+from blip_fixtures.report.document import ReportError, write_document
+from blip_fixtures.report.prose import LANGUAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_BAD_INPUT = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0, or 2 with one sentence on stderr when the input or the folder is no use."""
+    options = _parser().parse_args(arguments)
+    try:
+        records = [record for path in options.records for record in read_records(path)]
+        readme = write_document(records, options.out, lang=options.lang)
+    except (RecordError, ReportError) as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"cannot write the document to {options.out}: {_what(error)}; give another folder as --out")
+    print(f"wrote {readme}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m blip_fixtures.report",
+        description="Renders the records of one or several runs of one checkpoint as a document of tables and plots.",
+    )
+    parser.add_argument(
+        "records",
+        nargs="+",
+        type=Path,
+        metavar="RECORDS",
+        help="a records.json or journal.jsonl; of the same case on the same device in several files, the last wins",
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="gets README.md and plots/")
+    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the prose (default: %(default)s)")
+    return parser
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return EXIT_BAD_INPUT
+
+
+def _what(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""One figure of a record: its value, or the reason why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blip_fixtures.report.formats import is_known, quantile
+
+if TYPE_CHECKING:
+    from blip_fixtures.record import Energy, Record
+    from blip_fixtures.report.prose import Prose
+
+ENERGY_DOMAINS = {"cuda": "gpu", "cpu": "cpu_package"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`value` with what weakens it (`caveat`), or None with the `reason`."""
+
+    value: float | None
+    reason: str = ""
+    caveat: str = ""
+
+
+def latency_s(record: Record, prose: Prose) -> Figure:
+    """Median seconds per batch; the mean where only that is known, with a caveat."""
+    latency = record["latency"]
+    if latency is not None:
+        if is_known(latency["median_s"]):
+            return Figure(latency["median_s"])
+        if latency["rounds_s"]:
+            return Figure(quantile(latency["rounds_s"], 0.5))
+        if is_known(latency["mean_s"]):
+            why = why_missing(record, "latency.median_s", prose)
+            return Figure(latency["mean_s"], caveat=prose.say("mean_only", reason=why))
+    return Figure(None, why_missing(record, "latency.median_s", prose))
+
+
+def energy_domain(device: str) -> str | None:
+    """The meter domain that belongs to a torch device: a row never shows another domain's joules."""
+    return ENERGY_DOMAINS.get(device.partition(":")[0])
+
+
+def energy_j(record: Record, prose: Prose) -> Figure:
+    """Joules per sample in the domain of the record's device."""
+    domain = energy_domain(record["case"]["device"])
+    if domain is None:
+        return Figure(None, prose.say("no_meter", device=record["case"]["device"]))
+    entry = record["energy"].get(domain)
+    if entry is None:
+        return Figure(None, why_missing(record, f"energy.{domain}.joules_per_sample", prose))
+    if is_known(entry["joules_per_sample"]):
+        return Figure(entry["joules_per_sample"], caveat=energy_remark(entry, prose))
+    return Figure(None, energy_remark(entry, prose) or why_missing(record, f"energy.{domain}.joules_per_sample", prose))
+
+
+def energy_remark(entry: Energy, prose: Prose) -> str:
+    """What a meter domain has to say about itself: its status unless ok, and its reason. Empty when all is well."""
+    status = "" if entry["status"] == "ok" else prose.energy_status(entry["status"])
+    return "; ".join(part for part in (status, entry["reason"]) if part)
+
+
+def flops_total(record: Record, prose: Prose) -> Figure:
+    """FLOPs per batch."""
+    flops = record["flops"]
+    if flops is not None and is_known(flops["total"]):
+        return Figure(flops["total"])
+    return Figure(None, why_missing(record, "flops.total", prose))
+
+
+def word_error_rate(record: Record, prose: Prose) -> Figure:
+    """Word error rate over the dataset, a ratio."""
+    return metric_value(record, "wer", prose)
+
+
+def metric_value(record: Record, metric: str, prose: Prose) -> Figure:
+    """A quality metric over the dataset."""
+    entry = record["quality"].get(metric)
+    if entry is not None and is_known(entry["value"]):
+        return Figure(entry["value"])
+    return Figure(None, why_missing(record, f"quality.{metric}", prose))
+
+
+def why_missing(record: Record, path: str, prose: Prose) -> str:
+    """Why the field at `path` is null: the case's own fate first, then the most exact entry under `missing`."""
+    if record["status"] != "ok":
+        return case_fate(record, prose)
+    parts = path.split(".")
+    for length in range(len(parts), 0, -1):
+        reason = record["missing"].get(".".join(parts[:length]))
+        if reason:
+            return reason
+    return prose.say("no_reason")
+
+
+def case_fate(record: Record, prose: Prose) -> str:
+    """``out of memory; CUDA out of memory ...``: the status of a case that did not finish, with its reason."""
+    reason = record["reason"] or prose.say("no_reason")
+    return f"{prose.case_status(record['status'])}; {reason}"

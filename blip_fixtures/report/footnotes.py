@@ -1,0 +1,110 @@
+"""Remarks on single cells and rows, gathered into few footnotes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from blip_fixtures.report.prose import Prose
+
+MOST_NAMES = 8
+_SCOPE = re.compile(r"(\w+): ")
+_SCOPES = {
+    "latency",
+    "energy",
+    "flops",
+    "quality",
+    "phases",
+    "memory",
+    "tokens",
+    "limit",
+    "device",
+    "batch_size",
+    "image_size",
+    "sequence_length",
+    "optimization",
+}
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a reader must know about a row, or about one of its columns. A gap is a cell that shows ``-``."""
+
+    row: str
+    column: str
+    text: str
+    is_gap: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The rows and columns a table's remarks may name.
+
+    `row_name` stands before bare numbers (``image_size 224``); `aliases` shorten sets of columns (all latency columns
+    of a size table become ``latency``; all columns become nothing).
+    """
+
+    rows: tuple[str, ...]
+    row_name: str = ""
+    aliases: Mapping[frozenset[str], str] = field(default_factory=dict)
+
+    def names(self, labels: Sequence[str], prose: Prose) -> str:
+        """``GPU, CPU``, ``image_size 224, 336``, or ``all rows``."""
+        distinct = list(dict.fromkeys(labels))
+        if len(set(self.rows)) > 1 and set(distinct) == set(self.rows):
+            return prose.say("all_rows")
+        shown = ", ".join(distinct[:MOST_NAMES])
+        if len(distinct) > MOST_NAMES:
+            shown = prose.say("others", names=shown, count=len(distinct) - MOST_NAMES)
+        return " ".join(part for part in (self.row_name, shown) if part)
+
+
+def split_note(note: str) -> tuple[str, str]:
+    """The scope of a record's note and its text.
+
+    A note that opens with a field or a sweep and a colon (``flops: counted on ...``, ``image_size: ...``) belongs only
+    under tables that show that field or sweep. Every other note has no scope and belongs under all of them.
+    """
+    match = _SCOPE.match(note)
+    if match is None or match[1] not in _SCOPES:
+        return "", note
+    return match[1], note[match.end() :]
+
+
+def gather(remarks: Sequence[Remark], layout: Layout, prose: Prose) -> tuple[str, ...]:
+    """One footnote per distinct text, naming its rows and columns; gaps first."""
+    footnotes = []
+    for is_gap in (True, False):
+        key = "gap" if is_gap else "remark"
+        for text in dict.fromkeys(remark.text for remark in remarks if remark.is_gap == is_gap):
+            alike = [remark for remark in remarks if remark.is_gap == is_gap and remark.text == text]
+            footnotes.append(prose.say(key, where=_places(alike, layout, prose), text=sentence(text)))
+    return tuple(footnotes)
+
+
+def sentence(text: str) -> str:
+    """`text` with a full stop unless it ends a sentence already."""
+    stripped = text.strip()
+    return stripped if stripped.endswith((".", "!", "?")) else f"{stripped}."
+
+
+def _places(remarks: Sequence[Remark], layout: Layout, prose: Prose) -> str:
+    """Rows with the same columns share a place: ``Energy of GPU, CPU; FLOPS of all rows``."""
+    columns_of_row: dict[str, list[str]] = {}
+    for remark in remarks:
+        columns = columns_of_row.setdefault(remark.row, [])
+        if remark.column and remark.column not in columns:
+            columns.append(remark.column)
+    rows_of_columns: dict[tuple[str, ...], list[str]] = {}
+    for row, columns in columns_of_row.items():
+        rows_of_columns.setdefault(tuple(columns), []).append(row)
+    places = []
+    for columns_alike, labels in rows_of_columns.items():
+        names = layout.names(labels, prose)
+        shown = layout.aliases.get(frozenset(columns_alike), ", ".join(columns_alike))
+        places.append(prose.say("place", columns=shown, rows=names) if shown else names)
+    return "; ".join(places)

@@ -1,0 +1,372 @@
+"""The sections behind the five tables: quality, tokens, FLOPs, memory, phases, limit, energy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures.report import figures, formats
+from blip_fixtures.report.footnotes import Layout, Remark, gather, sentence, split_note
+from blip_fixtures.report.grid import grid
+from blip_fixtures.report.labels import DATASET_LABELS, SWEEP_HEADERS, axis_value
+from blip_fixtures.report.selection import CASE_AXES, Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from blip_fixtures.record import Energy, Metric, Record
+    from blip_fixtures.report.prose import Prose
+
+AXIS_HEADERS = {**SWEEP_HEADERS, "dataset": "Dataset", "prompts": "Prompts"}
+AXIS_UNITS = {"batch_size": "batch {}", "image_size": "{} px", "sequence_length": "{} tokens"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that shows the field at `path` of a record."""
+
+    header: str
+    path: str
+    show: Callable[[Any], str]
+
+
+def as_text(value: Any) -> str:
+    """A word of the record as it stands; ``-`` for null."""
+    return formats.MISSING if value is None else str(value)
+
+
+def as_share(value: float | None) -> str:
+    """A ratio as ``12.5 %``."""
+    shown = formats.percent(value)
+    return shown if shown == formats.MISSING else f"{shown} %"
+
+
+def as_count(value: float | None) -> str:
+    """A mean number of tokens, one decimal."""
+    return formats.fixed(value, 1)
+
+
+FIELD_SECTIONS: dict[str, tuple[str, tuple[Column, ...]]] = {
+    "tokens": (
+        "Tokens",
+        (
+            Column("input mean", "tokens.input_mean", as_count),
+            Column("input max", "tokens.input_max", as_text),
+            Column("truncated", "tokens.truncated_share", as_share),
+            Column("output mean", "tokens.output_mean", as_count),
+            Column("output max", "tokens.output_max", as_text),
+        ),
+    ),
+    "flops": (
+        "FLOPS by part",
+        (
+            Column("vision", "flops.vision", formats.flops),
+            Column("Q-Former", "flops.qformer", formats.flops),
+            Column("prefill", "flops.prefill", formats.flops),
+            Column("decode", "flops.decode", formats.flops),
+            Column("total", "flops.total", formats.flops),
+        ),
+    ),
+    "memory": (
+        "Memory",
+        (
+            Column("weights (MiB)", "memory.weights_bytes", formats.mebibytes),
+            Column("peak (MiB)", "memory.peak_bytes", formats.mebibytes),
+            Column("kind", "memory.kind", as_text),
+        ),
+    ),
+    "phases": (
+        "Phases",
+        (
+            Column("vision (ms)", "phases.vision_s", formats.milliseconds),
+            Column("Q-Former (ms)", "phases.qformer_s", formats.milliseconds),
+            Column("prefill (ms)", "phases.prefill_s", formats.milliseconds),
+            Column("decode per token (ms)", "phases.decode_per_token_s", formats.milliseconds),
+            Column("time to first token (ms)", "phases.time_to_first_token_s", formats.milliseconds),
+        ),
+    ),
+    "limit": (
+        "Limit",
+        (
+            Column("limit (ms)", "limit.seconds", formats.milliseconds),
+            Column("latency / limit", "limit.ratio", lambda ratio: formats.significant(ratio, 3)),
+            Column("bound by", "limit.bound_by", as_text),
+        ),
+    ),
+}
+
+
+# Field of a meter domain -> column. The error bound is of the whole window; its column is per sample, as the gross is.
+ENERGY_FIELDS = {
+    "joules_per_sample": "gross (J/sample)",
+    "net_joules_per_sample": "net (J/sample)",
+    "joules_per_token": "J/token",
+    "error_bound_j": "error bound (J/sample)",
+    "idle_watts": "idle (W)",
+    "window_s": "window (s)",
+}
+
+
+@dataclass(frozen=True)
+class CaseNames:
+    """How the rows of one section name their cases: a column per axis that varies, the rest said once."""
+
+    axes: tuple[str, ...]
+    constants: str
+    selection: Selection
+
+    @property
+    def headers(self) -> list[str]:
+        """The column headers of the varying axes."""
+        return [AXIS_HEADERS[axis] for axis in self.axes]
+
+    def cells(self, record: Record) -> list[str]:
+        """The varying axes of one case."""
+        return [_axis(record, axis, self.selection) for axis in self.axes]
+
+    def label(self, record: Record) -> str:
+        """The varying axes in one phrase: ``CPU fp16 batch 4``."""
+        return " ".join(AXIS_UNITS.get(axis, "{}").format(_axis(record, axis, self.selection)) for axis in self.axes)
+
+
+def case_names(records: Sequence[Record], selection: Selection, *, hide: Iterable[str] = ()) -> CaseNames:
+    """Names for these records; the dataset stays a column where nothing varies, axes in `hide` are left out."""
+    values = {
+        axis: {_axis(record, axis, selection) for record in records} for axis in CASE_AXES if axis not in set(hide)
+    }
+    varying = tuple(axis for axis, found in values.items() if len(found) > 1) or tuple(values)[:1]
+    constants = [f"{AXIS_HEADERS[axis]} {found.pop()}" for axis, found in values.items() if axis not in varying]
+    return CaseNames(varying, ", ".join(constants), selection)
+
+
+def _axis(record: Record, axis: str, selection: Selection) -> str:
+    return axis_value(record["case"], axis, selection.device_label(record["case"]))
+
+
+def field_section(field: str, selection: Selection, prose: Prose) -> list[str]:
+    """Heading, table and footnotes of one field of the record, or the reasons why no record has it."""
+    title, columns = FIELD_SECTIONS[field]
+    cases = [record for record in selection.cases() if record["status"] == "ok"]
+    parts = [column.path for column in columns if column.path != "flops.total"]
+    shown = [record for record in cases if any(_dig(record, path) is not None for path in parts)]
+    if not shown:
+        return [f"## {title}", prose.say(f"{field}_none", reasons=_reasons(selection, parts[0], prose))]
+    names = case_names(shown, selection)
+    remarks: list[Remark] = []
+    for record in shown:
+        label = names.label(record)
+        for column in columns:
+            if _dig(record, column.path) is None:
+                remarks.append(Remark(label, column.header, figures.why_missing(record, column.path, prose), True))
+        remarks += _scoped_notes(record, label, field)
+    rows = [[*names.cells(record), *(column.show(_dig(record, column.path)) for column in columns)] for record in shown]
+    counters = {str(record["flops"]["counter"]) for record in shown if record["flops"]}
+    return [
+        f"## {title}",
+        prose.say(f"{field}_intro", counter=", ".join(sorted(counters))),
+        *_constants(names, prose),
+        grid([*names.headers, *(column.header for column in columns)], rows),
+        *notes(
+            [*_gathered(remarks, shown, names, prose), *_absent_rows(cases, shown, parts[0], selection, prose)], prose
+        ),
+    ]
+
+
+def quality_section(selection: Selection, prose: Prose) -> list[str]:
+    """Every metric of every case, one table per dataset."""
+    cases = [record for record in selection.cases() if record["status"] == "ok"]
+    if not any(_metrics(record) for record in cases):
+        return ["## Quality", prose.say("quality_none", reasons=_reasons(selection, "quality", prose))]
+    blocks = ["## Quality", prose.say("quality_intro")]
+    for dataset in dict.fromkeys(record["case"]["dataset"] for record in cases):
+        blocks += _dataset_quality(
+            [record for record in cases if record["case"]["dataset"] == dataset], selection, prose
+        )
+    return blocks
+
+
+def _dataset_quality(cases: Sequence[Record], selection: Selection, prose: Prose) -> list[str]:
+    shown = [record for record in cases if _metrics(record)]
+    label_of = DATASET_LABELS[cases[0]["case"]["dataset"]]
+    if not shown:
+        reasons = dict.fromkeys(figures.why_missing(record, "quality", prose) for record in cases)
+        return [f"### {label_of}", prose.say("quality_none", reasons=sentence("; ".join(reasons)))]
+    metrics = list(dict.fromkeys(name for record in shown for name in _metrics(record)))
+    names = case_names(shown, selection, hide={"dataset"})
+    remarks: list[Remark] = []
+    for record in shown:
+        label = names.label(record)
+        for metric in metrics:
+            if metric not in _metrics(record):
+                remarks.append(Remark(label, metric, figures.why_missing(record, f"quality.{metric}", prose), True))
+        remarks += _scoped_notes(record, label, "quality")
+    rows = [
+        [*names.cells(record), *(_metric_cell(name, record["quality"].get(name)) for name in metrics), _samples(record)]
+        for record in shown
+    ]
+    return [
+        f"### {label_of}",
+        *_constants(names, prose),
+        grid([*names.headers, *metrics, "samples"], rows),
+        _better(shown, metrics, prose),
+        *notes(
+            [*_gathered(remarks, shown, names, prose), *_absent_rows(cases, shown, "quality", selection, prose)], prose
+        ),
+    ]
+
+
+def _metrics(record: Record) -> list[str]:
+    return [name for name, metric in record["quality"].items() if formats.is_known(metric["value"])]
+
+
+def _metric_cell(name: str, metric: Metric | None) -> str:
+    """``46.6 % ± 8.8``: an accuracy or a share in percent, other metrics plain with 3 decimals."""
+    if metric is None or not formats.is_known(metric["value"]):
+        return formats.MISSING
+    is_percent = name.endswith(("accuracy", "share", "exact_match"))
+    error = _twice_standard_error(metric)
+    if is_percent:
+        shown = as_share(metric["value"])
+        return shown if error is None else f"{shown} ± {formats.percent(error)}"
+    shown = formats.quality(metric["value"])
+    return shown if error is None else f"{shown} ± {formats.quality(error)}"
+
+
+def _twice_standard_error(metric: Metric) -> float | None:
+    """Of a metric that is the mean over its samples; None for one that is not, such as a corpus error rate."""
+    samples = [value for value in metric["per_sample"] if value is not None]
+    if len(samples) < 2 or metric["value"] is None:
+        return None
+    if abs(fmean(samples) - metric["value"]) > 1e-6 * max(1.0, abs(metric["value"])):
+        return None
+    return 2 * stdev(samples) / float(len(samples) ** 0.5)
+
+
+def _samples(record: Record) -> str:
+    return as_text(record["data"]["samples"] if record["data"] else None)
+
+
+def _better(records: Sequence[Record], metrics: Sequence[str], prose: Prose) -> str:
+    directions = {name: metric["higher_is_better"] for record in records for name, metric in record["quality"].items()}
+    higher = ", ".join(name for name in metrics if directions[name])
+    lower = ", ".join(name for name in metrics if not directions[name])
+    if higher and lower:
+        return prose.say("quality_better", higher=higher, lower=lower)
+    return prose.say("quality_higher", higher=higher) if higher else prose.say("quality_lower", lower=lower)
+
+
+def energy_section(selection: Selection, prose: Prose) -> list[str]:
+    """Every meter domain of every case, or the reasons why there is no number at all."""
+    entries = [
+        (record, domain, entry)
+        for record in selection.cases()
+        if record["status"] == "ok"
+        for domain, entry in record["energy"].items()
+    ]
+    if not any(formats.is_known(entry["joules_per_sample"]) for _, _, entry in entries):
+        return ["## Energy", prose.say("energy_none", reasons=_energy_reasons(entries, selection, prose))]
+    names = case_names([record for record, _, _ in entries], selection)
+    remarks: list[Remark] = []
+    for record, domain, _ in entries:
+        remarks += _energy_remarks(f"{names.label(record)} {domain}", record, domain, prose)
+    rows = [[*names.cells(record), domain, *_energy_cells(entry)] for record, domain, entry in entries]
+    labels = tuple(f"{names.label(record)} {domain}" for record, domain, _ in entries)
+    return [
+        "## Energy",
+        prose.say("energy_intro"),
+        *_constants(names, prose),
+        grid([*names.headers, "domain", *ENERGY_FIELDS.values(), "status", "source", "scope"], rows),
+        *notes(gather(remarks, Layout(labels), prose), prose),
+    ]
+
+
+def _energy_reasons(entries: Sequence[tuple[Record, str, Energy]], selection: Selection, prose: Prose) -> str:
+    """The distinct reasons, each after the domains it holds for."""
+    domains_of: dict[str, list[str]] = {}
+    for _, domain, entry in entries:
+        domains = domains_of.setdefault(figures.energy_remark(entry, prose), [])
+        if domain not in domains:
+            domains.append(domain)
+    said = [f"{', '.join(domains)}: {sentence(text)}" for text, domains in domains_of.items() if text]
+    return " ".join(said) or _reasons(selection, "energy", prose)
+
+
+def _energy_remarks(label: str, record: Record, domain: str, prose: Prose) -> list[Remark]:
+    """What the domain says about itself, and why single fields are null where it says nothing."""
+    entry = record["energy"][domain]
+    said = figures.energy_remark(entry, prose)
+    remarks = [Remark(label, "", said)] if said else []
+    if not formats.is_known(entry["joules_per_sample"]):
+        return remarks or [Remark(label, "", figures.why_missing(record, f"energy.{domain}", prose), True)]
+    for field, header in ENERGY_FIELDS.items():
+        if entry[field] is None:  # type: ignore[literal-required]
+            reason = figures.why_missing(record, f"energy.{domain}.{field}", prose)
+            remarks.append(Remark(label, header, reason, True))
+    return remarks
+
+
+def _energy_cells(entry: Energy) -> list[str]:
+    bound, samples = entry["error_bound_j"], entry["samples"]
+    per_sample = bound / samples if bound is not None and samples else None
+    return [
+        formats.energy(entry["joules_per_sample"]),
+        formats.energy(entry["net_joules_per_sample"]),
+        formats.significant(entry["joules_per_token"], 3),
+        formats.significant(per_sample, 2),
+        formats.fixed(entry["idle_watts"], 1),
+        formats.fixed(entry["window_s"], 1),
+        entry["status"],
+        as_text(entry["source"]),
+        as_text(entry["scope"]),
+    ]
+
+
+def notes(footnotes: Sequence[str], prose: Prose) -> list[str]:
+    """Footnotes as one list under a small heading; nothing when there are none."""
+    if not footnotes:
+        return []
+    return [f"{prose.say('footnotes_title')}:\n\n" + "\n".join(f"- {footnote}" for footnote in footnotes)]
+
+
+def _gathered(remarks: Sequence[Remark], shown: Sequence[Record], names: CaseNames, prose: Prose) -> tuple[str, ...]:
+    return gather(remarks, Layout(tuple(names.label(record) for record in shown)), prose)
+
+
+def _absent_rows(
+    cases: Sequence[Record], shown: Sequence[Record], path: str, selection: Selection, prose: Prose
+) -> list[str]:
+    """Which cases that ran have no row in a section, and why."""
+    names = case_names(cases, selection)
+    labels_of: dict[str, list[str]] = {}
+    for record in cases:
+        if record not in shown:
+            labels_of.setdefault(figures.why_missing(record, path, prose), []).append(names.label(record))
+    layout = Layout(tuple(names.label(record) for record in cases))
+    return [
+        prose.say("no_row", rows=layout.names(labels, prose), text=sentence(reason))
+        for reason, labels in labels_of.items()
+    ]
+
+
+def _constants(names: CaseNames, prose: Prose) -> list[str]:
+    return [prose.say("constants", constants=names.constants)] if names.constants else []
+
+
+def _scoped_notes(record: Record, label: str, field: str) -> list[Remark]:
+    """Only the notes on this field: the others stand under the five tables already."""
+    split = [split_note(note) for note in record["notes"]]
+    return [Remark(label, "", text) for scope, text in split if scope == field]
+
+
+def _reasons(selection: Selection, path: str, prose: Prose) -> str:
+    """The distinct reasons why the field at `path` is null, of the cases that ran unless none did."""
+    cases = selection.cases()
+    ran = [record for record in cases if record["status"] == "ok"] or cases
+    return sentence("; ".join(dict.fromkeys(figures.why_missing(record, path, prose) for record in ran)))
+
+
+def _dig(record: Record, path: str) -> Any:
+    field, _, name = path.partition(".")
+    holder: Any = record[field]  # type: ignore[literal-required]
+    return None if holder is None else holder.get(name)

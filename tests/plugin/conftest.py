@@ -1,0 +1,88 @@
+"""A small suite of benchmarks in a folder of its own, run by pytest inside pytest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import blip_fixtures.run  # noqa: F401  # imported here, so that tests patch the module that runs use
+from blip_fixtures.checkpoints.loading import load_model, load_processor
+from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
+from blip_fixtures.data.sources import load_samples
+from blip_fixtures.flops import BatchShape, FlopCounter
+from blip_fixtures.inference import BatchMaker, decode, generate, to_device
+from blip_fixtures.measurement.environment import describe_machine
+from blip_fixtures.options import NewTokens
+from blip_fixtures.quality import score
+from blip_fixtures.record import Record, read_records
+from blip_fixtures.report.document import write_document
+from tests.unit.records import make_record
+
+OPERATING_POINT = (Path(__file__).parents[2] / "conftest.py").read_text(encoding="utf-8")
+QUICK = ("--blip-limit=4", "--blip-rounds=2", "--blip-warmup-rounds=1", "--blip-new-tokens=4", "-p", "no:cacheprovider")
+
+TWO_SWEEPS = """
+import pytest
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_batch_size(measure):
+    measure()
+
+@pytest.mark.every_device
+@pytest.mark.parametrize("batch_size", [1])
+def test_device(measure):
+    measure()
+"""
+
+
+class Suite:
+    """A folder with the suite's conftest.py and one file of benchmarks."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        self.folder = pytester.path / "reports" / "local" / "instructblip-tiny"
+        pytester.makeconftest(OPERATING_POINT)
+
+    def run(self, benchmarks: str, *args: str) -> pytest.RunResult:
+        """Write `benchmarks` to test_it.py and run it with few samples, rounds and tokens."""
+        self.pytester.makepyfile(test_it=benchmarks)
+        return self.pytester.runpytest_inprocess(*QUICK, *args)
+
+    def run_in_subprocess(self, benchmarks: str, *args: str) -> pytest.RunResult:
+        """The same in a process of its own, for runs that would take this one down."""
+        self.pytester.makepyfile(test_it=benchmarks)
+        return self.pytester.runpytest_subprocess(*QUICK, *args)
+
+    def records(self) -> list[Record]:
+        return read_records(self.folder / "records.json")
+
+    def document(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads((self.folder / "records.json").read_text())
+        return loaded
+
+
+@pytest.fixture(scope="session")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Everything that a run imports on its way.
+
+    pytester takes modules that a run imported out of `sys.modules` again, and numpy and torch cannot be imported twice.
+    So the way is walked once before.
+    """
+    checkpoint = resolve_checkpoint(PACKAGED)
+    processor = load_processor(checkpoint)
+    loaded = load_model(checkpoint, "cpu", "fp16", "float16")
+    maker = BatchMaker(processor, checkpoint.config["image_token_index"], "paper")
+    batch = maker.prepare(load_samples("textvqa", "sample"), 0, batch_size=1, image_size=336, text_limit=50)
+    token_ids = generate(loaded.model, to_device(batch, "cpu", loaded.model.dtype), NewTokens(2))
+    score(decode(processor, loaded.model, token_ids).texts, [["answer"]])
+    FlopCounter(checkpoint).count(BatchShape(1, 336, 5, 5, 2))
+    write_document([make_record()], tmp_path_factory.mktemp("document"))
+    describe_machine({})
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, imported: None) -> Suite:
+    return Suite(pytester)

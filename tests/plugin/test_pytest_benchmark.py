@@ -1,0 +1,70 @@
+"""pytest-benchmark's own options keep working on the suite's benchmarks."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from blip_fixtures.record import read_records
+from tests.plugin.conftest import TWO_SWEEPS, Suite
+
+SLOWED = """
+import pytest
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_batch_size(measure, monkeypatch):
+    import time
+    from blip_fixtures import inference
+    original = inference.generate
+    def slow(model, inputs, new_tokens):
+        time.sleep({seconds})
+        return original(model, inputs, new_tokens)
+    monkeypatch.setattr(inference, "generate", slow)
+    measure()
+"""
+
+
+def test_save_compare_and_fail(suite: Suite) -> None:
+    suite.run(SLOWED.format(seconds=0.2), "--benchmark-save=base").assert_outcomes(passed=2)
+    (saved,) = suite.pytester.path.glob(".benchmarks/*/0001_base.json")
+    assert [record["status"] for record in read_records(saved)] == ["ok", "ok"]
+
+    compare = ("--benchmark-compare=0001", "--benchmark-compare-fail=median:50%")
+    same = suite.run(SLOWED.format(seconds=0.2), *compare)
+    assert same.ret == pytest.ExitCode.OK
+    same.stdout.fnmatch_lines(["*(0001_base)*", "*The document:*"])
+
+    slower = suite.run(SLOWED.format(seconds=2), *compare)
+    assert slower.ret != pytest.ExitCode.OK
+    slower.stderr.fnmatch_lines(["*Performance has regressed:*"])
+    slower.stdout.fnmatch_lines(["*The document:*"])
+
+
+def test_json_file_of_pytest_benchmark_holds_the_records_too(suite: Suite) -> None:
+    suite.run(TWO_SWEEPS, "--benchmark-json=own.json", "--blip-limit=1")
+    own = json.loads((suite.pytester.path / "own.json").read_text())
+    assert own["blip"] == suite.document()["blip"]
+    assert own["benchmarks"] == suite.document()["benchmarks"]
+    assert [record["status"] for record in read_records(suite.pytester.path / "own.json")] == ["ok", "unavailable"]
+
+
+def test_rounds_of_the_record_are_those_of_pytest_benchmark(suite: Suite) -> None:
+    suite.run(TWO_SWEEPS)
+    for bench in suite.document()["benchmarks"]:
+        assert bench["stats"]["data"] == bench["extra_info"]["blip"]["latency"]["rounds_s"]
+        assert bench["stats"]["median"] == bench["extra_info"]["blip"]["latency"]["median_s"]
+        assert bench["options"]["timer"] == "synchronized_perf_counter"
+
+
+def test_disabled_benchmarks_run_once_and_leave_nothing(suite: Suite) -> None:
+    result = suite.run(TWO_SWEEPS, "--benchmark-disable")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["*ran once, not measured: benchmarks are disabled"])
+    assert not (suite.folder / "records.json").exists()
+
+
+def test_skip_and_only(suite: Suite) -> None:
+    mixed = TWO_SWEEPS + "\ndef test_other():\n    pass\n"
+    suite.run(mixed, "--benchmark-skip").assert_outcomes(passed=1, skipped=3)
+    suite.run(mixed, "--benchmark-only").assert_outcomes(passed=3, skipped=1)

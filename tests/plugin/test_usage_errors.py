@@ -1,0 +1,133 @@
+"""Bad input: one clear sentence, exit code 4, and nothing measured."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.conftest import TWO_SWEEPS, Suite
+
+BAD_OPTIONS = [
+    ("--blip-rounds=0", "--blip-rounds cannot be '0': give a whole number of at least 1"),
+    ("--blip-rounds=", "--blip-rounds cannot be '': give a whole number of at least 1"),
+    ("--blip-rounds=many", "--blip-rounds cannot be 'many': give a whole number of at least 1"),
+    ("--blip-warmup-rounds=-1", "--blip-warmup-rounds cannot be '-1': give a whole number of at least 0"),
+    ("--blip-limit=0", "--blip-limit cannot be '0': give a whole number of at least 1"),
+    ("--blip-new-tokens=0", "--blip-new-tokens cannot be '0': give a whole number of at least 1, or fixed:N"),
+    ("--blip-new-tokens=fixed", "--blip-new-tokens cannot be 'fixed': give a whole number of at least 1, or fixed:N"),
+    ("--blip-prompts=mine", "--blip-prompts cannot be 'mine': choose one of paper, lmms-eval, seed"),
+    ("--blip-lang=de", "--blip-lang cannot be 'de': choose one of en, ru"),
+    ("--blip-device=tpu", "--blip-device cannot be 'tpu': choose auto, cpu, cuda or cuda:N"),
+    ("--blip-model=", "--blip-model cannot be '': it is empty; leave the option out for the default"),
+    ("--blip-model=instructblip-huge", "unknown checkpoint 'instructblip-huge': it is neither a folder nor a hub id"),
+    ("--blip-model=.", "checkpoint '.' has no config.json in .; give a folder that save_pretrained wrote"),
+    ("--blip-data=nowhere", "data folder 'nowhere' does not exist; give sample, or a folder with parquet files in it"),
+    ("--blip-data=.", "no parquet files in textvqa; put the textvqa split there, in the hub's columns"),
+    ("--blip-report-dir=test_it.py", "cannot write to the report folder test_it.py/instructblip-tiny: "),
+]
+
+
+@pytest.mark.parametrize(("option", "complaint"), BAD_OPTIONS, ids=[option for option, _ in BAD_OPTIONS])
+def test_bad_option(suite: Suite, option: str, complaint: str) -> None:
+    result = suite.run(TWO_SWEEPS, option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    errors = [line for line in result.errlines if line.startswith("ERROR: ")]
+    assert len(errors) == 1
+    assert errors[0].startswith(f"ERROR: {complaint}")
+    assert not list(suite.pytester.path.rglob("journal.jsonl"))
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_auto_excludes_other_devices(suite: Suite) -> None:
+    result = suite.run(TWO_SWEEPS, "--blip-device=auto", "--blip-device=cpu")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*auto stands for every device, so name either auto or single devices"])
+
+
+def test_an_absent_device_is_refused_before_anything_is_measured(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.version.cuda", None)
+    result = suite.run(TWO_SWEEPS, "--blip-device=cpu", "--blip-device=cuda")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: cuda:0 needs a CUDA build of torch*; install one, or pass --blip-device=cpu"])
+
+
+def test_auto_skips_a_device_that_torch_cannot_use(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blip_fixtures.devices.nvidia_device_count", lambda: 1)
+    monkeypatch.setattr("torch.version.cuda", None)
+    suite.run(TWO_SWEEPS, "-k", "test_device").assert_outcomes(passed=1, skipped=1)
+    assert "cuda:0 needs a CUDA build of torch" in str(suite.document()["blip"]["not_run"][0]["reason"])
+
+
+def test_ini_twin_and_command_line(suite: Suite) -> None:
+    suite.pytester.makeini("[pytest]\nblip_rounds = 0\n")
+    result = suite.pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: blip_rounds cannot be '0': give a whole number of at least 1"])
+    suite.run(TWO_SWEEPS, "--blip-rounds=1", "-k", "batch02").assert_outcomes(passed=1)
+
+
+def test_ini_devices_are_a_list(suite: Suite) -> None:
+    suite.pytester.makeini("[pytest]\nblip_device = cpu mps\n")
+    result = suite.pytester.runpytest_inprocess()
+    result.stderr.fnmatch_lines(["ERROR: blip_device cannot be 'cpu mps': choose auto, cpu, cuda or cuda:N"])
+
+
+@pytest.mark.parametrize(
+    ("axis", "values", "complaint"),
+    [
+        ("batch_size", "[0]", "batch_size must be a whole number of at least 1, not 0"),
+        ("dataset", "['vqa']", "unknown dataset 'vqa'; the suite knows textvqa, coco, scienceqa"),
+        ("optimization", "['fp8']", "unknown optimization 'fp8'; the suite knows fp16"),
+        ("image_size", "[225]", "image size 225 is not a multiple of the"),
+        ("sequence_length", "[513]", "sequence length 513 is above the 512 positions of the Q-Former"),
+    ],
+)
+def test_bad_axis_value(suite: Suite, axis: str, values: str, complaint: str) -> None:
+    result = suite.run(
+        f"import pytest\n@pytest.mark.parametrize('{axis}', {values})\ndef test_it(measure):\n    measure()\n"
+    )
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *: {complaint}*"])
+
+
+def test_an_axis_without_a_value(suite: Suite) -> None:
+    result = suite.run(
+        "import pytest\n@pytest.fixture\ndef batch_size():\n    return 1\ndef test_it(measure):\n    measure()\n"
+    )
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *test_it* has no value for batch_size; parametrize it, or give the fixture*"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="as another user chmod tests the same")
+def test_a_report_folder_under_a_file(suite: Suite) -> None:
+    Path("file").write_text("")
+    result = suite.run(TWO_SWEEPS, "--blip-report-dir=file/below")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: cannot write to the report folder file/below/*; choose another with*"])
+
+
+def test_measure_must_be_called(suite: Suite) -> None:
+    result = suite.run("def test_it(measure):\n    pass\n")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*the test never called measure(); call it once, or drop the fixture"])
+
+
+def test_measure_is_called_once(suite: Suite) -> None:
+    result = suite.run(
+        "import pytest\n@pytest.mark.parametrize('batch_size', [1])\n"
+        "def test_it(measure):\n    measure()\n    measure()\n"
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*measure() was called twice; one test measures one case, so call it once"])
+
+
+def test_help_explains_every_option(suite: Suite) -> None:
+    from blip_fixtures.options import SPECS
+
+    text = suite.pytester.runpytest_inprocess("--help").stdout.str()
+    assert "InstructBLIP benchmarks:" in text
+    for spec in SPECS:
+        assert spec.flag in text
+        assert spec.ini in text

@@ -1,0 +1,82 @@
+"""FLOPs on the meta device against the same counter around real generation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import InstructBlipConfig
+
+from blip_fixtures.checkpoints.resolve import Checkpoint
+from blip_fixtures.flops import BatchShape, FlopCount, FlopCounter, mean_count
+
+FLAN_T5_XL = {
+    "model_type": "t5",
+    "vocab_size": 32128,
+    "d_model": 2048,
+    "d_kv": 64,
+    "d_ff": 5120,
+    "num_layers": 24,
+    "num_decoder_layers": 24,
+    "num_heads": 32,
+    "feed_forward_proj": "gated-gelu",
+}
+
+
+@pytest.fixture(scope="module")
+def counter(checkpoint: Checkpoint) -> FlopCounter:
+    return FlopCounter(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def eager_model(checkpoint: Checkpoint) -> Any:
+    from transformers import InstructBlipForConditionalGeneration
+
+    return InstructBlipForConditionalGeneration.from_pretrained(
+        checkpoint.folder, dtype=torch.float32, attn_implementation="eager"
+    ).eval()
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        BatchShape(batch_size=1, image_size=224, qformer_tokens=5, text_tokens=7, steps=1),
+        BatchShape(batch_size=2, image_size=224, qformer_tokens=9, text_tokens=4, steps=6),
+        BatchShape(batch_size=3, image_size=336, qformer_tokens=12, text_tokens=12, steps=17),
+    ],
+)
+def test_count_equals_that_of_real_generation(counter: FlopCounter, eager_model: Any, shape: BatchShape) -> None:
+    config = eager_model.config
+    image_ids = torch.full((shape.batch_size, config.num_query_tokens), config.image_token_index)
+    text_ids = torch.full((shape.batch_size, shape.text_tokens), 10)
+    with FlopCounterMode(display=False) as real:
+        eager_model.generate(
+            pixel_values=torch.zeros(shape.batch_size, 3, shape.image_size, shape.image_size),
+            qformer_input_ids=torch.full((shape.batch_size, shape.qformer_tokens), 10),
+            input_ids=torch.cat([image_ids, text_ids], dim=1),
+            interpolate_pos_encoding=True,
+            max_new_tokens=shape.steps,
+            min_new_tokens=shape.steps,
+            do_sample=False,
+        )
+    assert counter.count(shape).total == real.get_total_flops()
+
+
+def test_the_full_size_architecture_counts_the_known_figure() -> None:
+    """801.7 G: flan-t5-xl at batch 1, 224 pixels, 13 text tokens, 50 generated tokens."""
+    config = InstructBlipConfig(text_config=FLAN_T5_XL).to_dict()
+    checkpoint = Checkpoint(model="xl", folder=Path(), revision="", config=config)
+    count = FlopCounter(checkpoint).count(BatchShape(1, 224, 13, 13, 50))
+    assert count.total == pytest.approx(801.7e9, rel=1e-3)
+    assert count.vision + count.qformer == pytest.approx(535.8e9, rel=1e-3)
+
+
+def test_no_steps_cost_no_decoding(counter: FlopCounter) -> None:
+    assert counter.count(BatchShape(1, 224, 5, 5, 1)).decode == 0
+
+
+def test_mean() -> None:
+    assert mean_count([FlopCount(1, 2, 3, 4), FlopCount(3, 4, 5, 0)]) == FlopCount(2, 3, 4, 2)

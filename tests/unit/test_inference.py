@@ -1,0 +1,122 @@
+"""Batches and generation: what reaches the model, and what comes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from blip_fixtures.checkpoints.loading import LoadedModel
+from blip_fixtures.checkpoints.resolve import Checkpoint
+from blip_fixtures.data.prompts import render_prompt
+from blip_fixtures.data.sources import SampleSet, load_samples
+from blip_fixtures.inference import Batch, BatchMaker, InputError, decode, generate, to_device
+from blip_fixtures.options import NewTokens
+
+
+@pytest.fixture(scope="module")
+def scienceqa() -> SampleSet:
+    return load_samples("scienceqa", "sample")
+
+
+@pytest.fixture(scope="module")
+def maker(checkpoint: Checkpoint, processor: Any) -> BatchMaker:
+    return BatchMaker(processor, checkpoint.config["image_token_index"], "paper")
+
+
+@pytest.fixture(scope="module")
+def batch(maker: BatchMaker, scienceqa: SampleSet) -> Batch:
+    return maker.prepare(scienceqa, index=1, batch_size=4, image_size=336, text_limit=200)
+
+
+def test_a_batch_holds_its_own_samples_at_the_asked_resolution(batch: Batch) -> None:
+    assert batch.samples == range(4, 8)
+    assert batch.inputs["pixel_values"].shape == (4, 3, 336, 336)
+    assert batch.inputs["pixel_values"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("limit", [200, 100, 50])
+def test_the_limit_holds_for_both_tokenizers_without_the_query_tokens(
+    maker: BatchMaker, scienceqa: SampleSet, processor: Any, limit: int
+) -> None:
+    batch = maker.prepare(scienceqa, 0, batch_size=64, image_size=224, text_limit=limit)
+    lengths = [len(processor.tokenizer(render_prompt(sample, "scienceqa", "paper")).input_ids) for sample in scienceqa]
+    assert max(lengths) > 200, "the packaged prompts must exceed every limit of the sweep"
+    assert batch.text_tokens == tuple(min(length, limit) for length in lengths)
+    assert batch.truncated == tuple(length > limit for length in lengths)
+    assert batch.inputs["input_ids"].shape == (64, processor.num_query_tokens + limit)
+    assert batch.qformer_tokens == limit
+
+
+def test_prompts_are_padded_to_the_longest_only(maker: BatchMaker) -> None:
+    batch = maker.prepare(load_samples("coco", "sample"), 0, batch_size=4, image_size=224, text_limit=200)
+    assert batch.padded_text_tokens < 20
+
+
+def test_every_row_holds_the_query_tokens_first(batch: Batch, checkpoint: Checkpoint) -> None:
+    queries = checkpoint.config["num_query_tokens"]
+    image_token = checkpoint.config["image_token_index"]
+    assert (batch.inputs["input_ids"][:, :queries] == image_token).all()
+    assert (batch.inputs["input_ids"][:, queries:] != image_token).all()
+
+
+def test_a_foreign_image_token_is_an_error(checkpoint: Checkpoint, processor: Any, scienceqa: SampleSet) -> None:
+    question_token = processor.tokenizer("question").input_ids[0]
+    maker = BatchMaker(processor, question_token, "paper")
+    with pytest.raises(
+        InputError, match=r"hold \d+ image tokens where 2 x 16 are needed, so generate would ignore the"
+    ):
+        maker.prepare(scienceqa, 0, batch_size=2, image_size=224, text_limit=200)
+
+
+def test_pixels_are_decoded_once(maker: BatchMaker, scienceqa: SampleSet) -> None:
+    first = maker._pixel_values(("scienceqa", 224, 0), scienceqa[0].open_image)
+
+    def fail() -> Any:
+        raise AssertionError("decoded again")
+
+    assert maker._pixel_values(("scienceqa", 224, 0), fail) is first
+
+
+def test_pixel_cache_keeps_its_budget(
+    checkpoint: Checkpoint, processor: Any, scienceqa: SampleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_picture_bytes = 3 * 224 * 224 * 4
+    monkeypatch.setattr("blip_fixtures.inference._PIXEL_CACHE_BYTES", 3 * one_picture_bytes)
+    maker = BatchMaker(processor, checkpoint.config["image_token_index"], "paper")
+    maker.prepare(scienceqa, 0, batch_size=8, image_size=224, text_limit=50)
+    assert len(maker._pixels) == 3
+
+
+def test_pixels_take_the_models_dtype_and_ids_keep_theirs(batch: Batch) -> None:
+    inputs = to_device(batch, "cpu", torch.float16)
+    assert inputs["pixel_values"].dtype == torch.float16
+    assert inputs["input_ids"].dtype == torch.int64
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_fixed_generates_exactly_that_many_tokens(batch: Batch, loaded: LoadedModel, count: int) -> None:
+    token_ids = generate(loaded.model, to_device(batch, "cpu", torch.float32), NewTokens(count, fixed=True))
+    assert token_ids.shape == (4, 1 + count)
+
+
+def test_counts_stop_at_the_end_token(loaded: LoadedModel, processor: Any) -> None:
+    end, pad = loaded.model.generation_config.eos_token_id, loaded.model.generation_config.pad_token_id
+    word = processor.tokenizer("red", add_special_tokens=False).input_ids[0]
+    token_ids = torch.tensor([[pad, word, word, end], [pad, word, end, pad]])
+    answers = decode(processor, loaded.model, token_ids)
+    assert answers.new_tokens == (3, 2)
+    assert answers.steps == 3
+    assert answers.texts == ("red red", "red")
+
+
+def test_one_sample_answers_the_same_alone_and_in_a_batch(
+    maker: BatchMaker, scienceqa: SampleSet, loaded: LoadedModel, processor: Any
+) -> None:
+    def texts(batch_size: int, index: int) -> tuple[str, ...]:
+        batch = maker.prepare(scienceqa, index, batch_size, image_size=224, text_limit=200)
+        token_ids = generate(loaded.model, to_device(batch, "cpu", torch.float32), NewTokens(20))
+        return decode(processor, loaded.model, token_ids).texts
+
+    assert texts(4, 0) == tuple(text for index in range(4) for text in texts(1, index))

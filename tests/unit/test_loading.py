@@ -1,0 +1,92 @@
+"""Loading: dtypes, bytes, one live model, and checkpoints that break on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_model, load_processor
+from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
+from blip_fixtures.optimizations import NotApplied, find_optimization
+
+
+@pytest.mark.parametrize("name", ["fp16", "fp32", "bf16"])
+def test_a_dtype_is_loaded_and_proven(checkpoint: Checkpoint, name: str) -> None:
+    entry = find_optimization(name)
+    proof = entry.proof(load_model(checkpoint, "cpu", name, entry.dtype))
+    assert max(proof["parameters_by_dtype"], key=proof["parameters_by_dtype"].get) == entry.dtype
+    assert set(proof["attention"]) == {"vision", "qformer", "language"}
+
+
+def test_fp16_keeps_the_layers_that_t5_wants_in_fp32(checkpoint: Checkpoint) -> None:
+    loaded = load_model(checkpoint, "cpu", "fp16", "float16")
+    wo = loaded.model.language_model.encoder.block[0].layer[1].DenseReluDense.wo
+    assert wo.weight.dtype == torch.float32
+
+
+def test_an_optimization_that_did_not_take_is_no_row(checkpoint: Checkpoint) -> None:
+    with pytest.raises(NotApplied, match=r"fp16 asked for float16 and the parameters are \{'float32': \d+\}"):
+        find_optimization("fp16").proof(load_model(checkpoint, "cpu", "fp16", "float32"))
+
+
+def test_unknown_optimization() -> None:
+    with pytest.raises(
+        ValueError, match="unknown optimization 'fp8'; the suite knows fp16, fp32, bf16, compile, flash"
+    ):
+        find_optimization("fp8")
+
+
+def test_weights_bytes_count_shared_tensors_once(loaded: LoadedModel) -> None:
+    parameters = sum(parameter.nbytes for parameter in loaded.model.parameters())
+    buffers = sum(buffer.nbytes for buffer in loaded.model.buffers())
+    assert loaded.weights_bytes == parameters + buffers
+
+
+class Loader:
+    """Stands in for a checkpoint: counts loads, and watches whether the one before is still alive."""
+
+    def __init__(self) -> None:
+        self.alive: list[weakref.ref[LoadedModel]] = []
+
+    def __call__(self, device: str, optimization: str) -> LoadedModel:
+        assert all(reference() is None for reference in self.alive), "two models are alive"
+        checkpoint = Checkpoint("m", Path(), "r", {})
+        loaded = LoadedModel(checkpoint, device, optimization, model=object(), load_s=0.0)
+        self.alive.append(weakref.ref(loaded))
+        return loaded
+
+
+def test_one_model_lives_at_a_time() -> None:
+    models = OneLiveModel(Loader())
+    for optimization in ("fp16", "fp16", "fp32", "fp32"):
+        assert models.get("cpu", optimization).optimization == optimization
+    assert models.loads == 2
+
+
+def test_truncated_weights(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoint.folder, tmp_path / "cut"))
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:10_000])
+    broken = dataclasses.replace(checkpoint, model="cut", folder=folder)
+    with pytest.raises(
+        CheckpointError, match=r"cannot load the weights of 'cut': .*; fetch or save the checkpoint again"
+    ):
+        load_model(broken, "cpu", "fp16", "float16")
+
+
+def test_missing_tokenizer(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoint.folder, tmp_path / "cut"))
+    shutil.rmtree(folder / "qformer_tokenizer")
+    broken = dataclasses.replace(checkpoint, model="cut", folder=folder)
+    with pytest.raises(CheckpointError, match="cannot load the processor of 'cut'"):
+        load_processor(broken)
+
+
+def test_processor_knows_its_query_tokens(checkpoint: Checkpoint, processor: Any) -> None:
+    assert processor.num_query_tokens == checkpoint.config["num_query_tokens"]

@@ -1,0 +1,73 @@
+"""Checkpoints by name: what is found, and what is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from blip_fixtures.checkpoints.resolve import PACKAGED, CheckpointError, resolve_checkpoint
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A writable copy of the packaged checkpoint."""
+    return Path(shutil.copytree(resolve_checkpoint(PACKAGED).folder, tmp_path / "copy"))
+
+
+def test_packaged() -> None:
+    checkpoint = resolve_checkpoint(PACKAGED)
+    assert (checkpoint.image_size, checkpoint.max_text_tokens) == (224, 512)
+    assert [size % checkpoint.patch_size for size in (224, 336, 448)] == [0, 0, 0]
+    assert sum(path.stat().st_size for path in checkpoint.folder.rglob("*") if path.is_file()) <= 6e6
+
+
+def test_a_copy_has_the_revision_of_its_weights(copy: Path) -> None:
+    assert resolve_checkpoint(str(copy)).revision == resolve_checkpoint(PACKAGED).revision
+    weights = copy / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    assert resolve_checkpoint(str(copy)).revision != resolve_checkpoint(PACKAGED).revision
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(
+        CheckpointError, match="unknown checkpoint 'instructblip-huge': it is neither a folder nor a hub"
+    ):
+        resolve_checkpoint("instructblip-huge")
+
+
+def test_folder_without_config(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"has no config.json in .*; give a folder that save_pretrained wrote"):
+        resolve_checkpoint(str(tmp_path))
+
+
+def test_config_that_is_no_json(copy: Path) -> None:
+    (copy / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"cannot read .*config.json: .*; save the checkpoint again"):
+        resolve_checkpoint(str(copy))
+
+
+def test_another_model_type(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "model_type": "blip-2"}))
+    with pytest.raises(CheckpointError, match="is of model type 'blip-2' and the suite measures 'instructblip'"):
+        resolve_checkpoint(str(copy))
+
+
+def test_pickle_only(copy: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"no \*.safetensors file in .*; only safetensors are loaded"):
+        resolve_checkpoint(str(copy))
+
+
+def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(
+        CheckpointError, match=r"cannot fetch checkpoint 'nobody/nothing' from the hub .*; check the id"
+    ):
+        resolve_checkpoint("nobody/nothing")
