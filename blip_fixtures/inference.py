@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 from blip_fixtures.data.prompts import render_prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from blip_fixtures.data.sources import SampleSet
     from blip_fixtures.options import NewTokens
 
-_PIXEL_CACHE_BYTES = 1 << 30
+DEFAULT_BATCH_BUDGET_BYTES = 1 << 30
 
 
 class InputError(RuntimeError):
@@ -41,35 +39,52 @@ class Batch:
         return max(self.text_tokens)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in self.inputs.values())
+
+    @property
     def qformer_tokens(self) -> int:
         """Text tokens of every row in the Q-Former, after padding to the longest."""
         return int(self.inputs["qformer_input_ids"].shape[1])
 
 
 class BatchMaker:
-    """Prepares the full batches of one data set; pixels are decoded once for each (dataset, image size, sample)."""
+    """Prepares full batches, each once: cases that differ in device or optimization alone share them.
 
-    def __init__(self, processor: Any, image_token_id: int, preset: str) -> None:
+    The batches used last are kept, up to a budget of bytes, so that memory does not grow with the data set.
+    """
+
+    def __init__(
+        self, processor: Any, image_token_id: int, preset: str, budget_bytes: int = DEFAULT_BATCH_BUDGET_BYTES
+    ) -> None:
         self._processor = processor
         self._image_token_id = image_token_id
         self._preset = preset
-        self._pixels: OrderedDict[tuple[str, int, int], Any] = OrderedDict()
-        self._pixel_bytes = 0
+        self._budget_bytes = budget_bytes
+        self._kept: OrderedDict[tuple[str, int, int, int, int], Batch] = OrderedDict()
+        self._kept_bytes = 0
 
-    def prepare(self, samples: SampleSet, index: int, batch_size: int, image_size: int, text_limit: int) -> Batch:
+    def batch(self, samples: SampleSet, index: int, batch_size: int, image_size: int, text_limit: int) -> Batch:
         """Batch number `index`: images at `image_size` pixels a side, prompts of at most `text_limit` tokens."""
-        import torch
+        key = (samples.dataset, index, batch_size, image_size, text_limit)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        batch = self._kept[key] = self._prepare(samples, index, batch_size, image_size, text_limit)
+        self._kept_bytes += batch.nbytes
+        while self._kept_bytes > self._budget_bytes and len(self._kept) > 1:
+            self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
+        return batch
 
+    def _prepare(self, samples: SampleSet, index: int, batch_size: int, image_size: int, text_limit: int) -> Batch:
         numbers = range(index * batch_size, (index + 1) * batch_size)
         rows = [samples[number] for number in numbers]
         prompts = [render_prompt(row, samples.dataset, self._preset) for row in rows]
         inputs = self._tokenize(prompts, text_limit)
-        inputs["pixel_values"] = torch.stack(
-            [
-                self._pixel_values((samples.dataset, image_size, number), row.open_image)
-                for number, row in zip(numbers, rows, strict=True)
-            ]
-        )
+        size = {"height": image_size, "width": image_size}
+        images = [row.image for row in rows]
+        inputs.update(self._processor.image_processor(images, size=size, return_tensors="pt"))
         query_tokens = self._processor.num_query_tokens
         image_tokens = int((inputs["input_ids"] == self._image_token_id).sum())
         if image_tokens != batch_size * query_tokens:
@@ -86,37 +101,25 @@ class BatchMaker:
         )
 
     def _tokenize(self, prompts: list[str], text_limit: int) -> dict[str, Any]:
-        """Token ids and masks under one limit for both tokenizers.
+        """Token ids and masks under one limit for the Q-Former and the language model.
 
-        The processor takes the query tokens off the language model's `max_length` alone, hence the two calls.
+        The processor itself takes the query tokens off the language model's `max_length` alone, so its two tokenizers
+        are called here, and the image tokens are put first as it does.
         """
-        query_tokens = self._processor.num_query_tokens
-        settings = {"padding": "longest", "truncation": True, "return_tensors": "pt"}
-        for_qformer = self._processor(text=prompts, max_length=text_limit, **settings)
-        language = self._processor.tokenizer(prompts, max_length=text_limit, **settings)
         import torch
 
-        rows = len(prompts)
-        image_ids = torch.full((rows, query_tokens), self._image_token_id, dtype=language.input_ids.dtype)
+        settings = {"padding": "longest", "truncation": True, "max_length": text_limit, "return_tensors": "pt"}
+        qformer = self._processor.qformer_tokenizer(prompts, **settings)
+        language = self._processor.tokenizer(prompts, **settings)
+        image_ids = torch.full(
+            (len(prompts), self._processor.num_query_tokens), self._image_token_id, dtype=language.input_ids.dtype
+        )
         return {
-            "qformer_input_ids": for_qformer["qformer_input_ids"],
-            "qformer_attention_mask": for_qformer["qformer_attention_mask"],
+            "qformer_input_ids": qformer.input_ids,
+            "qformer_attention_mask": qformer.attention_mask,
             "input_ids": torch.cat([image_ids, language.input_ids], dim=1),
             "attention_mask": torch.cat([torch.ones_like(image_ids), language.attention_mask], dim=1),
         }
-
-    def _pixel_values(self, key: tuple[str, int, int], open_image: Callable[[], Any]) -> Any:
-        """(3, size, size) in fp32, from the cache while it holds less than its budget."""
-        if key in self._pixels:
-            self._pixels.move_to_end(key)
-            return self._pixels[key]
-        size = {"height": key[1], "width": key[1]}
-        pixels = self._processor.image_processor(open_image(), size=size, return_tensors="pt")["pixel_values"][0]
-        self._pixels[key] = pixels
-        self._pixel_bytes += pixels.nbytes
-        while self._pixel_bytes > _PIXEL_CACHE_BYTES:
-            self._pixel_bytes -= self._pixels.popitem(last=False)[1].nbytes
-        return pixels
 
 
 def to_device(batch: Batch, device: str, dtype: Any) -> dict[str, Any]:

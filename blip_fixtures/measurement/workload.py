@@ -46,7 +46,7 @@ class Workload:
     def batch(self, number: int) -> inference.Batch:
         """Batch `number` modulo the number of batches, on the host."""
         case = self.case
-        return self.maker.prepare(
+        return self.maker.batch(
             self.samples, number % self.batches, case.batch_size, case.image_size, case.sequence_length
         )
 

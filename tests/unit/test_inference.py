@@ -27,7 +27,7 @@ def maker(checkpoint: Checkpoint, processor: Any) -> BatchMaker:
 
 @pytest.fixture(scope="module")
 def batch(maker: BatchMaker, scienceqa: SampleSet) -> Batch:
-    return maker.prepare(scienceqa, index=1, batch_size=4, image_size=336, text_limit=200)
+    return maker.batch(scienceqa, index=1, batch_size=4, image_size=336, text_limit=200)
 
 
 def test_a_batch_holds_its_own_samples_at_the_asked_resolution(batch: Batch) -> None:
@@ -40,7 +40,7 @@ def test_a_batch_holds_its_own_samples_at_the_asked_resolution(batch: Batch) -> 
 def test_the_limit_holds_for_both_tokenizers_without_the_query_tokens(
     maker: BatchMaker, scienceqa: SampleSet, processor: Any, limit: int
 ) -> None:
-    batch = maker.prepare(scienceqa, 0, batch_size=64, image_size=224, text_limit=limit)
+    batch = maker.batch(scienceqa, 0, batch_size=64, image_size=224, text_limit=limit)
     lengths = [len(processor.tokenizer(render_prompt(sample, "scienceqa", "paper")).input_ids) for sample in scienceqa]
     assert max(lengths) > 200, "the packaged prompts must exceed every limit of the sweep"
     assert batch.text_tokens == tuple(min(length, limit) for length in lengths)
@@ -49,8 +49,22 @@ def test_the_limit_holds_for_both_tokenizers_without_the_query_tokens(
     assert batch.qformer_tokens == limit
 
 
+def test_uncut_inputs_are_those_of_the_processor(maker: BatchMaker, processor: Any, scienceqa: SampleSet) -> None:
+    batch = maker.batch(scienceqa, 0, batch_size=4, image_size=224, text_limit=500)
+    rows = scienceqa[:4]
+    own = processor(
+        images=[row.image for row in rows],
+        text=[render_prompt(row, "scienceqa", "paper") for row in rows],
+        padding="longest",
+        return_tensors="pt",
+    )
+    assert set(own) == set(batch.inputs)
+    for name, tensor in own.items():
+        assert torch.equal(batch.inputs[name], tensor), name
+
+
 def test_prompts_are_padded_to_the_longest_only(maker: BatchMaker) -> None:
-    batch = maker.prepare(load_samples("coco", "sample"), 0, batch_size=4, image_size=224, text_limit=200)
+    batch = maker.batch(load_samples("coco", "sample"), 0, batch_size=4, image_size=224, text_limit=200)
     assert batch.padded_text_tokens < 20
 
 
@@ -67,26 +81,30 @@ def test_a_foreign_image_token_is_an_error(checkpoint: Checkpoint, processor: An
     with pytest.raises(
         InputError, match=r"hold \d+ image tokens where 2 x 16 are needed, so generate would ignore the"
     ):
-        maker.prepare(scienceqa, 0, batch_size=2, image_size=224, text_limit=200)
+        maker.batch(scienceqa, 0, batch_size=2, image_size=224, text_limit=200)
 
 
-def test_pixels_are_decoded_once(maker: BatchMaker, scienceqa: SampleSet) -> None:
-    first = maker._pixel_values(("scienceqa", 224, 0), scienceqa[0].open_image)
-
-    def fail() -> Any:
-        raise AssertionError("decoded again")
-
-    assert maker._pixel_values(("scienceqa", 224, 0), fail) is first
+def test_a_batch_is_prepared_once(maker: BatchMaker, scienceqa: SampleSet) -> None:
+    first = maker.batch(scienceqa, 0, batch_size=2, image_size=224, text_limit=60)
+    assert maker.batch(scienceqa, 0, batch_size=2, image_size=224, text_limit=60) is first
+    assert maker.batch(scienceqa, 0, batch_size=2, image_size=224, text_limit=61) is not first
 
 
-def test_pixel_cache_keeps_its_budget(
-    checkpoint: Checkpoint, processor: Any, scienceqa: SampleSet, monkeypatch: pytest.MonkeyPatch
+def test_kept_batches_stay_within_their_budget(
+    checkpoint: Checkpoint, processor: Any, scienceqa: SampleSet, batch: Batch
 ) -> None:
-    one_picture_bytes = 3 * 224 * 224 * 4
-    monkeypatch.setattr("blip_fixtures.inference._PIXEL_CACHE_BYTES", 3 * one_picture_bytes)
-    maker = BatchMaker(processor, checkpoint.config["image_token_index"], "paper")
-    maker.prepare(scienceqa, 0, batch_size=8, image_size=224, text_limit=50)
-    assert len(maker._pixels) == 3
+    maker = BatchMaker(processor, checkpoint.config["image_token_index"], "paper", budget_bytes=int(2.5 * batch.nbytes))
+    first, second, third = (maker.batch(scienceqa, index, 4, 336, 200) for index in range(3))
+    assert maker.batch(scienceqa, 2, 4, 336, 200) is third
+    assert maker.batch(scienceqa, 1, 4, 336, 200) is second
+    assert maker.batch(scienceqa, 0, 4, 336, 200) is not first
+
+
+def test_a_batch_above_the_budget_is_still_prepared(
+    checkpoint: Checkpoint, processor: Any, scienceqa: SampleSet
+) -> None:
+    maker = BatchMaker(processor, checkpoint.config["image_token_index"], "paper", budget_bytes=1)
+    assert maker.batch(scienceqa, 0, 1, 224, 200).samples == range(1)
 
 
 def test_pixels_take_the_models_dtype_and_ids_keep_theirs(batch: Batch) -> None:
@@ -115,7 +133,7 @@ def test_one_sample_answers_the_same_alone_and_in_a_batch(
     maker: BatchMaker, scienceqa: SampleSet, loaded: LoadedModel, processor: Any
 ) -> None:
     def texts(batch_size: int, index: int) -> tuple[str, ...]:
-        batch = maker.prepare(scienceqa, index, batch_size, image_size=224, text_limit=200)
+        batch = maker.batch(scienceqa, index, batch_size, image_size=224, text_limit=200)
         token_ids = generate(loaded.model, to_device(batch, "cpu", torch.float32), NewTokens(20))
         return decode(processor, loaded.model, token_ids).texts
 

@@ -1,0 +1,111 @@
+"""What the suite itself costs, as figures measured side by side in one run: ``python -m tools.own_cost``.
+
+Run it from the repository's root in an environment where the plugin is installed. Every comparison interleaves its two
+sides, since other work on the machine would otherwise count for one of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[1]
+
+
+def interleaved(sides: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each side, taken in turn: first, second, second, first, ..."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for repeat in range(repeats):
+        order = list(sides) if repeat % 2 == 0 else list(reversed(sides))
+        for name in order:
+            seconds[name].append(sides[name]())
+    return seconds
+
+
+def pytest_seconds(*args: str, cwd: Path) -> float:
+    """Wall seconds of one pytest process."""
+    start_s = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "pytest", "-q", *args], cwd=cwd, check=True, capture_output=True)
+    return time.perf_counter() - start_s
+
+
+def loading(repeats: int) -> None:
+    """An unrelated suite of one test, with and without the plugin."""
+    with tempfile.TemporaryDirectory() as folder:
+        cwd = Path(folder)
+        (cwd / "test_one.py").write_text("def test_one():\n    pass\n")
+        seconds = interleaved(
+            {"with": lambda: pytest_seconds(cwd=cwd), "without": lambda: pytest_seconds("-p", "no:blip", cwd=cwd)},
+            repeats,
+        )
+    extra_s = statistics.median(a - b for a, b in zip(seconds["with"], seconds["without"], strict=True))
+    print(f"loading the plugin in an unrelated suite: {1e3 * extra_s:.0f} ms more (median of {repeats} pairs)")
+
+
+def collecting(repeats: int) -> None:
+    """The suite's table of contents."""
+    seconds = [pytest_seconds("benchmarks", "--collect-only", cwd=ROOT) for _ in range(repeats)]
+    print(f"pytest benchmarks --collect-only: {statistics.median(seconds):.2f} s (median of {repeats})")
+
+
+def timed_region(rounds: int) -> None:
+    """One timed round of the latency pass against the same call between two clock readings by hand."""
+    from blip_fixtures.checkpoints.loading import load_model, load_processor
+    from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
+    from blip_fixtures.data.sources import load_samples
+    from blip_fixtures.devices import synchronizing_timer
+    from blip_fixtures.inference import BatchMaker, generate, to_device
+    from blip_fixtures.options import NewTokens
+
+    checkpoint = resolve_checkpoint(PACKAGED)
+    model = load_model(checkpoint, "cpu", "fp16", "float16").model
+    maker = BatchMaker(load_processor(checkpoint), int(checkpoint.config["image_token_index"]), "paper")
+    batch = maker.batch(load_samples("textvqa", "sample"), 0, batch_size=1, image_size=224, text_limit=200)
+    inputs = to_device(batch, "cpu", model.dtype)
+    limit = NewTokens(8, fixed=True)
+    timer = synchronizing_timer("cpu")
+
+    def suite() -> float:
+        return _suite_round(timer, lambda prepared: generate(model, prepared, limit), inputs)
+
+    def by_hand() -> float:
+        start_s = time.perf_counter()
+        model.generate(**inputs, max_new_tokens=8, min_new_tokens=8, do_sample=False, num_beams=1)
+        return time.perf_counter() - start_s
+
+    interleaved({"suite": suite, "by hand": by_hand}, 5)
+    seconds = interleaved({"suite": suite, "by hand": by_hand}, rounds)
+    ratio = statistics.median(seconds["suite"]) / statistics.median(seconds["by hand"])
+    print(f"timed region, suite / by hand: {ratio:.4f} (medians of {rounds} interleaved rounds each)")
+
+
+def _suite_round(timer: Callable[[], float], target: Callable[[Any], Any], inputs: Any) -> float:
+    """The timed region as pytest-benchmark runs it: timer, call with positional arguments, timer."""
+    args, kwargs = (inputs,), {}  # type: tuple[Any], dict[str, Any]
+    start_s = timer()
+    target(*args, **kwargs)
+    return timer() - start_s
+
+
+def main() -> None:
+    """Print the three figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=15, help="processes a side (default: 15)")
+    parser.add_argument("--rounds", type=int, default=300, help="timed rounds a side (default: 300)")
+    args = parser.parse_args()
+    loading(args.repeats)
+    collecting(max(args.repeats // 3, 1))
+    timed_region(args.rounds)
+
+
+if __name__ == "__main__":
+    main()
