@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,9 @@ class Progress:
     def _draw_bar(self, terminal: pytest.TerminalReporter) -> None:
         filled = _BAR_WIDTH * self._done // self._total
         bar = "#" * filled + "." * (_BAR_WIDTH - filled)
-        terminal.rewrite(f"[{bar}] {self._done + 1}/{self._total} {self._running}  {self._times()}", erase=True)
+        line = f"[{bar}] {self._done + 1}/{self._total}  {self._times()}  {self._running}"
+        # A line that wraps cannot be drawn over, so it ends before the terminal does.
+        terminal.rewrite(line[: shutil.get_terminal_size().columns - 1], erase=True)
         self._drawn_s = self._now()
 
     @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -53,7 +54,7 @@ def walk(*, isatty: bool) -> str:
     now_s = iter([0.0, *[float(n) for n in range(0, 1000, 10)]])
     config: Any = Config(terminal)
     progress = Progress(config, total=2, now=lambda: next(now_s))
-    for case_id, result in (("first", "12.3 ms"), ("second", "- no GPU")):
+    for case_id, result in (("first", "12.3 ms"), ("second" + 40 * "x", "- no GPU")):
         progress.start(case_id)
         progress.tick()
         progress.finish(result)
@@ -62,15 +63,20 @@ def walk(*, isatty: bool) -> str:
 
 def test_plain_lines() -> None:
     assert walk(isatty=False) == (
-        "[1/2] first  elapsed 0:00, left ?  12.3 ms\n[2/2] second  elapsed 0:20, left 0:20  - no GPU\n"
+        "[1/2] first  elapsed 0:00, left ?  12.3 ms\n[2/2] second" + 40 * "x" + "  elapsed 0:20, left 0:20  - no GPU\n"
     )
 
 
-def test_bar() -> None:
+def test_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
     text = walk(isatty=True)
-    assert "\r[....................] 1/2 first  elapsed" in text
-    assert "\r[##########..........] 2/2 second  elapsed" in text
-    assert text.endswith("\r[2/2] second  - no GPU\n")
+    drawn = text.split("\r")
+    assert "[....................] 1/2  elapsed 0:00, left ?  first" in drawn
+    bar = re.compile(r"\[##########\.{10}\] 2/2  elapsed \d:\d\d, left \d:\d\d  second")
+    bars = [line for line in drawn if bar.match(line)]
+    assert bars
+    assert all(len(line) == 59 for line in bars)
+    assert text.endswith("\r[2/2] second" + 40 * "x" + "  - no GPU\n")
 
 
 def test_file_names_give_way_only_to_benchmarks_alone() -> None:
