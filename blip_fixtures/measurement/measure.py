@@ -148,12 +148,7 @@ def _flops(workload: Workload, timed: list[BatchAnswers], options: Options, coun
 
 
 def _notes(workload: Workload, rounds: int) -> list[str]:
-    notes = []
-    if workload.dropped:
-        notes.append(
-            f"{workload.dropped} of {len(workload.samples)} samples do not fill a batch of {workload.case.batch_size} "
-            "and are left out"
-        )
-    if rounds < workload.batches:
-        notes.append(f"latency is that of the first {rounds} of {workload.batches} batches; quality is that of all")
-    return notes
+    """What a reader must know beside what the record's fields tell."""
+    if rounds >= workload.batches:
+        return []
+    return [f"latency: that of the first {rounds} of {workload.batches} batches; the quality is that of all"]

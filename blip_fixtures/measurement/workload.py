@@ -38,11 +38,6 @@ class Workload:
         """How many full batches there are."""
         return len(self.samples) // self.case.batch_size
 
-    @property
-    def dropped(self) -> int:
-        """Samples of the partial last batch."""
-        return len(self.samples) % self.case.batch_size
-
     def batch(self, number: int) -> inference.Batch:
         """Batch `number` modulo the number of batches, on the host."""
         case = self.case

@@ -85,7 +85,7 @@ def _vision_flops(record: Record) -> float | None:
 
 
 def _settings(rows: Sequence[Row], prose: Prose) -> str:
-    """Prompts, data or generation settings that differ between rows."""
+    """Prompts, data or generation settings that differ between rows of one dataset."""
     readers: dict[str, Callable[[Record], Any]] = {
         "prompts": lambda record: record["case"]["prompts"],
         "data": lambda record: (record["data"]["source"], record["data"]["revision"]) if record["data"] else None,
@@ -93,8 +93,7 @@ def _settings(rows: Sequence[Row], prose: Prose) -> str:
     }
     different = []
     for key, read in readers.items():
-        values = {read(record) for _, record in rows} - {None}
-        if len(values) > 1:
+        if any(len({read(record) for _, record in alike} - {None}) > 1 for alike in _by_dataset(rows).values()):
             different.append(prose.say(f"setting_{key}"))
     return prose.say("settings_differ", settings=", ".join(different)) if different else ""
 

@@ -187,7 +187,6 @@ def _row_texts(record: Record, group: Group, prose: Prose) -> list[str]:
 
 def _optimization_table(group: Group, selection: Selection, prose: Prose) -> SweepTable:
     """The plain columns, each with its share of the first row's figure beside it."""
-    group = Group(group.sweep, tuple(_baseline_first(group, selection)), group.replaced)
     plain = _plain_table(group, selection, _OPTIMIZATION_COLUMNS, prose)
     headers, rows = [SWEEP_HEADERS["optimization"]], []
     for column in _OPTIMIZATION_COLUMNS:
@@ -208,25 +207,6 @@ def _baseline_footnote(baseline: Record, prose: Prose) -> str:
     if not unknown:
         return prose.say("baseline", label=label)
     return prose.say("baseline_incomplete", label=label, columns=", ".join(unknown))
-
-
-def _baseline_first(group: Group, selection: Selection) -> list[Record]:
-    """File order, except that a baseline that did not run goes to the front.
-
-    Files list the cases that did not run behind those that ran, so its place there says nothing. The baseline is the
-    optimization that the other sweeps hold.
-    """
-    held = {
-        record["case"]["optimization"]
-        for record in selection.records
-        if record["case"]["device"] == group.records[0]["case"]["device"]
-        and any(sweep != "optimization" and sweep in SWEEP_TITLES for sweep in record["sweeps"])
-    }
-
-    def is_lost_baseline(record: Record) -> bool:
-        return record["status"] != "ok" and {record["case"]["optimization"]} == held
-
-    return sorted(group.records, key=lambda record: not is_lost_baseline(record))
 
 
 def _size_table(group: Group, selection: Selection, prose: Prose) -> SweepTable:

@@ -35,7 +35,7 @@ def test_a_record_holds_what_was_asked_for(suite: Suite) -> None:
     assert first["generation"] == {"new_tokens": 4, "fixed": False}
     assert first["data"] is not None
     assert (first["data"]["samples"], first["data"]["batches"], first["data"]["dropped"]) == (4, 4, 0)
-    assert first["notes"] == ["latency is that of the first 2 of 4 batches; quality is that of all"]
+    assert first["notes"] == ["latency: that of the first 2 of 4 batches; the quality is that of all"]
     assert second["notes"] == []
     assert len(first["quality"]["wer"]["per_sample"]) == 4
     assert set(first["missing"]) >= {"phases", "limit"}
@@ -84,7 +84,7 @@ def test_partial_batches_are_dropped_and_counted(suite: Suite) -> None:
     (record,) = suite.records()
     assert record["data"] is not None
     assert (record["data"]["batches"], record["data"]["dropped"]) == (2, 1)
-    assert record["notes"] == ["1 of 5 samples do not fill a batch of 2 and are left out"]
+    assert "1 sample" in (suite.folder / "README.md").read_text()
     assert len(record["quality"]["exact_match"]["per_sample"]) == 4
 
 

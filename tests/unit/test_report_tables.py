@@ -156,13 +156,6 @@ def test_without_a_baseline_figure_the_percentages_are_missing() -> None:
     assert "which has no Latency, FLOPS, Energy" in footnote(table, "% of original")
 
 
-def test_a_baseline_that_did_not_run_is_still_the_first_row() -> None:
-    held = make_record(sweeps=["device"], optimization="fp32")
-    compiled = make_record(sweeps=["optimization"], optimization="compile")
-    lost = make_not_run("failed", "CUDA error", sweeps=["optimization"], optimization="fp32")
-    assert column(only_table([held, compiled, lost], "Optimization Tests"), 0) == ["fp32", "Compile"]
-
-
 def test_size_tables_have_a_pair_of_columns_per_dataset() -> None:
     records = [
         make_record(
@@ -176,6 +169,17 @@ def test_size_tables_have_a_pair_of_columns_per_dataset() -> None:
     table = only_table(records, "Image Size Tests")
     assert cells(table) == [["224", "0.100", "0.100", "0.200", "0.200", "0.300", "0.300"]]
     assert table.held == ("BatchSize: 1", "SeqLen:  200", "Optimization: fp32", "Device: CPU")
+
+
+def test_datasets_side_by_side_may_come_from_different_files() -> None:
+    def record(dataset: str, image_size: int, revision: str) -> Record:
+        data = {"source": "sample", "revision": revision, "samples": 64, "batches": 4, "dropped": 0}
+        return make_record(sweeps=["image_size"], dataset=dataset, image_size=image_size, data=data)
+
+    alike = [record("coco", 224, "c1"), record("textvqa", 224, "t1"), record("coco", 336, "c1")]
+    assert not [note for note in only_table(alike, "Image Size Tests").footnotes if "not measured alike" in note]
+    changed = [*alike[:2], record("coco", 336, "c2")]
+    assert "data" in footnote(only_table(changed, "Image Size Tests"), "not measured alike")
 
 
 def test_a_sweep_of_the_users_own_has_the_axes_as_columns() -> None:
