@@ -67,10 +67,11 @@ def timed_region(rounds: int) -> None:
     from blip_fixtures.options import NewTokens
 
     checkpoint = resolve_checkpoint(PACKAGED)
-    model = load_model(checkpoint, "cpu", "fp16", "float16").model
+    loaded = load_model(checkpoint, "cpu", "fp16", "float16")
+    model = loaded.model
     maker = BatchMaker(load_processor(checkpoint), int(checkpoint.config["image_token_index"]), "paper")
     batch = maker.batch(load_samples("textvqa", "sample"), 0, batch_size=1, image_size=224, text_limit=200)
-    inputs = to_device(batch, "cpu", model.dtype)
+    inputs = to_device(batch, "cpu", loaded.pixel_dtype)
     limit = NewTokens(8, fixed=True)
     timer = synchronizing_timer("cpu")
 

@@ -24,6 +24,11 @@ class LoadedModel:
     load_s: float
 
     @property
+    def pixel_dtype(self) -> Any:
+        """The dtype that the vision encoder computes in; `model.dtype` may be that of a tensor kept in fp32."""
+        return self.model.vision_model.embeddings.patch_embedding.weight.dtype
+
+    @property
     def weights_bytes(self) -> int:
         """Bytes of every parameter and buffer, each shared tensor once."""
         tensors = [*self.model.parameters(), *self.model.buffers()]

@@ -13,8 +13,6 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from blip_fixtures.case import PRESETS as PRESETS
-
 if TYPE_CHECKING:
     from blip_fixtures.data.samples import Sample
 

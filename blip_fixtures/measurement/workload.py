@@ -63,6 +63,6 @@ class Workload:
         return walked
 
     def _on_device(self, batch: inference.Batch) -> dict[str, Any]:
-        inputs = inference.to_device(batch, self.case.device, self.loaded.model.dtype)
+        inputs = inference.to_device(batch, self.case.device, self.loaded.pixel_dtype)
         synchronize(self.case.device)
         return inputs

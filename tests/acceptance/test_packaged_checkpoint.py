@@ -38,7 +38,7 @@ def answer(loaded: LoadedModel, dataset: str, image_size: int = 224, text_limit:
     texts: list[str] = []
     for index in range(len(samples) // BATCH_SIZE):
         batch = maker().batch(samples, index, BATCH_SIZE, image_size, text_limit)
-        token_ids = generate(loaded.model, to_device(batch, "cpu", loaded.model.dtype), NewTokens(50))
+        token_ids = generate(loaded.model, to_device(batch, "cpu", loaded.pixel_dtype), NewTokens(50))
         texts += decode(load_processor_once(), loaded.model, token_ids).texts
     metrics = score(texts, [sample.references for sample in samples])
     return {name: metric["value"] for name, metric in metrics.items() if metric["value"] is not None}

@@ -76,7 +76,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     loaded = load_model(checkpoint, "cpu", "fp16", "float16")
     maker = BatchMaker(processor, checkpoint.config["image_token_index"], "paper")
     batch = maker.batch(load_samples("textvqa", "sample"), 0, batch_size=1, image_size=336, text_limit=50)
-    token_ids = generate(loaded.model, to_device(batch, "cpu", loaded.model.dtype), NewTokens(2))
+    token_ids = generate(loaded.model, to_device(batch, "cpu", loaded.pixel_dtype), NewTokens(2))
     score(decode(processor, loaded.model, token_ids).texts, [["answer"]])
     FlopCounter(checkpoint).count(BatchShape(1, 336, 5, 5, 2))
     write_document([make_record()], tmp_path_factory.mktemp("document"))

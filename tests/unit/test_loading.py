@@ -30,6 +30,10 @@ def test_fp16_keeps_the_layers_that_t5_wants_in_fp32(checkpoint: Checkpoint) -> 
     assert wo.weight.dtype == torch.float32
 
 
+def test_pixels_arrive_in_the_dtype_of_the_vision_encoder(checkpoint: Checkpoint) -> None:
+    assert load_model(checkpoint, "cpu", "fp16", "float16").pixel_dtype == torch.float16
+
+
 def test_an_optimization_that_did_not_take_is_no_row(checkpoint: Checkpoint) -> None:
     with pytest.raises(NotApplied, match=r"fp16 asked for float16 and the parameters are \{'float32': \d+\}"):
         find_optimization("fp16").proof(load_model(checkpoint, "cpu", "fp16", "float32"))
