@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 # A machine whose run queue is longer than the run's own threads by this factor is doing somebody else's work too.
 BUSY_FACTOR = 1.2
+# A reference product that takes this many times its fastest was disturbed; rows with a larger share of such rounds
+# than this are named.
+DISTURBED_FACTOR = 2.0
+DISTURBED_SHARE = 0.1
 Row = tuple[str, "Record"]
 
 
@@ -29,6 +33,7 @@ def comparability(rows: Sequence[Row], sweep: str, layout: Layout, prose: Prose)
         _settings(measured, prose),
         _versions(measured, prose),
         _busy_machine(measured, layout, prose),
+        _disturbed(measured, layout, prose),
     ]
     return [footnote for footnote in found if footnote]
 
@@ -122,3 +127,41 @@ def _busy_machine(rows: Sequence[Row], layout: Layout, prose: Prose) -> str:
         return ""
     names = layout.names(list(busy), prose)
     return prose.say("busy_machine", rows=names, load=fixed(max(busy.values()), 1), threads=threads)
+
+
+def _disturbed(rows: Sequence[Row], layout: Layout, prose: Prose) -> str:
+    """Rounds just before which a fixed matrix product took much longer than it takes undisturbed."""
+    references = {
+        device: [seconds for _, record in alike for seconds in _reference_s(record)]
+        for device, alike in _by_device(rows).items()
+    }
+    worst_factor, worst_share, labels = 0.0, 0.0, []
+    for label, record in rows:
+        own = _reference_s(record)
+        fastest = min(references[_device(record)], default=0.0)
+        if not own or fastest <= 0:
+            continue
+        factors = [seconds / fastest for seconds in own]
+        share = sum(factor > DISTURBED_FACTOR for factor in factors) / len(factors)
+        if share > DISTURBED_SHARE:
+            labels.append(label)
+            worst_factor, worst_share = max(worst_factor, *factors), max(worst_share, share)
+    if not labels:
+        return ""
+    names = layout.names(labels, prose)
+    return prose.say("disturbed", rows=names, factor=fixed(worst_factor, 0), percent=fixed(100 * worst_share, 0))
+
+
+def _reference_s(record: Record) -> list[float]:
+    return record["latency"]["reference_s"] if record["latency"] else []
+
+
+def _device(record: Record) -> tuple[str, str | None]:
+    return (record["case"]["device"], record["case"]["device_name"])
+
+
+def _by_device(rows: Sequence[Row]) -> dict[tuple[str, str | None], list[Row]]:
+    devices: dict[tuple[str, str | None], list[Row]] = defaultdict(list)
+    for label, record in rows:
+        devices[_device(record)].append((label, record))
+    return devices

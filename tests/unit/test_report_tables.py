@@ -382,6 +382,35 @@ def test_a_busy_machine_is_named() -> None:
     assert only_table([calm], "Device Tests").footnotes == ()
 
 
+@pytest.mark.parametrize(
+    ("reference_s", "said"),
+    [
+        ([0.002] * 10, ""),
+        ([0.002] * 9 + [0.128], ""),
+        (
+            [0.002] * 8 + [0.128] * 2,
+            "took up to 64 times as long as at its fastest, more than twice as long in up to 20 %",
+        ),
+        ([0.002] + [0.0039] * 9, ""),
+    ],
+)
+def test_disturbed_rounds_are_named(reference_s: list[float], said: str) -> None:
+    latency = make_latency([0.1] * 10, reference_s=reference_s)
+    notes = [
+        note for note in only_table([make_record(latency=latency)], "Device Tests").footnotes if "disturbed" in note
+    ]
+    assert [said in note for note in notes] == ([True] if said else [])
+
+
+def test_the_fastest_reference_may_be_another_rows() -> None:
+    calm = make_record(sweeps=["batch_size"], latency=make_latency([0.1] * 4, reference_s=[0.002] * 4))
+    slow = make_record(sweeps=["batch_size"], batch_size=4, latency=make_latency([0.1] * 4, reference_s=[0.008] * 4))
+    note = footnote(only_table([calm, slow], "Batch Tests"), "disturbed")
+    assert note.startswith("batch_size 4: ")
+    assert "up to 4 times" in note
+    assert "100 %" in note
+
+
 def test_an_environment_that_says_nothing_is_fine() -> None:
     record = make_record()
     record["environment"] = {"load_average": None, "versions": None}
