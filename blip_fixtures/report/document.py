@@ -140,20 +140,23 @@ def run_line(records: Sequence[Record], prose: Prose) -> str:
 
 
 def _data_text(records: Sequence[Record], prose: Prose) -> str:
-    """The sources, and the samples of each dataset (the most that a case used: full batches drop a few)."""
-    sources: dict[str, dict[str, int]] = {}
+    """The sources, each with the samples of its datasets (the most that a case could use) and their revisions."""
+    sources: dict[str, dict[tuple[str, str | None], int]] = {}
     for record in records:
         data = record["data"]
         if data is not None:
             key = f"data_{data['source']}" if data["source"] in DATA_SOURCES else "data_folder"
-            revision = f" ({data['revision']})" if data["revision"] else ""
-            samples = sources.setdefault(prose.say(key, source=data["source"]) + revision, {})
-            dataset = DATASET_LABELS[record["case"]["dataset"]]
+            samples = sources.setdefault(prose.say(key, source=data["source"]), {})
+            dataset = (DATASET_LABELS[record["case"]["dataset"]], data["revision"])
             samples[dataset] = max(samples.get(dataset, 0), data["samples"] or 0)
     parts = []
     for source, samples in sources.items():
-        counts = ", ".join(f"{count} {dataset}" for dataset, count in sorted(samples.items()) if count)
-        parts.append(prose.say("data_samples", source=source, counts=counts) if counts else source)
+        counts = [
+            f"{count} {dataset}" + (f" [{revision}]" if revision else "")
+            for (dataset, revision), count in sorted(samples.items(), key=str)
+            if count
+        ]
+        parts.append(prose.say("data_samples", source=source, counts=", ".join(counts)) if counts else source)
     return f" {prose.say('and')} ".join(parts)
 
 

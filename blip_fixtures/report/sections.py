@@ -73,7 +73,6 @@ FIELD_SECTIONS: dict[str, tuple[str, tuple[Column, ...]]] = {
         (
             Column("weights (MiB)", "memory.weights_bytes", formats.mebibytes),
             Column("peak (MiB)", "memory.peak_bytes", formats.mebibytes),
-            Column("kind", "memory.kind", as_text),
         ),
     ),
     "phases": (
@@ -162,9 +161,10 @@ def field_section(field: str, selection: Selection, prose: Prose) -> list[str]:
         remarks += _scoped_notes(record, label, field)
     rows = [[*names.cells(record), *(column.show(_dig(record, column.path)) for column in columns)] for record in shown]
     counters = {str(record["flops"]["counter"]) for record in shown if record["flops"]}
+    kinds = {str(record["memory"]["kind"]) for record in shown if record["memory"]}
     return [
         f"## {title}",
-        prose.say(f"{field}_intro", counter=", ".join(sorted(counters))),
+        prose.say(f"{field}_intro", counter=", ".join(sorted(counters)), kind=", ".join(sorted(kinds))),
         *_constants(names, prose),
         grid([*names.headers, *(column.header for column in columns)], rows),
         *notes(

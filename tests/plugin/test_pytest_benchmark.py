@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -9,33 +10,32 @@ import pytest
 from blip_fixtures.record import read_records
 from tests.plugin.conftest import TWO_SWEEPS, Suite
 
-SLOWED = """
-import pytest
 
-@pytest.mark.parametrize("batch_size", [1, 2])
-def test_batch_size(measure, monkeypatch):
-    import time
-    from blip_fixtures import inference
-    original = inference.generate
-    def slow(model, inputs, new_tokens):
-        time.sleep({seconds})
-        return original(model, inputs, new_tokens)
-    monkeypatch.setattr(inference, "generate", slow)
-    measure()
-"""
+class Clock:
+    """Stands in for the module `time`: every reading is `step_s` after the one before, so a round takes `step_s`."""
+
+    def __init__(self, step_s: float) -> None:
+        self._readings_s = itertools.count(0.0, step_s)
+
+    def perf_counter(self) -> float:
+        return next(self._readings_s)
 
 
-def test_save_compare_and_fail(suite: Suite) -> None:
-    suite.run(SLOWED.format(seconds=0.2), "--benchmark-save=base").assert_outcomes(passed=2)
+def test_save_compare_and_fail(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(step_s: float, *args: str) -> pytest.RunResult:
+        monkeypatch.setattr("blip_fixtures.devices.time", Clock(step_s))
+        return suite.run(TWO_SWEEPS, *args)
+
+    run(0.2, "--benchmark-save=base").assert_outcomes(passed=3)
     (saved,) = suite.pytester.path.glob(".benchmarks/*/0001_base.json")
     assert [record["status"] for record in read_records(saved)] == ["ok", "ok"]
 
     compare = ("--benchmark-compare=0001", "--benchmark-compare-fail=median:50%")
-    same = suite.run(SLOWED.format(seconds=0.2), *compare)
+    same = run(0.2, *compare)
     assert same.ret == pytest.ExitCode.OK
     same.stdout.fnmatch_lines(["*(0001_base)*", "*The document:*"])
 
-    slower = suite.run(SLOWED.format(seconds=2), *compare)
+    slower = run(0.31, *compare)
     assert slower.ret != pytest.ExitCode.OK
     slower.stderr.fnmatch_lines(["*Performance has regressed:*"])
     slower.stdout.fnmatch_lines(["*The document:*"])

@@ -80,7 +80,7 @@ def test_head_names_what_was_run_in_one_line(tmp_path: Path) -> None:
     for part in ("checkpoint", "packaged samples", "32 TextVQA", "Platinum 8462Y+", "2026-01-02", "torch 2.8.0"):
         assert part in line
     assert text.startswith("# instructblip-tiny\n\n")
-    assert "about 2 M parameters" in text
+    assert "2.6 M parameters" in text
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
