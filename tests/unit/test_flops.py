@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from ptflops import get_model_complexity_info
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import InstructBlipConfig
 
@@ -63,6 +64,30 @@ def test_count_equals_that_of_real_generation(counter: FlopCounter, eager_model:
             do_sample=False,
         )
     assert counter.count(shape).total == real.get_total_flops()
+
+
+def test_ptflops_agrees_on_the_forward_pass(counter: FlopCounter, eager_model: Any) -> None:
+    """The second opinion: it counts multiply-accumulates, elementwise work among them, hence half a percent."""
+    shape = BatchShape(batch_size=2, image_size=224, qformer_tokens=9, text_tokens=9, steps=1)
+    config = eager_model.config
+    image_ids = torch.full((shape.batch_size, config.num_query_tokens), config.image_token_index)
+    text_ids = torch.full((shape.batch_size, shape.text_tokens), 10)
+    inputs = {
+        "pixel_values": torch.zeros(shape.batch_size, 3, shape.image_size, shape.image_size),
+        "qformer_input_ids": text_ids,
+        "input_ids": torch.cat([image_ids, text_ids], dim=1),
+        "decoder_input_ids": torch.zeros(shape.batch_size, 1, dtype=torch.long),
+    }
+    macs, _ = get_model_complexity_info(
+        eager_model,
+        (1,),
+        input_constructor=lambda _: inputs,
+        backend="aten",
+        as_strings=False,
+        print_per_layer_stat=False,
+        verbose=False,
+    )
+    assert 2 * macs == pytest.approx(counter.count(shape).total, rel=5e-3)
 
 
 def test_the_full_size_architecture_counts_the_known_figure() -> None:
