@@ -205,7 +205,13 @@ SPECS = (
         "N",
         "Rounds for each case before the timed ones, thrown away.",
     ),
-    Spec("limit", "", _count(1), "N", "Use N samples of each dataset. Default: all of them."),
+    Spec(
+        "limit",
+        "",
+        _count(1),
+        "N",
+        "Use N samples of each dataset, drawn by a fixed seed, the same on every machine. Default: all of them.",
+    ),
     Spec(
         "report-dir",
         "reports/local",

@@ -202,7 +202,7 @@ def read_records(path: Path) -> list[Record]:
         raise RecordError(f"{path} does not exist; give a records.json or journal.jsonl that a run wrote") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(
-            f"cannot read {path}: {error}; give a records.json or journal.jsonl that a run wrote"
+            f"cannot read {path}: {_cause(error)}; give a records.json or journal.jsonl that a run wrote"
         ) from None
     found = _journal_records(path, text) if path.suffix == ".jsonl" else _document_records(path, text)
     if not found:
@@ -240,6 +240,10 @@ def _document_records(path: Path, text: str) -> list[object]:
     found = [record for record in [*ran, *(_part(rest, "not_run") or [])] if record is not None]
     order = {case_id: place for place, case_id in enumerate(_part(rest, "order") or [])}
     return sorted(found, key=lambda record: order.get(str(_part(record, "case_id")), len(order)))
+
+
+def _cause(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
 def _part(value: object, key: str) -> Any:

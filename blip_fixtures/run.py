@@ -89,6 +89,9 @@ class Run:
             samples = {name: load_samples(name, options.data, options.limit) for name in names}
         except (CheckpointError, DataError) as error:
             raise pytest.UsageError(str(error)) from None
+        reasons = [_too_few_samples(case, samples[case.dataset]) for case in plan.cases]
+        if all(reasons):
+            raise pytest.UsageError(f"no case can run: {reasons[0]}")
         _check_writable(options.report_dir / checkpoint_name(options.model))
         return cls(config, options, plan, checkpoint, samples, alone=alone)
 
@@ -158,21 +161,19 @@ class Run:
             return
         from blip_fixtures.report.tables import sweep_tables
 
-        terminal.section(f"InstructBLIP benchmarks of {self.options.model}")
+        terminal.section(f"InstructBLIP benchmarks of {self.folder.name}")
         for table in sweep_tables(list(self.records.values())):
-            terminal.write_line(f"\n{table.title}\n" + "\n".join(table.held) + f"\n\n{table.markdown}")
+            terminal.write_line("\n".join(["", table.title, *table.held, "", table.markdown]))
             for footnote in table.footnotes:
                 terminal.write_line(f"  {footnote}")
-        terminal.write_line(f"\nThe document: {self.folder / 'README.md'}")
+        terminal.write_line(f"\nThe document: {(self.folder / 'README.md').resolve()}")
 
     def _why_unavailable(self, case: Case) -> str | None:
-        found = len(self._samples[case.dataset])
-        if found < case.batch_size:
-            return (
-                f"{found} {case.dataset} samples do not fill a batch of {case.batch_size}; "
-                "raise --blip-limit or give more data"
-            )
-        return find_optimization(case.optimization).why_unavailable(case.device) or why_unavailable(case.device)
+        return (
+            _too_few_samples(case, self._samples[case.dataset])
+            or find_optimization(case.optimization).why_unavailable(case.device)
+            or why_unavailable(case.device)
+        )
 
     def _measured(self, case: Case, benchmark: BenchmarkFixture) -> Measured | None:
         workload = Workload(
@@ -294,6 +295,15 @@ def _is_out_of_memory(error: Exception) -> bool:
     # The CPU's allocator has no exception type of its own: torch raises a RuntimeError with this text.
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator: can't allocate" in str(
         error
+    )
+
+
+def _too_few_samples(case: Case, samples: SampleSet) -> str | None:
+    if len(samples) >= case.batch_size:
+        return None
+    return (
+        f"{len(samples)} {case.dataset} samples do not fill a batch of {case.batch_size}; "
+        "raise --blip-limit or give more data"
     )
 
 

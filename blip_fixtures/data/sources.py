@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +32,9 @@ def data_folder(source: str) -> Path:
     if source == PACKAGED:
         return Path(str(files("blip_fixtures.data").joinpath("samples")))
     folder = Path(source)
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"data folder {source!r} is a file; give sample, or a folder with parquet files in it")
+    if not folder.exists():
         raise DataError(f"data folder {source!r} does not exist; give sample, or a folder with parquet files in it")
     return folder
 
@@ -75,12 +79,14 @@ class SampleSet(Sequence["Sample"]):
 def load_samples(dataset: str, source: str, limit: int | None = None) -> SampleSet:
     """The first `limit` samples of `dataset` in an order that is the same on every machine; all of them for `None`.
 
-    Raises `DataError` for files that are missing, unreadable, empty or without a needed column.
+    Raises `DataError` for files that are missing, unreadable, empty or without a needed column, and for the first of
+    the taken rows that is no sample or whose image cannot be read.
     """
     import datasets
 
     paths = parquet_files(data_folder(source), dataset)
-    if sum(_row_count(path, dataset) for path in paths) == 0:
+    counts = [_row_count(path, dataset) for path in paths]
+    if sum(counts) == 0:
         raise DataError(f"{paths[0].parent} holds no rows; put the {dataset} split there")
     datasets.disable_progress_bars()
     rows = datasets.Dataset.from_parquet([str(path) for path in paths])
@@ -88,7 +94,24 @@ def load_samples(dataset: str, source: str, limit: int | None = None) -> SampleS
     order = list(range(len(rows)))
     if limit is not None and limit < len(order):
         order = random.Random(_ORDER_SEED).sample(order, limit)
-    return SampleSet(dataset, source, _digest(paths), rows, tuple(order))
+    samples = SampleSet(dataset, source, _digest(paths), rows, tuple(order))
+    _check_rows(samples, paths, counts)
+    return samples
+
+
+def _check_rows(samples: SampleSet, paths: list[Path], counts: list[int]) -> None:
+    """Every taken row, before anything is measured. `counts` are the rows of each file."""
+    starts = [0, *itertools.accumulate(counts)]
+    for position, number in enumerate(samples.order):
+        try:
+            image = samples[position].image
+            image.close()
+        except (ValueError, OSError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken files
+            file = bisect.bisect_right(starts, number) - 1
+            cause = f"image cannot be decoded ({error})" if not isinstance(error, ValueError) else error
+            raise DataError(
+                f"{paths[file]}, row {number - starts[file]} (counted from 0): {cause}; mend the row or leave it out"
+            ) from None
 
 
 def _row_count(path: Path, dataset: str) -> int:
@@ -99,7 +122,7 @@ def _row_count(path: Path, dataset: str) -> int:
     try:
         footer = pq.read_metadata(path)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"cannot read {path}: {error}; write the file again") from None
+        raise DataError(f"cannot read {path}: {str(error).rstrip('.')}; write the file again") from None
     found = set(footer.schema.to_arrow_schema().names)
     missing = sorted(ADAPTERS[dataset].columns - found)
     if missing:

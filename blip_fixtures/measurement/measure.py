@@ -151,4 +151,4 @@ def _notes(workload: Workload, rounds: int) -> list[str]:
     """What a reader must know beside what the record's fields tell."""
     if rounds >= workload.batches:
         return []
-    return [f"latency: that of the first {rounds} of {workload.batches} batches; the quality is that of all"]
+    return [f"latency: timed on the first {rounds} of {workload.batches} batches; quality uses all"]

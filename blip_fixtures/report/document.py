@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
+from blip_fixtures.case import checkpoint_name
 from blip_fixtures.report.labels import DATASET_LABELS, SWEEP_TITLES, optimization_label, sweep_title
+from blip_fixtures.report.localize import localized
 from blip_fixtures.report.machine import (
     commands,
     dates_text,
@@ -41,7 +44,8 @@ def write_document(records: Sequence[Record], out: Path, *, lang: str = "en", co
     first file is touched, and each file is replaced in one step. Raises `ReportError` when the records belong to
     different checkpoints, `OSError` when `out` cannot be written.
     """
-    selection, prose = select(records), load_prose(lang)
+    prose = load_prose(lang)
+    selection = select(localized(records, prose))
     text = render(selection, prose, command=command)
     images = draw_plots(selection)
     plots = out / "plots"
@@ -105,12 +109,13 @@ def check_one_checkpoint(records: Sequence[Record]) -> None:
 
 
 def _checkpoint_name(record: Record) -> str:
-    return record["case"]["model"].rstrip("/").rpartition("/")[2]
+    return checkpoint_name(record["case"]["model"])
 
 
 def _head(records: Sequence[Record], prose: Prose) -> list[str]:
     models = list(dict.fromkeys(record["case"]["model"] for record in records))
-    blocks = [f"# {models[0]}"]
+    is_hub_id = re.fullmatch(r"\w[\w.-]*/[\w.-]+", models[0]) is not None
+    blocks = [f"# {models[0] if is_hub_id else checkpoint_name(models[0])}"]
     if records[0]["case"]["weights"] == "random":
         blocks.append(prose.say("synthetic_weights"))
     blocks.append(prose.checkpoint(_checkpoint_name(records[0])))

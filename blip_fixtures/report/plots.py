@@ -280,14 +280,16 @@ def _set_y_range(ax: Axes, values: Sequence[float]) -> None:
     """From zero, so that heights compare; logarithmic where the series lie far apart."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    positive = [value for value in values if value > 0]
-    if positive and max(positive) / min(positive) > LOG_RATIO:
+    if min(values) > 0 and max(values) / min(values) > LOG_RATIO:
         ax.set_yscale("log")
+        ax.set_ylabel(f"{ax.get_ylabel()} (log scale)")
         ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
     else:
-        ax.set_ylim(bottom=0, top=max(values) * 1.12 or 1)
+        top = max(values) * 1.12 or 1
+        # A point at zero needs room for its marker.
+        ax.set_ylim(bottom=0 if min(values) > 0 else -0.03 * top, top=top)
 
 
 def _mark_gaps(ax: Axes, all_series: Sequence[Series]) -> None:

@@ -22,6 +22,11 @@ class Prose:
         """The sentence `key` with its placeholders filled. An unknown key is an error."""
         return str(self.entries[key]).format(**values)
 
+    @property
+    def record_texts(self) -> list[tuple[str, str]]:
+        """Patterns of texts that the suite writes into records, and what stands for them in this language."""
+        return [(pattern, replacement) for pattern, replacement in self.entries.get("record_texts", [])]
+
     def case_status(self, status: str) -> str:
         """What became of a case: ``out of memory``."""
         return str(self.entries["case_status"][status])

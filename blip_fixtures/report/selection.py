@@ -67,7 +67,8 @@ class Selection:
 
     def groups(self, sweep: str) -> list[Group]:
         """One group per table of the sweep, sorted by dataset and device."""
-        shown, replaced = latest(record for record in self.records if sweep in record["sweeps"])
+        every_case, replaced = latest(self.records)
+        shown = [record for record in every_case if sweep in record["sweeps"]]
         if sweep not in SWEEP_TITLES:
             return [Group(sweep, tuple(shown), replaced)] if shown else []
         tables: dict[Key, list[Record]] = defaultdict(list)
@@ -89,14 +90,22 @@ def select(records: Sequence[Record]) -> Selection:
 
 
 def latest(records: Iterable[Record]) -> tuple[list[Record], frozenset[Key]]:
-    """The last record of each case at the place of its first, and the keys of those that differ from an earlier one."""
+    """The last record of each case at the place of its first, and the keys of those that differ from an earlier one.
+
+    A case stands in every sweep that any of its records names, so that all tables show the same measurement of it.
+    """
     last: dict[Key, Record] = {}
     replaced: set[Key] = set()
     for record in records:
         key = case_key(record)
-        if key in last and last[key] != record:
+        earlier = last.get(key)
+        if earlier is None:
+            last[key] = record
+            continue
+        sweeps = list(dict.fromkeys([*earlier["sweeps"], *record["sweeps"]]))
+        if {**earlier, "sweeps": sweeps} != {**record, "sweeps": sweeps}:
             replaced.add(key)
-        last[key] = record
+        last[key] = {**record, "sweeps": sweeps}
     return list(last.values()), frozenset(replaced)
 
 

@@ -18,6 +18,7 @@ from blip_fixtures.report.labels import (
     optimization_label,
     sweep_title,
 )
+from blip_fixtures.report.localize import localized
 from blip_fixtures.report.prose import Prose, load_prose
 from blip_fixtures.report.selection import CASE_AXES, Group, Selection, select
 from blip_fixtures.report.spread import spread_table
@@ -79,7 +80,8 @@ _SIZE_COLUMNS = {
 
 def sweep_tables(records: Sequence[Record], *, lang: str = "en") -> list[SweepTable]:
     """The tables of every sweep that has records: the five in their order, then a user's own sweeps."""
-    selection, prose = select(records), load_prose(lang)
+    prose = load_prose(lang)
+    selection = select(localized(records, prose))
     sweeps = [*SWEEP_TITLES, *selection.own_sweeps()]
     return [group_table(group, selection, prose) for sweep in sweeps for group in selection.groups(sweep)]
 
@@ -178,7 +180,7 @@ def _row_texts(record: Record, group: Group, prose: Prose) -> list[str]:
     texts = []
     if record["status"] != "ok" and (record["latency"] is not None or record["flops"] is not None):
         texts.append(figures.case_fate(record, prose))
-    if record["data"] and record["data"]["dropped"]:
+    if record["status"] == "ok" and record["data"] and record["data"]["dropped"]:
         texts.append(prose.say("dropped", samples=record["data"]["dropped"]))
     if group.was_replaced(record):
         texts.append(prose.say("replaced"))

@@ -22,7 +22,9 @@ def test_a_run_writes_the_files_of_the_contract(suite: Suite) -> None:
         "plots/latency_energy_plot.png",
     }
     assert read_records(suite.folder / "journal.jsonl") == suite.records()
-    result.stdout.fnmatch_lines(["*Batch Tests*", "*| batch_size |*", "*The document: reports/local/*README.md"])
+    result.stdout.fnmatch_lines(
+        ["*Batch Tests*", "*| batch_size |*", "*The document: */reports/local/instructblip-tiny/README.md"]
+    )
 
 
 def test_a_record_holds_what_was_asked_for(suite: Suite) -> None:
@@ -35,7 +37,7 @@ def test_a_record_holds_what_was_asked_for(suite: Suite) -> None:
     assert first["generation"] == {"new_tokens": 4, "fixed": False}
     assert first["data"] is not None
     assert (first["data"]["samples"], first["data"]["batches"], first["data"]["dropped"]) == (4, 4, 0)
-    assert first["notes"] == ["latency: that of the first 2 of 4 batches; the quality is that of all"]
+    assert first["notes"] == ["latency: timed on the first 2 of 4 batches; quality uses all"]
     assert second["notes"] == []
     assert len(first["quality"]["wer"]["per_sample"]) == 4
     assert set(first["missing"]) >= {"phases", "limit"}

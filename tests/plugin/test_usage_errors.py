@@ -109,7 +109,7 @@ def test_a_report_folder_under_a_file(suite: Suite) -> None:
 
 
 def test_measure_must_be_called(suite: Suite) -> None:
-    result = suite.run("def test_it(measure):\n    pass\n")
+    result = suite.run("import pytest\n@pytest.mark.parametrize('batch_size', [1])\ndef test_it(measure):\n    pass\n")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*the test never called measure(); call it once, or drop the fixture"])
 
@@ -131,3 +131,18 @@ def test_help_explains_every_option(suite: Suite) -> None:
     for spec in SPECS:
         assert spec.flag in text
         assert spec.ini in text
+
+
+def test_a_run_in_which_no_case_can_run(suite: Suite) -> None:
+    result = suite.run(TWO_SWEEPS, "-k", "batch02", "--blip-limit=1")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: no case can run: 1 textvqa samples do not fill a batch of 2; raise*"])
+
+
+def test_a_bad_row_is_refused_before_anything_is_measured(suite: Suite) -> None:
+    from tests.unit.test_sources import write_textvqa
+
+    write_textvqa(suite.pytester.path / "data", question=None)
+    result = suite.run(TWO_SWEEPS, "--blip-data=data", "--blip-limit=5")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *validation.parquet, row 2 (counted from 0): question is None where a text*"])

@@ -204,7 +204,7 @@ def small_run() -> list[Record]:
     images = [
         make_record(
             sweeps=["image_size"],
-            batch_size=4,
+            batch_size=8,
             image_size=size,
             latency=make_latency([second * (size / 224) ** 2 for second in rounds[4]]),
             energy=no_energy,

@@ -95,7 +95,9 @@ def test_journal_yields_what_was_appended_without_a_torn_line(tmp_path: Path) ->
 def test_journal_of_the_run_before_is_kept(tmp_path: Path) -> None:
     Journal(tmp_path / "journal.jsonl").append(make_record())
     later = Journal(tmp_path / "journal.jsonl")
-    assert not later.path.exists()
+    assert len(read_records(later.path)) == 1, "a run without a finished case moves nothing"
+    later.append(make_record(status="failed", reason="ValueError: no"))
+    assert [record["status"] for record in read_records(later.path)] == ["failed"]
     assert [record["status"] for record in read_records(tmp_path / "journal.previous.jsonl")] == ["ok"]
 
 

@@ -255,7 +255,7 @@ def placeholders(entries: dict[str, Any], prefix: str = "") -> dict[str, set[str
     for key, value in entries.items():
         if isinstance(value, dict):
             found |= placeholders(value, f"{prefix}{key}.")
-        else:
+        elif key != "record_texts":  # patterns of the records' English texts, of which English needs none
             found[prefix + key] = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
     return found
 

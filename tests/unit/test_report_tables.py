@@ -382,6 +382,15 @@ def test_a_busy_machine_is_named() -> None:
     assert only_table([calm], "Device Tests").footnotes == ()
 
 
+def test_every_table_shows_the_last_measurement_of_a_case() -> None:
+    first = make_record(sweeps=["image_size"], latency=make_latency([0.1]))
+    again = make_record(sweeps=["mine"], latency=make_latency([0.2]))
+    tables = sweep_tables([first, again])
+    assert [table.title for table in tables] == ["Image Size Tests", "Mine Tests"]
+    assert all("0.200" in table.markdown and "0.100" not in table.markdown for table in tables)
+    assert all(any("measured more than once" in note for note in table.footnotes) for table in tables)
+
+
 @pytest.mark.parametrize(
     ("reference_s", "said"),
     [

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from blip_fixtures.case import DATASETS
+from blip_fixtures.data.adapters import ADAPTERS
 from blip_fixtures.data.sources import DataError, load_samples
 
 
@@ -21,7 +22,16 @@ def png(size: int = 8) -> dict[str, Any]:
     return {"bytes": buffer.getvalue(), "path": None}
 
 
-def write_textvqa(folder: Path, rows: int = 5, drop: str | None = None) -> Path:
+def noise() -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 80).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+NOISE = noise()
+
+
+def write_textvqa(folder: Path, rows: int = 5, drop: str | None = None, **changed: Any) -> Path:
     columns: dict[str, Any] = {
         "question_id": list(range(rows)),
         "question": [f"question {i}?" for i in range(rows)],
@@ -29,6 +39,8 @@ def write_textvqa(folder: Path, rows: int = 5, drop: str | None = None) -> Path:
         "answers": [[f"answer {i}"] * 10 for i in range(rows)],
         "ocr_tokens": [["a"] for _ in range(rows)],
     }
+    for column, value in changed.items():
+        columns[column][2] = value
     columns.pop(drop or "", None)
     schema = None
     if rows == 0:
@@ -123,3 +135,48 @@ def test_truncated_file(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"cannot read .*validation.parquet: .*; write the file again"):
         load_samples("textvqa", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"question": None}, "question is None where a text is needed"),
+        ({"question": " "}, "question is ' ' where a text is needed"),
+        ({"answers": []}, r"answers is \[\] where a list of texts is needed"),
+        ({"image": {"bytes": None, "path": "a.png"}}, "image holds no bytes"),
+        ({"image": {"bytes": NOISE[:2000], "path": None}}, r"image cannot be decoded \(.*\)"),
+        ({"image": {"bytes": b"no picture", "path": None}}, r"image cannot be decoded \(.*\)"),
+    ],
+    ids=["question", "blank", "answers", "no-image", "cut-image", "no-picture"],
+)
+def test_a_bad_row_is_named(tmp_path: Path, changed: dict[str, Any], complaint: str) -> None:
+    write_textvqa(tmp_path, **changed)
+    match = rf"validation.parquet, row 2 \(counted from 0\): {complaint}; mend the row or leave it out"
+    with pytest.raises(DataError, match=match):
+        load_samples("textvqa", str(tmp_path))
+
+
+def test_a_bad_row_of_a_second_file_is_named_there(tmp_path: Path) -> None:
+    write_textvqa(tmp_path).rename(tmp_path / "textvqa" / "a.parquet")
+    write_textvqa(tmp_path, question=None).rename(tmp_path / "textvqa" / "b.parquet")
+    with pytest.raises(DataError, match=r"b.parquet, row 2 \(counted from 0\): question is None"):
+        load_samples("textvqa", str(tmp_path))
+
+
+@pytest.mark.parametrize("answer", [2, -1, None])
+def test_an_answer_outside_its_choices(answer: int | None) -> None:
+    row = {"question": "q?", "image": png(), "choices": ["a", "b"], "answer": answer}
+    with pytest.raises(ValueError, match=f"answer is {answer} where an index into its 2 choices is needed"):
+        ADAPTERS["scienceqa"].to_sample(row, 0)
+
+
+def test_answers_that_are_one_text_are_refused() -> None:
+    row = {"question": "q?", "image": png(), "answers": "tea"}
+    with pytest.raises(ValueError, match="answers is 'tea' where a list of texts is needed"):
+        ADAPTERS["textvqa"].to_sample(row, 0)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="is a file; give sample, or a folder with parquet files in it"):
+        load_samples("textvqa", str(tmp_path / "file"))
