@@ -6,6 +6,7 @@ effect (`proof`); a row without proof is not published.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,13 +26,22 @@ def _available(_device: str) -> str | None:
 
 
 def _dtype_proof(loaded: LoadedModel, dtype: str) -> dict[str, Any]:
-    """Parameter counts by dtype. Raises `NotApplied` when `dtype` does not hold more than half of the parameters."""
+    """Parameter counts by dtype, and which tensors transformers kept in another one.
+
+    Raises `NotApplied` when `dtype` does not hold more than half of the parameters.
+    """
     counts: Counter[str] = Counter()
-    for parameter in loaded.model.parameters():
-        counts[str(parameter.dtype).removeprefix("torch.")] += parameter.numel()
+    others = set()
+    for name, parameter in loaded.model.named_parameters():
+        found = str(parameter.dtype).removeprefix("torch.")
+        counts[found] += parameter.numel()
+        if found != dtype:
+            # Layers of one kind are one entry: `block.3.layer.1.wo` and `block.4.layer.1.wo` are `block.*.layer.*.wo`.
+            others.add(re.sub(r"\.\d+(?=\.)", ".*", name))
     if 2 * counts[dtype] <= counts.total():
         raise NotApplied(f"{loaded.optimization} asked for {dtype} and the parameters are {dict(counts)}")
-    return {"parameters_by_dtype": dict(counts)}
+    proof: dict[str, Any] = {"parameters_by_dtype": dict(counts)}
+    return {**proof, "kept_in_another_dtype_by_transformers": sorted(others)} if others else proof
 
 
 def _attention(loaded: LoadedModel) -> dict[str, str]:

@@ -200,17 +200,17 @@ def _proof(group: Group, prose: Prose) -> list[str]:
 
 
 def _applied_text(applied: Mapping[str, object]) -> str:
-    """``graphs 12, fallbacks 0``: nested values under dotted names."""
+    """``graphs: 12; parameters by dtype: float16 2342528, float32 301056``."""
     parts = []
     for name, value in applied.items():
         if isinstance(value, dict):
-            nested = {f"{name}.{key}": inner for key, inner in value.items()}
-            parts.append(_applied_text(nested))
+            shown = ", ".join(f"{key} {inner}" for key, inner in value.items())
         elif isinstance(value, list):
-            parts.append(f"{name} {', '.join(map(str, value))}")
+            shown = ", ".join(map(str, value))
         else:
-            parts.append(f"{name} {value}")
-    return ", ".join(part for part in parts if part)
+            shown = str(value)
+        parts.append(f"{name.replace('_', ' ')}: {shown}")
+    return "; ".join(parts)
 
 
 def _reproduce(records: Sequence[Record], prose: Prose, command: str | None) -> list[str]:

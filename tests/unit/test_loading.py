@@ -22,6 +22,8 @@ def test_a_dtype_is_loaded_and_proven(checkpoint: Checkpoint, name: str) -> None
     proof = entry.proof(load_model(checkpoint, "cpu", name, entry.dtype))
     assert max(proof["parameters_by_dtype"], key=proof["parameters_by_dtype"].get) == entry.dtype
     assert set(proof["attention"]) == {"vision", "qformer", "language"}
+    kept = proof.get("kept_in_another_dtype_by_transformers", [])
+    assert ("language_model.encoder.block.*.layer.*.DenseReluDense.wo.weight" in kept) == (name == "fp16")
 
 
 def test_fp16_keeps_the_layers_that_t5_wants_in_fp32(checkpoint: Checkpoint) -> None:

@@ -244,7 +244,7 @@ def test_proof_of_an_optimization_is_shown(tmp_path: Path) -> None:
         sweeps=["optimization"], applied={"compiled": {"graphs": 3, "fallbacks": 0}, "modules": ["a", "b"]}
     )
     text = section(document(tmp_path, record), "Optimization Tests")
-    assert "- fp32: compiled.graphs 3, compiled.fallbacks 0, modules a, b" in text
+    assert "- fp32: compiled: graphs 3, fallbacks 0; modules: a, b" in text
 
 
 # Languages
