@@ -54,7 +54,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
     """No letter for a measured case: the progress line says it all."""
     run = config.stash.get(RUN, None)
-    if run is None or report.when != "call" or report.nodeid not in run.plan.case_by_item or report.failed:
+    if run is None or report.when != "call" or report.nodeid not in run.plan.case_by_item:
         return None
     return report.outcome, "", report.outcome.upper()
 

@@ -175,6 +175,11 @@ def test_a_case_that_breaks_costs_its_own_row_only(suite: Suite) -> None:
     assert "| 2          | -                   | -                   |" in readme
 
 
+def test_a_failed_case_has_its_line_to_itself(suite: Suite) -> None:
+    result = suite.run(BREAKS.format(error='Broken("no")'))
+    result.stdout.re_match_lines([r"\[2/3\] .*  failed$", r"\[3/3\] .* a batch$"])
+
+
 def test_memory_that_runs_out_has_its_own_status(suite: Suite) -> None:
     suite.run(BREAKS.format(error='MemoryError("too large")'))
     assert suite.records()[1]["status"] == "out_of_memory"
