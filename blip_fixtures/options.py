@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LANGUAGES = ("en", "ru")
+ENERGY_MODES = ("auto", "require", "off")
 DEFAULT_WARMUP_ROUNDS = 2
 MIN_ROUNDS = 10
 
@@ -42,6 +43,8 @@ class Options:
     rounds: int | None
     warmup_rounds: int
     limit: int | None
+    energy: str
+    rapl_root: Path
     report_dir: Path
     lang: str
 
@@ -211,6 +214,21 @@ SPECS = (
         _count(1),
         "N",
         "Use N samples of each dataset, drawn by a fixed seed, the same on every machine. Default: all of them.",
+    ),
+    Spec(
+        "energy",
+        "auto",
+        _one_of(ENERGY_MODES),
+        "MODE",
+        "Reading energy counters: auto (those the machine has), require (end before a model loads when a row's own "
+        "counter is missing), off.",
+    ),
+    Spec(
+        "rapl-root",
+        "/sys/class/powercap",
+        lambda text: Path(_some_text(text)),
+        "DIR",
+        "The powercap tree that holds the processor's energy counters, for one mounted elsewhere in a container.",
     ),
     Spec(
         "report-dir",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,8 +56,22 @@ class Phases(TypedDict):
     time_to_first_token_s: float | None
 
 
+class EnergyWindow(TypedDict):
+    """One window of the energy pass: `joules` within `error_bound_j` of the truth."""
+
+    joules: float
+    error_bound_j: float
+    window_s: float
+    samples: int
+    tokens: int
+
+
 class Energy(TypedDict):
-    """What one meter domain saw. `status` is ``ok`` or names why there is no number, or a weaker one."""
+    """What one meter domain saw. `status` is ``ok`` or names why there is no number, or a weaker one.
+
+    `joules`, `error_bound_j`, `window_s` and `samples` are sums over `windows`. `conditions` are the device's own facts
+    before and after each window.
+    """
 
     joules_per_sample: float | None
     joules_per_token: float | None
@@ -71,6 +85,9 @@ class Energy(TypedDict):
     reason: str | None
     source: str | None
     scope: str | None
+    update_period_s: NotRequired[float]
+    windows: NotRequired[list[EnergyWindow]]
+    conditions: NotRequired[list[dict[str, Any]]]
 
 
 class Flops(TypedDict):

@@ -19,9 +19,12 @@ from blip_fixtures.data.sources import DataError, load_samples
 from blip_fixtures.devices import device_name, why_unavailable
 from blip_fixtures.inference import BatchMaker
 from blip_fixtures.journal import Journal
+from blip_fixtures.measurement.energy import measure_idle_watts
 from blip_fixtures.measurement.environment import describe_machine, describe_moment
 from blip_fixtures.measurement.measure import measure_case
 from blip_fixtures.measurement.workload import Workload
+from blip_fixtures.meters import MeterError, own_domain
+from blip_fixtures.meters.finding import Meters, find_meters
 from blip_fixtures.optimizations import find_optimization
 from blip_fixtures.progress import Progress
 from blip_fixtures.record import SCHEMA_VERSION, Record, validate
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
     from blip_fixtures.options import Options
 
 _NOT_BUILT = "this release has no pass for it"
-_NO_METER = "this release reads no energy counter"
+_ENERGY_OFF = "measured with --blip-energy=off"
 
 
 class Run:
@@ -55,6 +58,7 @@ class Run:
         plan: Plan,
         checkpoint: Checkpoint,
         samples: dict[str, SampleSet],
+        energy: Meters,
         *,
         alone: bool = False,
     ) -> None:
@@ -66,6 +70,8 @@ class Run:
         self._config = config
         self._checkpoint = checkpoint
         self._samples = samples
+        self._meters = energy
+        self._idle_watts: dict[tuple[str, str], dict[str, float | MeterError]] = {}
         self._models = OneLiveModel(self._load)
         self._references: dict[str, ReferenceKernel] = {}
         self._journal = Journal(self.folder / "journal.jsonl")
@@ -93,7 +99,8 @@ class Run:
         if all(reasons):
             raise pytest.UsageError(f"no case can run: {reasons[0]}")
         _check_writable(options.report_dir / checkpoint_name(options.model))
-        return cls(config, options, plan, checkpoint, samples, alone=alone)
+        energy = _find_meters(plan, options)
+        return cls(config, options, plan, checkpoint, samples, energy, alone=alone)
 
     def measure(self, case: Case, benchmark: BenchmarkFixture) -> Record | None:
         """The record of `case`: an earlier one, or a new one from its passes, stored before this returns.
@@ -166,6 +173,8 @@ class Run:
             terminal.write_line("\n".join(["", table.title, *table.held, "", table.markdown]))
             for footnote in table.footnotes:
                 terminal.write_line(f"  {footnote}")
+        for name, error in self._meters.all_absent().items():
+            terminal.write_line(f"No energy of {name}: {error.reason} ({error.status})")
         terminal.write_line(f"\nThe document: {(self.folder / 'README.md').resolve()}")
 
     def _why_unavailable(self, case: Case) -> str | None:
@@ -183,14 +192,40 @@ class Run:
             samples=self._samples[case.dataset],
             maker=self._batch_maker,
         )
-        return measure_case(
+        measured = measure_case(
             workload,
             benchmark,
             self.options,
             reference=self._reference(case.device),
             flop_counter=self._flop_counter,
+            meters=self._meters.ready(case.device),
+            idle_watts=lambda: self._idle(case),
             on_round=self._progress.tick,
         )
+        if measured is not None:
+            self._complete_energy(case, measured)
+        return measured
+
+    def _idle(self, case: Case) -> dict[str, float | MeterError]:
+        """Idle watts of the model that is loaded now, measured before its first energy pass."""
+        key = (case.device, case.optimization)
+        if key not in self._idle_watts:
+            self._idle_watts[key] = measure_idle_watts(self._meters.ready(case.device))
+        return self._idle_watts[key]
+
+    def _complete_energy(self, case: Case, measured: Measured) -> None:
+        """Give up lost meters, and add the domains that had no meter with their reasons."""
+        for domain, entry in measured.energy.items():
+            if entry["status"] == "lost":
+                self._meters.give_up(case.device, domain, MeterError("lost", entry["reason"] or ""))
+        if self.options.energy == "off":
+            absent = {own_domain(case.device): meters.absent("disabled", _ENERGY_OFF)}
+        else:
+            absent = {
+                domain: meters.absent(error.status, error.reason)
+                for domain, error in self._meters.absent(case.device).items()
+            }
+        measured.energy = {**absent, **measured.energy}
 
     def _load(self, device: str, optimization: str) -> LoadedModel:
         return load_model(self._checkpoint, device, optimization, find_optimization(optimization).dtype)
@@ -252,7 +287,7 @@ class Run:
             "reason": reason,
             "latency": parts.get("latency"),
             "phases": None,
-            "energy": {meters.own_domain(case.device): meters.absent("unsupported", _NO_METER)} if measured else {},
+            "energy": parts.get("energy", {}),
             "flops": parts.get("flops"),
             "memory": parts.get("memory"),
             "quality": parts.get("quality", {}),
@@ -287,6 +322,18 @@ class Run:
 
     def _device_name(self, case: Case) -> str | None:
         return device_name(case.device) if why_unavailable(case.device) is None else None
+
+
+def _find_meters(plan: Plan, options: Options) -> Meters:
+    """The meters of the devices that will work. Raises `pytest.UsageError` where one is required and missing."""
+    if options.energy == "off":
+        return Meters()
+    devices = [device for device in dict.fromkeys(case.device for case in plan.cases) if not why_unavailable(device)]
+    found = find_meters(devices, options.rapl_root)
+    if options.energy == "require" and any(own_domain(device) in found.absent(device) for device in devices):
+        said = "; ".join(f"{name} ({error.status}): {error.reason}" for name, error in found.all_absent().items())
+        raise pytest.UsageError(f"--blip-energy=require, and energy meters are missing: {said}")
+    return found
 
 
 def _is_out_of_memory(error: Exception) -> bool:

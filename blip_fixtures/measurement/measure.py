@@ -1,25 +1,30 @@
-"""All passes of one case, in order: warm-up and latency, quality, memory, FLOPs, proof."""
+"""All passes of one case, in order: warm-up and latency, quality, energy, memory, FLOPs, proof."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures import quality
+from blip_fixtures.devices import synchronize
 from blip_fixtures.flops import COUNTER, BatchShape, FlopCounter, mean_count
+from blip_fixtures.measurement.energy import WINDOWS, Call, EnergyFound, energy_pass, window_s
 from blip_fixtures.measurement.latency import latency_pass
 from blip_fixtures.measurement.memory import PeakMemory
 from blip_fixtures.optimizations import find_optimization
 from blip_fixtures.options import MIN_ROUNDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
     from blip_fixtures.measurement.workload import BatchAnswers, Workload
+    from blip_fixtures.meters import Meter, MeterError
     from blip_fixtures.options import Options
-    from blip_fixtures.record import Flops, Latency, Memory, Metric, Tokens
+    from blip_fixtures.record import Energy, Flops, Latency, Memory, Metric, Tokens
 
 
 @dataclass
@@ -32,6 +37,7 @@ class Measured:
     memory: Memory
     flops: Flops
     applied: dict[str, Any]
+    energy: dict[str, Energy] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
 
@@ -43,17 +49,21 @@ def measure_case(
     *,
     reference: Callable[[], float],
     flop_counter: FlopCounter,
+    meters: Mapping[str, Meter],
+    idle_watts: Callable[[], Mapping[str, float | MeterError]],
     on_round: Callable[[], None],
 ) -> Measured | None:
-    """Run every pass of the case. `None` where pytest-benchmark is disabled: then one batch ran, unmeasured.
+    """Run every pass of the case, that of energy only where `meters` has some.
 
-    Raises `NotApplied` when the optimization did not take effect, and whatever the model raises.
+    `None` where pytest-benchmark is disabled: then one batch ran, unmeasured. Raises `NotApplied`
+    when the optimization did not take effect, and whatever the model raises.
     """
     rounds = options.rounds or max(MIN_ROUNDS, workload.batches)
     latency = _latency(workload, benchmark, options, rounds, reference, on_round)
     if latency is None:
         return None
     walked = workload.answers(options.new_tokens.limit)
+    energy = _energy(workload, walked, latency, options, meters, idle_watts)
     memory, memory_missing = _memory(workload, walked, options)
     return Measured(
         latency=latency,
@@ -62,8 +72,13 @@ def measure_case(
         memory=memory,
         flops=_flops(workload, walked[:rounds], options, flop_counter),
         applied=find_optimization(workload.case.optimization).proof(workload.loaded),
-        notes=_notes(workload, rounds),
-        missing={**memory_missing, **({} if rounds > 1 else {"latency.stddev_s": "one round has no spread"})},
+        energy=energy.energy,
+        notes=[*_notes(workload, rounds), *energy.notes],
+        missing={
+            **memory_missing,
+            **energy.missing,
+            **({} if rounds > 1 else {"latency.stddev_s": "one round has no spread"}),
+        },
     )
 
 
@@ -111,6 +126,40 @@ def _tokens(walked: list[BatchAnswers], options: Options) -> Tokens:
         "output_mean": sum(written) / len(written),
         "output_max": max(written),
     }
+
+
+def _energy(
+    workload: Workload,
+    walked: list[BatchAnswers],
+    latency: Latency,
+    options: Options,
+    meters: Mapping[str, Meter],
+    idle_watts: Callable[[], Mapping[str, float | MeterError]],
+) -> EnergyFound:
+    """The energy pass over the batches that fit a window, all of them on the device before the first begins."""
+    if not meters:
+        return EnergyFound()
+    idle = idle_watts()
+    fastest_s = min(latency["rounds_s"])
+    used = min(workload.batches, WINDOWS * math.ceil(window_s(meters) / fastest_s))
+    calls = [
+        Call(
+            partial(workload.generate, workload.inputs(number), options.new_tokens),
+            samples=workload.case.batch_size,
+            tokens=_new_tokens(walked[number], options),
+        )
+        for number in range(used)
+    ]
+    found = energy_pass(meters, calls, idle, partial(synchronize, workload.case.device))
+    if used < workload.batches:
+        found.notes.append(f"energy: measured on the first {used} of {workload.batches} batches; quality uses all")
+    return found
+
+
+def _new_tokens(batch: BatchAnswers, options: Options) -> int:
+    if options.new_tokens.fixed:
+        return options.new_tokens.limit * len(batch.answers.new_tokens)
+    return sum(batch.answers.new_tokens)
 
 
 def _memory(workload: Workload, walked: list[BatchAnswers], options: Options) -> tuple[Memory, dict[str, str]]:

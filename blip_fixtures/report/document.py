@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from blip_fixtures.case import checkpoint_name
+from blip_fixtures.report.energy import energy_section
 from blip_fixtures.report.labels import DATASET_LABELS, SWEEP_TITLES, optimization_label, sweep_title
 from blip_fixtures.report.localize import localized
 from blip_fixtures.report.machine import (
@@ -19,7 +20,7 @@ from blip_fixtures.report.machine import (
 )
 from blip_fixtures.report.plots import PLOT_FILES, PLOT_TITLES, draw_plots, has_plot
 from blip_fixtures.report.prose import Prose, load_prose
-from blip_fixtures.report.sections import energy_section, field_section, notes, quality_section
+from blip_fixtures.report.sections import field_section, notes, quality_section
 from blip_fixtures.report.selection import Group, Selection, select
 from blip_fixtures.report.tables import SweepTable, group_table
 

@@ -1,4 +1,4 @@
-"""The sections behind the five tables: quality, tokens, FLOPs, memory, phases, limit, energy."""
+"""The sections behind the five tables: quality, tokens, FLOPs, memory, phases, limit; `energy.py` has one more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from blip_fixtures.report.selection import CASE_AXES, Selection
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from blip_fixtures.record import Energy, Metric, Record
+    from blip_fixtures.record import Metric, Record
     from blip_fixtures.report.prose import Prose
 
 AXIS_HEADERS = {**SWEEP_HEADERS, "dataset": "Dataset", "prompts": "Prompts"}
@@ -96,17 +96,6 @@ FIELD_SECTIONS: dict[str, tuple[str, tuple[Column, ...]]] = {
 }
 
 
-# Field of a meter domain -> column. The error bound is of the whole window; its column is per sample, as the gross is.
-ENERGY_FIELDS = {
-    "joules_per_sample": "gross (J/sample)",
-    "net_joules_per_sample": "net (J/sample)",
-    "joules_per_token": "J/token",
-    "error_bound_j": "error bound (J/sample)",
-    "idle_watts": "idle (W)",
-    "window_s": "window (s)",
-}
-
-
 @dataclass(frozen=True)
 class CaseNames:
     """How the rows of one section name their cases: a column per axis that varies, the rest said once."""
@@ -150,7 +139,7 @@ def field_section(field: str, selection: Selection, prose: Prose) -> list[str]:
     parts = [column.path for column in columns if column.path != "flops.total"]
     shown = [record for record in cases if any(_dig(record, path) is not None for path in parts)]
     if not shown:
-        return [f"## {title}", prose.say(f"{field}_none", reasons=_reasons(selection, parts[0], prose))]
+        return [f"## {title}", prose.say(f"{field}_none", reasons=reasons_of(selection, parts[0], prose))]
     names = case_names(shown, selection)
     remarks: list[Remark] = []
     for record in shown:
@@ -165,7 +154,7 @@ def field_section(field: str, selection: Selection, prose: Prose) -> list[str]:
     return [
         f"## {title}",
         prose.say(f"{field}_intro", counter=", ".join(sorted(counters)), kind=", ".join(sorted(kinds))),
-        *_constants(names, prose),
+        *constants(names, prose),
         grid([*names.headers, *(column.header for column in columns)], rows),
         *notes(
             [*_gathered(remarks, shown, names, prose), *_absent_rows(cases, shown, parts[0], selection, prose)], prose
@@ -177,7 +166,7 @@ def quality_section(selection: Selection, prose: Prose) -> list[str]:
     """Every metric of every case, one table per dataset."""
     cases = [record for record in selection.cases() if record["status"] == "ok"]
     if not any(_metrics(record) for record in cases):
-        return ["## Quality", prose.say("quality_none", reasons=_reasons(selection, "quality", prose))]
+        return ["## Quality", prose.say("quality_none", reasons=reasons_of(selection, "quality", prose))]
     blocks = ["## Quality", prose.say("quality_intro")]
     for dataset in dict.fromkeys(record["case"]["dataset"] for record in cases):
         blocks += _dataset_quality(
@@ -207,7 +196,7 @@ def _dataset_quality(cases: Sequence[Record], selection: Selection, prose: Prose
     ]
     return [
         f"### {label_of}",
-        *_constants(names, prose),
+        *constants(names, prose),
         grid([*names.headers, *metrics, "samples"], rows),
         _better(shown, metrics, prose),
         *notes(
@@ -256,72 +245,6 @@ def _better(records: Sequence[Record], metrics: Sequence[str], prose: Prose) -> 
     return prose.say("quality_higher", higher=higher) if higher else prose.say("quality_lower", lower=lower)
 
 
-def energy_section(selection: Selection, prose: Prose) -> list[str]:
-    """Every meter domain of every case, or the reasons why there is no number at all."""
-    entries = [
-        (record, domain, entry)
-        for record in selection.cases()
-        if record["status"] == "ok"
-        for domain, entry in record["energy"].items()
-    ]
-    if not any(formats.is_known(entry["joules_per_sample"]) for _, _, entry in entries):
-        return ["## Energy", prose.say("energy_none", reasons=_energy_reasons(entries, selection, prose))]
-    names = case_names([record for record, _, _ in entries], selection)
-    remarks: list[Remark] = []
-    for record, domain, _ in entries:
-        remarks += _energy_remarks(f"{names.label(record)} {domain}", record, domain, prose)
-    rows = [[*names.cells(record), domain, *_energy_cells(entry)] for record, domain, entry in entries]
-    labels = tuple(f"{names.label(record)} {domain}" for record, domain, _ in entries)
-    return [
-        "## Energy",
-        prose.say("energy_intro"),
-        *_constants(names, prose),
-        grid([*names.headers, "domain", *ENERGY_FIELDS.values(), "status", "source", "scope"], rows),
-        *notes(gather(remarks, Layout(labels), prose), prose),
-    ]
-
-
-def _energy_reasons(entries: Sequence[tuple[Record, str, Energy]], selection: Selection, prose: Prose) -> str:
-    """The distinct reasons, each after the domains it holds for."""
-    domains_of: dict[str, list[str]] = {}
-    for _, domain, entry in entries:
-        domains = domains_of.setdefault(figures.energy_remark(entry, prose), [])
-        if domain not in domains:
-            domains.append(domain)
-    said = [f"{', '.join(domains)}: {sentence(text)}" for text, domains in domains_of.items() if text]
-    return " ".join(said) or _reasons(selection, "energy", prose)
-
-
-def _energy_remarks(label: str, record: Record, domain: str, prose: Prose) -> list[Remark]:
-    """What the domain says about itself, and why single fields are null where it says nothing."""
-    entry = record["energy"][domain]
-    said = figures.energy_remark(entry, prose)
-    remarks = [Remark(label, "", said)] if said else []
-    if not formats.is_known(entry["joules_per_sample"]):
-        return remarks or [Remark(label, "", figures.why_missing(record, f"energy.{domain}", prose), True)]
-    for field, header in ENERGY_FIELDS.items():
-        if entry[field] is None:  # type: ignore[literal-required]
-            reason = figures.why_missing(record, f"energy.{domain}.{field}", prose)
-            remarks.append(Remark(label, header, reason, True))
-    return remarks
-
-
-def _energy_cells(entry: Energy) -> list[str]:
-    bound, samples = entry["error_bound_j"], entry["samples"]
-    per_sample = bound / samples if bound is not None and samples else None
-    return [
-        formats.energy(entry["joules_per_sample"]),
-        formats.energy(entry["net_joules_per_sample"]),
-        formats.significant(entry["joules_per_token"], 3),
-        formats.significant(per_sample, 2),
-        formats.fixed(entry["idle_watts"], 1),
-        formats.fixed(entry["window_s"], 1),
-        entry["status"],
-        as_text(entry["source"]),
-        as_text(entry["scope"]),
-    ]
-
-
 def notes(footnotes: Sequence[str], prose: Prose) -> list[str]:
     """Footnotes as one list under a small heading; nothing when there are none."""
     if not footnotes:
@@ -349,7 +272,8 @@ def _absent_rows(
     ]
 
 
-def _constants(names: CaseNames, prose: Prose) -> list[str]:
+def constants(names: CaseNames, prose: Prose) -> list[str]:
+    """One line with the axes that are the same in every row; nothing when all vary."""
     return [prose.say("constants", constants=names.constants)] if names.constants else []
 
 
@@ -359,7 +283,7 @@ def _scoped_notes(record: Record, label: str, field: str) -> list[Remark]:
     return [Remark(label, "", text) for scope, text in split if scope == field]
 
 
-def _reasons(selection: Selection, path: str, prose: Prose) -> str:
+def reasons_of(selection: Selection, path: str, prose: Prose) -> str:
     """The distinct reasons why the field at `path` is null, of the cases that ran unless none did."""
     cases = selection.cases()
     ran = [record for record in cases if record["status"] == "ok"] or cases

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from blip_fixtures.report import figures, formats
 from blip_fixtures.report.comparability import comparability
+from blip_fixtures.report.energy import energy_sources
 from blip_fixtures.report.footnotes import Layout, Remark, gather, split_note
 from blip_fixtures.report.grid import grid
 from blip_fixtures.report.labels import (
@@ -146,7 +147,8 @@ def _row_footnotes(group: Group, labels: Sequence[str], columns: Sequence[_Colum
         remarks += [Remark(label, "", text) for text in _row_texts(record, group, prose)]
     layout = Layout(tuple(labels), row_name(group.sweep))
     rows = list(zip(labels, group.records, strict=True))
-    return (*gather(remarks, layout, prose), *comparability(rows, group.sweep, layout, prose))
+    sources = energy_sources(rows, layout, prose) if any(column.field == "energy" for column in columns) else []
+    return (*gather(remarks, layout, prose), *sources, *comparability(rows, group.sweep, layout, prose))
 
 
 def _cell_remarks(row: str, column: _Column, record: Record, prose: Prose) -> list[Remark]:

@@ -42,6 +42,11 @@ def footnote(table: SweepTable, part: str) -> str:
     return found
 
 
+def others(table: SweepTable) -> tuple[str, ...]:
+    """The footnotes without the one that names the source of the energy."""
+    return tuple(text for text in table.footnotes if not text.startswith("The energy of"))
+
+
 # The seed's figures
 
 
@@ -72,6 +77,27 @@ def test_seed_faults_stand_under_the_tables_they_concern() -> None:
 def test_device_rows_are_gpu_then_cpu() -> None:
     gpu = make_record(device="cuda:0", device_name="NVIDIA H100", energy={"gpu": make_energy(2.0)})
     assert column(only_table([make_record(), gpu], "Device Tests"), 0) == ["GPU", "CPU"]
+
+
+def test_the_source_of_the_energy_and_its_largest_bound_are_a_footnote() -> None:
+    records = [
+        make_record(sweeps=["batch_size"], batch_size=size, energy={"cpu_package": entry})
+        for size, entry in (
+            (1, make_energy(2.0, joules=64.0, error_bound_j=0.64, source="powercap")),
+            (4, make_energy(1.0, joules=64.0, error_bound_j=1.28, source="powercap")),
+            (8, make_energy(1.0, error_bound_j=None, source="perf")),
+            (16, make_energy(None, status="lost", reason="the counter vanished")),
+        )
+    ]
+    table = only_table(records, "Batch Tests")
+    assert footnote(table, "powercap") == (
+        "The energy of batch_size 1, 4 comes from powercap, scope machine, with an error bound of up to 2.0 % of the "
+        "figure."
+    )
+    assert "batch_size 8 comes from perf, scope machine, with an unknown error bound." in footnote(table, "perf")
+    assert (
+        footnote(table, "vanished") == "`-` for Energy (per sample) of batch_size 16: meter lost; the counter vanished."
+    )
 
 
 def test_a_row_shows_the_energy_of_its_own_device() -> None:
@@ -211,7 +237,7 @@ def test_of_one_case_the_last_measurement_wins_with_a_footnote() -> None:
 
 
 def test_the_same_record_twice_is_no_remeasurement() -> None:
-    assert only_table([make_record(), make_record()], "Device Tests").footnotes == ()
+    assert others(only_table([make_record(), make_record()], "Device Tests")) == ()
 
 
 def test_model_folders_do_not_make_cases_different() -> None:
@@ -231,7 +257,7 @@ def test_every_gap_has_a_footnote_with_the_reason_of_the_case() -> None:
     lost = make_not_run("out_of_memory", "CUDA out of memory", sweeps=["batch_size"], batch_size=16)
     table = only_table([make_record(sweeps=["batch_size"]), lost], "Batch Tests")
     assert cells(table)[1] == ["16", "-", "-"]
-    assert table.footnotes == (
+    assert others(table) == (
         "`-` for Latency (per batch), Energy (per sample) of batch_size 16: out of memory; CUDA out of memory.",
     )
 
@@ -275,7 +301,7 @@ def test_not_a_number_is_a_gap() -> None:
 def test_a_null_median_is_derived_from_the_rounds() -> None:
     table = only_table([make_record(latency=make_latency([0.1, 0.2, 0.9], median_s=None))], "Device Tests")
     assert column(table, 1) == ["0.200"]
-    assert table.footnotes == ()
+    assert others(table) == ()
 
 
 def test_a_dataset_that_was_not_run_says_how_to_run_it() -> None:
@@ -307,14 +333,14 @@ def test_a_scoped_note_stands_only_where_its_field_is_shown() -> None:
         notes=["quality: scored on few samples", "device: throttled", "the fan was loud"],
     )
     device, image = sweep_tables([record])
-    assert device.footnotes == ("CPU: throttled.", "CPU: the fan was loud.")
+    assert others(device) == ("CPU: throttled.", "CPU: the fan was loud.")
     assert "TextVQA of image_size 224: scored on few samples." in image.footnotes
     assert not any("throttled" in text for text in image.footnotes)
 
 
 def test_dropped_samples_are_named() -> None:
     table = only_table([make_record(data={"dropped": 3})], "Device Tests")
-    assert table.footnotes == ("CPU: the partial last batch (3 samples) was left out.",)
+    assert others(table) == ("CPU: the partial last batch (3 samples) was left out.",)
 
 
 # What makes rows less comparable
@@ -379,7 +405,7 @@ def test_a_busy_machine_is_named() -> None:
     note = footnote(only_table([busy], "Device Tests"), "other work ran")
     assert "load average up to 14.2 while the run itself used 2 threads" in note
     calm = make_record(environment={"load_average": [2.3, 2.0, 2.0], "torch_threads": 2})
-    assert only_table([calm], "Device Tests").footnotes == ()
+    assert others(only_table([calm], "Device Tests")) == ()
 
 
 def test_every_table_shows_the_last_measurement_of_a_case() -> None:
@@ -423,7 +449,7 @@ def test_the_fastest_reference_may_be_another_rows() -> None:
 def test_an_environment_that_says_nothing_is_fine() -> None:
     record = make_record()
     record["environment"] = {"load_average": None, "versions": None}
-    assert only_table([record], "Device Tests").footnotes == ()
+    assert others(only_table([record], "Device Tests")) == ()
 
 
 # Spread and language

@@ -1,0 +1,276 @@
+"""The energy pass: windows of back-to-back calls over a case's batches, each as long as the slowest counter needs."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psutil
+
+from blip_fixtures.measurement.window import Span, energy_window
+from blip_fixtures.meters import Conditions, MeterError, absent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from blip_fixtures.meters import Meter
+    from blip_fixtures.record import Energy, EnergyWindow
+
+WINDOWS = 2
+# A counter must move so often within a window that one move more or less hardly matters.
+PERIODS_A_WINDOW = 50
+# Windows of one case that differ by more than their bounds and this share of their mean are named.
+SPREAD = 0.1
+# Other processes with more than this share of the busy processor time are named.
+OTHERS_SHARE = 0.1
+PARENT_GPU = "parent_gpu"
+MACHINE = "machine"
+# A device that has just worked draws more than an idle one for a moment.
+SETTLE_S = 0.5
+
+
+@dataclass(frozen=True)
+class Call:
+    """One ``generate`` call of the pass, and how many samples and generated tokens it stands for."""
+
+    run: Callable[[], object]
+    samples: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where the pass takes its time from, so that a test can give it another."""
+
+    clock: Callable[[], float] = time.perf_counter
+    sleep: Callable[[float], None] = time.sleep
+    random_share: Callable[[], float] = random.random
+
+
+@dataclass
+class EnergyFound:
+    """The record's `energy` by domain, and why single fields of it are null."""
+
+    energy: dict[str, Energy] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Window:
+    spans: dict[str, Span]
+    samples: int
+    tokens: int
+    others: str | None
+
+
+def energy_pass(
+    meters: Mapping[str, Meter],
+    calls: Sequence[Call],
+    idle_watts: Mapping[str, float | MeterError],
+    synchronize: Callable[[], None],
+    *,
+    timing: Timing | None = None,
+) -> EnergyFound:
+    """Gross and net joules per sample and joules per token for every domain in `meters`.
+
+    Each window holds whole calls, `calls` over and over, for as long as its slowest counter needs; the second begins
+    after a random gap, so that no rhythm of the counter can hide in both. A meter that fails keeps its domain's
+    reason; the others are not affected. What a call raises is raised.
+    """
+    timing = timing or Timing()
+    if not meters:
+        return EnergyFound()
+    with _opened(meters) as (ready, failed):
+        found = EnergyFound({domain: _failure(meters[domain], error) for domain, error in failed.items()})
+        windows: list[_Window] = []
+        turn = 0
+        for number in range(WINDOWS if ready else 0):
+            if number:
+                timing.sleep(timing.random_share() * max(meter.update_period_s for meter in ready.values()))
+            window, turn = _measured_window(ready, calls, turn, synchronize, timing)
+            windows.append(window)
+    for domain, meter in ready.items():
+        entry, missing = _entry(domain, meter, windows, idle_watts.get(domain))
+        found.energy[domain] = entry
+        found.missing |= {f"energy.{domain}.{name}": reason for name, reason in missing.items()}
+    found.energy = {domain: found.energy[domain] for domain in meters}
+    return found
+
+
+def measure_idle_watts(meters: Mapping[str, Meter], *, timing: Timing | None = None) -> dict[str, float | MeterError]:
+    """Watts of every domain while the loaded model does nothing, or the error that stands for them."""
+    timing = timing or Timing()
+    watts: dict[str, float | MeterError] = {}
+    with _opened(meters) as (ready, failed):
+        watts |= failed
+        if ready:
+            timing.sleep(SETTLE_S)
+            with energy_window(list(ready.values())) as spans:
+                timing.sleep(window_s(ready))
+            for domain, span in zip(ready, spans, strict=True):
+                try:
+                    seen = span.energy()
+                    watts[domain] = seen.joules / seen.window_s
+                except MeterError as error:
+                    watts[domain] = error
+    return watts
+
+
+@contextlib.contextmanager
+def _opened(meters: Mapping[str, Meter]) -> Iterator[tuple[dict[str, Meter], dict[str, MeterError]]]:
+    """The meters that open, and the errors of those that do not. No other pass has a meter open beside it."""
+    ready: dict[str, Meter] = {}
+    failed: dict[str, MeterError] = {}
+    with contextlib.ExitStack() as stack:
+        for domain, meter in meters.items():
+            try:
+                meter.open()
+            except MeterError as error:
+                failed[domain] = error
+            else:
+                stack.callback(meter.close)
+                ready[domain] = meter
+        yield ready, failed
+
+
+def window_s(meters: Mapping[str, Meter]) -> float:
+    """Seconds that the most demanding of the meters needs."""
+    return max(max(meter.least_window_s, PERIODS_A_WINDOW * meter.update_period_s) for meter in meters.values())
+
+
+def _measured_window(
+    meters: Mapping[str, Meter], calls: Sequence[Call], turn: int, synchronize: Callable[[], None], timing: Timing
+) -> tuple[_Window, int]:
+    """One window that begins with call `turn`, and the turn of the next."""
+    samples = tokens = 0
+    least_s = window_s(meters)
+    synchronize()
+    others = _OtherProcesses()
+    with energy_window(list(meters.values())) as spans:
+        start_s = timing.clock()
+        while timing.clock() - start_s < least_s:
+            call = calls[turn % len(calls)]
+            call.run()
+            samples, tokens, turn = samples + call.samples, tokens + call.tokens, turn + 1
+        synchronize()
+    return _Window(dict(zip(meters, spans, strict=True)), samples, tokens, others.remark()), turn
+
+
+class _OtherProcesses:
+    """The processor time that others took since this was made."""
+
+    def __init__(self) -> None:
+        self._busy_s, self._own_s = _busy_s(), _own_s()
+
+    def remark(self) -> str | None:
+        """A reason to distrust a counter that sees the whole machine, or `None`."""
+        busy_s, own_s = _busy_s() - self._busy_s, _own_s() - self._own_s
+        others = max(busy_s - own_s, 0.0) / busy_s if busy_s > 0 else 0.0
+        if others <= OTHERS_SHARE:
+            return None
+        return f"other processes took {100 * others:.0f} % of the busy processor time, and the counter sees them too"
+
+
+def _busy_s() -> float:
+    times = psutil.cpu_times()
+    # The kernel counts a guest's time as user time as well, and waiting for a disk is idling.
+    not_busy = ("idle", "iowait", "guest", "guest_nice")
+    return float(sum(times) - sum(getattr(times, name, 0.0) for name in not_busy))
+
+
+def _own_s() -> float:
+    times = psutil.Process().cpu_times()
+    return float(times.user + times.system)
+
+
+def _failure(meter: Meter, error: MeterError) -> Energy:
+    return absent(error.status, error.reason, source=meter.source, scope=meter.scope)
+
+
+def _entry(
+    domain: str, meter: Meter, windows: Sequence[_Window], idle: float | MeterError | None
+) -> tuple[Energy, dict[str, str]]:
+    """The domain's part of the record, and why single fields of it are null."""
+    try:
+        energies = [window.spans[domain].energy() for window in windows]
+    except MeterError as error:
+        return _failure(meter, error), {}
+    joules = sum(energy.joules for energy in energies)
+    total_s = sum(energy.window_s for energy in energies)
+    samples, tokens = sum(window.samples for window in windows), sum(window.tokens for window in windows)
+    parts: list[EnergyWindow] = [
+        {
+            "joules": energy.joules,
+            "error_bound_j": energy.error_bound_j,
+            "window_s": energy.window_s,
+            "samples": window.samples,
+            "tokens": window.tokens,
+        }
+        for energy, window in zip(energies, windows, strict=True)
+    ]
+    conditions = [condition for window in windows for condition in window.spans[domain].conditions]
+    status, reasons = _doubts(meter, windows, parts, conditions)
+    is_own = meter.scope != PARENT_GPU
+    idle_watts = idle if isinstance(idle, float) else None
+    missing: dict[str, str] = {}
+    if idle_watts is None:
+        why = idle.reason if isinstance(idle, MeterError) else "idle watts were not measured"
+        missing = {"idle_watts": why, "net_joules_per_sample": why}
+    if not tokens:
+        missing["joules_per_token"] = "no token was generated"
+    return {
+        "joules_per_sample": joules / samples if is_own else None,
+        "joules_per_token": joules / tokens if is_own and tokens else None,
+        "joules": joules,
+        "window_s": total_s,
+        "samples": samples,
+        "error_bound_j": sum(energy.error_bound_j for energy in energies),
+        "idle_watts": idle_watts,
+        "net_joules_per_sample": (joules - idle_watts * total_s) / samples
+        if is_own and idle_watts is not None
+        else None,
+        "status": status,
+        "reason": "; ".join(reasons) or None,
+        "source": meter.source,
+        "scope": meter.scope,
+        "update_period_s": meter.update_period_s,
+        "windows": parts,
+        "conditions": [condition.facts for condition in conditions if condition.facts],
+    }, missing
+
+
+def _doubts(
+    meter: Meter, windows: Sequence[_Window], parts: Sequence[EnergyWindow], conditions: Sequence[Conditions]
+) -> tuple[str, list[str]]:
+    """The status of a domain that has numbers, and every reason not to trust them."""
+    contended = [reason for condition in conditions for reason in condition.contended]
+    if meter.scope == MACHINE:
+        contended += [window.others for window in windows if window.others is not None]
+    degraded = [reason for condition in conditions for reason in condition.degraded]
+    if meter.caveat is not None:
+        degraded.append(meter.caveat)
+    if meter.scope == PARENT_GPU:
+        degraded.append(
+            "the counter is that of the whole GPU, which its MIG instances share, so there are no joules per sample; "
+            "measure on a GPU without MIG"
+        )
+    spread = _spread(parts)
+    if spread is not None:
+        degraded.append(spread)
+    status = "contended" if contended else "degraded" if degraded else "ok"
+    return status, list(dict.fromkeys([*contended, *degraded]))
+
+
+def _spread(parts: Sequence[EnergyWindow]) -> str | None:
+    """Windows of the same work that differ by more than their bounds explain."""
+    each = [part["joules"] / part["samples"] for part in parts]
+    bound = max(part["error_bound_j"] / part["samples"] for part in parts)
+    mean = sum(each) / len(each)
+    if max(each) - min(each) <= 2 * bound + SPREAD * mean:
+        return None
+    shown = " and ".join(f"{value:.4g}" for value in each)
+    return f"the windows differ by more than {100 * SPREAD:.0f} %: {shown} J per sample"

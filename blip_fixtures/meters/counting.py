@@ -1,0 +1,31 @@
+"""Differences of counters that wrap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blip_fixtures.meters import MeterError
+
+if TYPE_CHECKING:
+    from blip_fixtures.meters import Reading
+
+
+def joules_between(first: Reading, second: Reading) -> float:
+    """Joules from `first` to `second`, summed over the zones.
+
+    A counter that is smaller than before has wrapped once, at the range read with it. Raises `MeterError` (``lost``)
+    for one that went back and has no range: then nobody knows how much it counted.
+    """
+    total_uj = 0
+    for was_uj, now_uj, range_uj in zip(first.counters_uj, second.counters_uj, second.ranges_uj, strict=True):
+        if now_uj >= was_uj:
+            total_uj += now_uj - was_uj
+        elif range_uj is None:
+            raise MeterError(
+                "lost",
+                f"a counter went back from {was_uj} to {now_uj} microjoules and does not wrap, so it was reset; "
+                "measure again",
+            )
+        else:
+            total_uj += (now_uj - was_uj) % range_uj
+    return total_uj / 1e6

@@ -1,0 +1,217 @@
+"""The energy pass on simulated meters: what it records, and what each failure leaves standing."""
+
+from __future__ import annotations
+
+import pytest
+
+from blip_fixtures.measurement import energy as energy_module
+from blip_fixtures.measurement.energy import Call, EnergyFound, Timing, energy_pass, measure_idle_watts, window_s
+from blip_fixtures.meters import Conditions, MeterError
+from blip_fixtures.meters.period import measure_update_period
+from tests.unit.simulated import Power, SimulatedMeter, VirtualClock
+
+CALL_S = 0.3
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture(autouse=True)
+def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No processor time is used, so nobody else uses any."""
+    monkeypatch.setattr(energy_module, "_busy_s", lambda: 0.0)
+    monkeypatch.setattr(energy_module, "_own_s", lambda: 0.0)
+
+
+def meter(clock: VirtualClock, watts: float = 100.0, **overrides: object) -> SimulatedMeter:
+    fields = {"update_period_s": 0.01, "least_window_s": 1.0, **overrides}
+    return SimulatedMeter(clock, Power([0.0], [watts]), **fields)  # type: ignore[arg-type]
+
+
+def calls(clock: VirtualClock, tokens: int = 8) -> list[Call]:
+    return [Call(lambda: clock.advance(CALL_S), samples=4, tokens=tokens) for _ in range(3)]
+
+
+def run(
+    meters: dict[str, SimulatedMeter],
+    clock: VirtualClock,
+    *,
+    idle_watts: dict[str, float | MeterError] | None = None,
+    work: list[Call] | None = None,
+) -> EnergyFound:
+    timing = Timing(clock, clock.advance, lambda: 0.5)
+    return energy_pass(meters, work or calls(clock), idle_watts or {}, lambda: None, timing=timing)
+
+
+def test_gross_net_and_token_energy_follow_from_the_power(clock: VirtualClock) -> None:
+    found = run({"cpu_package": meter(clock)}, clock, idle_watts={"cpu_package": 40.0})
+    entry = found.energy["cpu_package"]
+    joules_per_call = 100 * CALL_S
+    assert entry["joules_per_sample"] == pytest.approx(joules_per_call / 4, rel=0.02)
+    assert entry["joules_per_token"] == pytest.approx(joules_per_call / 8, rel=0.02)
+    assert entry["net_joules_per_sample"] == pytest.approx(60 * CALL_S / 4, rel=0.02)
+    assert (entry["status"], entry["reason"], entry["source"]) == ("ok", None, "simulated")
+    assert found.missing == {}
+
+
+def test_the_sums_are_those_of_the_windows(clock: VirtualClock) -> None:
+    entry = run({"cpu_package": meter(clock)}, clock).energy["cpu_package"]
+    windows = entry["windows"]
+    assert len(windows) == 2
+    for name in ("joules", "window_s", "samples", "error_bound_j"):
+        assert entry[name] == pytest.approx(sum(window[name] for window in windows))  # type: ignore[literal-required]
+    assert all(window["samples"] == 4 * 4 for window in windows), "four calls of 0.3 s fill a window of 1 s"
+
+
+def test_the_second_window_goes_on_where_the_first_ended(clock: VirtualClock) -> None:
+    turns: list[int] = []
+    work = [
+        Call(lambda turn=turn: (turns.append(turn), clock.advance(CALL_S)), samples=1, tokens=1)  # type: ignore[misc]
+        for turn in range(3)
+    ]
+    run({"cpu_package": meter(clock)}, clock, work=work)
+    assert turns == [0, 1, 2, 0, 1, 2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("least_s", "period_s", "wanted_s"), [(1.0, 0.001, 1.0), (1.0, 0.1, 5.0), (5.0, 0.02, 5.0), (5.0, 0.2, 10.0)]
+)
+def test_a_window_is_as_long_as_the_slowest_counter_needs(
+    clock: VirtualClock, least_s: float, period_s: float, wanted_s: float
+) -> None:
+    slow = meter(clock, least_window_s=least_s, update_period_s=period_s)
+    assert window_s({"gpu": slow, "cpu_package": meter(clock, update_period_s=0.001)}) == pytest.approx(wanted_s)
+
+
+def test_without_meters_nothing_runs(clock: VirtualClock) -> None:
+    assert run({}, clock) == EnergyFound()
+    assert clock() == 0.0
+
+
+def test_a_meter_that_does_not_open_costs_its_own_domain_only(clock: VirtualClock) -> None:
+    broken = meter(clock)
+
+    def refuse() -> None:
+        raise MeterError("permission", "cannot read it")
+
+    broken.open = refuse  # type: ignore[method-assign]
+    found = run({"cpu_package": broken, "dram": meter(clock, domain="dram")}, clock)
+    assert (found.energy["cpu_package"]["status"], found.energy["cpu_package"]["joules"]) == ("permission", None)
+    assert found.energy["dram"]["status"] == "ok"
+    assert list(found.energy) == ["cpu_package", "dram"]
+
+
+def test_a_meter_lost_midway_costs_its_own_domain_only(clock: VirtualClock) -> None:
+    lost = meter(clock, fails_after=150)
+    found = run({"gpu": lost, "dram": meter(clock, domain="dram")}, clock)
+    assert (found.energy["gpu"]["status"], found.energy["gpu"]["reason"]) == ("lost", "the simulated counter vanished")
+    assert found.energy["dram"]["status"] == "ok"
+    assert not lost.is_open
+
+
+def test_no_meter_open_means_no_window(clock: VirtualClock) -> None:
+    broken = meter(clock)
+
+    def refuse() -> None:
+        raise MeterError("lost", "gone")
+
+    broken.open = refuse  # type: ignore[method-assign]
+    run({"gpu": broken}, clock)
+    assert clock() == 0.0
+
+
+def test_meters_are_closed_also_when_the_model_fails(clock: VirtualClock) -> None:
+    opened = meter(clock)
+
+    def fail() -> None:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        run({"cpu_package": opened}, clock, work=[Call(fail, 1, 1)])
+    assert not opened.is_open
+
+
+def test_idle_watts_that_are_missing_say_why(clock: VirtualClock) -> None:
+    idle: dict[str, float | MeterError] = {"cpu_package": MeterError("lost", "gone while idle")}
+    found = run({"cpu_package": meter(clock)}, clock, idle_watts=idle)
+    entry = found.energy["cpu_package"]
+    assert (entry["idle_watts"], entry["net_joules_per_sample"], entry["status"]) == (None, None, "ok")
+    assert set(found.missing.values()) == {"gone while idle"}
+    assert "energy.cpu_package.net_joules_per_sample" in found.missing
+
+
+def test_no_tokens_no_joules_per_token(clock: VirtualClock) -> None:
+    found = run({"cpu_package": meter(clock)}, clock, work=calls(clock, tokens=0))
+    assert found.energy["cpu_package"]["joules_per_token"] is None
+    assert found.missing["energy.cpu_package.joules_per_token"] == "no token was generated"
+
+
+def test_a_share_of_a_gpu_has_no_joules_per_sample(clock: VirtualClock) -> None:
+    entry = run({"gpu": meter(clock, scope="parent_gpu")}, clock, idle_watts={"gpu": 10.0}).energy["gpu"]
+    assert (entry["joules_per_sample"], entry["joules_per_token"], entry["net_joules_per_sample"]) == (None, None, None)
+    assert entry["joules"] is not None
+    assert "MIG instances share" in str(entry["reason"])
+
+
+def test_what_the_device_reports_is_recorded_and_flags_the_figure(clock: VirtualClock) -> None:
+    hot = Conditions({"temperature_c": 91}, degraded=("the GPU was throttled by hw_thermal_slowdown",))
+    entry = run({"gpu": meter(clock, seen=[Conditions({"temperature_c": 40}), hot])}, clock).energy["gpu"]
+    assert entry["status"] == "degraded"
+    assert entry["reason"] == "the GPU was throttled by hw_thermal_slowdown"
+    assert entry["conditions"] == [{"temperature_c": 40}, {"temperature_c": 91}]
+    assert entry["joules_per_sample"] is not None
+
+
+def test_other_processes_on_the_device_make_it_contended(clock: VirtualClock) -> None:
+    seen = [Conditions(contended=("2 other compute processes were on the GPU",), degraded=("hot",))]
+    entry = run({"gpu": meter(clock, scope="board", seen=seen)}, clock).energy["gpu"]
+    assert entry["status"] == "contended"
+    assert entry["reason"] == "2 other compute processes were on the GPU; hot"
+
+
+def test_processor_time_of_others_counts_for_machine_wide_counters_alone(
+    clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(energy_module, "_busy_s", lambda: 2.0 * clock())
+    monkeypatch.setattr(energy_module, "_own_s", lambda: 1.5 * clock())
+    board = meter(clock, domain="gpu", scope="board")
+    found = run({"gpu": board, "cpu_package": meter(clock)}, clock)
+    assert found.energy["gpu"]["status"] == "ok"
+    assert found.energy["cpu_package"]["status"] == "contended"
+    assert "took 25 % of the busy processor time" in str(found.energy["cpu_package"]["reason"])
+
+
+def test_windows_that_disagree_are_named(clock: VirtualClock) -> None:
+    rising = meter(clock)
+    rising.power = Power([0.0, 1.3], [50.0, 150.0])
+    entry = run({"cpu_package": rising}, clock).energy["cpu_package"]
+    assert entry["status"] == "degraded"
+    assert str(entry["reason"]).startswith("the windows differ by more than 10 %: ")
+
+
+def test_polled_power_weakens_every_number(clock: VirtualClock) -> None:
+    entry = run({"gpu": meter(clock, caveat="polled power was integrated")}, clock).energy["gpu"]
+    assert (entry["status"], entry["reason"]) == ("degraded", "polled power was integrated")
+
+
+def test_idle_watts_are_those_of_an_idle_window(clock: VirtualClock) -> None:
+    gone = meter(clock, fails_after=0)
+    watts = measure_idle_watts(
+        {"cpu_package": meter(clock, watts=33.0), "dram": gone}, timing=Timing(clock, clock.advance)
+    )
+    assert watts["cpu_package"] == pytest.approx(33.0, rel=0.02)
+    assert isinstance(watts["dram"], MeterError)
+
+
+@pytest.mark.parametrize("period_s", [0.001, 0.02, 0.1, 0.9])
+def test_the_update_period_is_measured(clock: VirtualClock, period_s: float) -> None:
+    counter = meter(clock, update_period_s=period_s, read_s=period_s / 100)
+    assert measure_update_period(counter, clock) == pytest.approx(period_s, rel=0.03)
+    assert clock() < 6
+
+
+def test_a_counter_that_never_moves_is_lost(clock: VirtualClock) -> None:
+    with pytest.raises(MeterError, match="lost: the simulated counter of cpu_package did not move in 5 s"):
+        measure_update_period(meter(clock, freezes_at_s=0.0, read_s=0.001), clock)
