@@ -34,7 +34,11 @@ def _localized(record: Record, prose: Prose) -> Record:
 
 
 def _energy(entry: Energy, prose: Prose) -> Energy:
-    return {**entry, "reason": _text(entry["reason"], prose)}
+    """A domain may have several reasons in one text, so each known one is replaced where it stands."""
+    reason = entry["reason"]
+    for pattern, replacement in prose.record_texts if reason else ():
+        reason = re.sub(pattern, replacement, reason or "")
+    return {**entry, "reason": reason}
 
 
 def _text(text: str | None, prose: Prose) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from blip_fixtures.measurement import energy as energy_module
@@ -61,16 +63,18 @@ def test_the_sums_are_those_of_the_windows(clock: VirtualClock) -> None:
     windows = entry["windows"]
     assert len(windows) == 2
     for name in ("joules", "window_s", "samples", "error_bound_j"):
-        assert entry[name] == pytest.approx(sum(window[name] for window in windows))  # type: ignore[literal-required]
+        assert entry[name] == pytest.approx(sum(window[name] for window in windows))
     assert all(window["samples"] == 4 * 4 for window in windows), "four calls of 0.3 s fill a window of 1 s"
 
 
 def test_the_second_window_goes_on_where_the_first_ended(clock: VirtualClock) -> None:
     turns: list[int] = []
-    work = [
-        Call(lambda turn=turn: (turns.append(turn), clock.advance(CALL_S)), samples=1, tokens=1)  # type: ignore[misc]
-        for turn in range(3)
-    ]
+
+    def take(turn: int) -> None:
+        turns.append(turn)
+        clock.advance(CALL_S)
+
+    work = [Call(partial(take, turn), samples=1, tokens=1) for turn in range(3)]
     run({"cpu_package": meter(clock)}, clock, work=work)
     assert turns == [0, 1, 2, 0, 1, 2, 0, 1]
 

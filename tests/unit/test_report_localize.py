@@ -9,7 +9,7 @@ import pytest
 from blip_fixtures.optimizations import OPTIMIZATIONS
 from blip_fixtures.report.localize import localized
 from blip_fixtures.report.prose import load_prose
-from tests.unit.records import make_record
+from tests.unit.records import make_energy, make_record
 
 CYRILLIC = re.compile("[а-я]{3}")
 
@@ -24,7 +24,7 @@ def in_russian(text: str) -> str:
     [
         *(reason for entry in OPTIMIZATIONS.values() if (reason := entry.why_unavailable("cpu")) is not None),
         "3 coco samples do not fill a batch of 16; raise --blip-limit or give more data",
-        "this release reads no energy counter",
+        "energy: measured on the first 7 of 64 batches; quality uses all",
     ],
 )
 def test_known_reasons_are_translated(text: str) -> None:
@@ -35,6 +35,35 @@ def test_numbers_and_scopes_survive() -> None:
     record = make_record(notes=["latency: timed on the first 2 of 64 batches; quality uses all"])
     (translated,) = localized([record], load_prose("ru"))
     assert translated["notes"] == ["latency: по первым 2 из 64 батчей; качество — по всем"]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "measured with --blip-energy=off",
+        "a window of 0.5 s is shorter than 10 update periods of 0.1 s; measure longer",
+        "the nvml counter of gpu did not move in 5 s; reload its driver, or pass --blip-energy=off",
+        "257143 J in 1.2 s are 2.143e+05 W, more than the 300 W that the hardware can draw; the counter was reset or is"
+        " broken",
+    ],
+)
+def test_reasons_of_the_energy_pass_are_translated(reason: str) -> None:
+    record = make_record(energy={"cpu_package": make_energy(None, status="lost", reason=reason)})
+    (translated,) = localized([record], load_prose("ru"))
+    assert CYRILLIC.search(translated["energy"]["cpu_package"]["reason"] or "")
+
+
+def test_several_reasons_of_one_meter_are_translated_one_by_one() -> None:
+    reason = (
+        "other processes took 25 % of the busy processor time, and the counter sees them too; the fan was loud; the "
+        "windows differ by more than 10 %: 1.5 and 1.8 J per sample"
+    )
+    record = make_record(energy={"cpu_package": make_energy(2.0, status="contended", reason=reason)})
+    (translated,) = localized([record], load_prose("ru"))
+    assert translated["energy"]["cpu_package"]["reason"] == (
+        "другие процессы заняли 25 % занятого времени процессора, и счётчик видит их тоже; the fan was loud; "
+        "окна расходятся больше чем на 10 %: 1.5 и 1.8 Дж на пример"
+    )
 
 
 def test_foreign_texts_stay() -> None:

@@ -1,0 +1,353 @@
+"""NVIDIA GPUs through NVML: the energy counter of the board, or its polled power, and the state of the device.
+
+Nothing here loads pynvml before it is called, and no device is ever chosen by index: NVML orders devices by PCI bus,
+CUDA by speed and by CUDA_VISIBLE_DEVICES, so only the UUID means the same to both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures.meters import Conditions, MeterError, Reading
+from blip_fixtures.meters.nvml_power import PolledPower
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+UNKNOWN = "unknown"
+
+# The return codes of nvml.h; they are part of its ABI, and pynvml may be missing when they are needed.
+_NOT_SUPPORTED = 3
+_NOT_FOUND = 6
+_LIBRARY_NOT_FOUND = 12
+_FUNCTION_NOT_FOUND = 13
+_HAS_NONE = (_NOT_SUPPORTED, _FUNCTION_NOT_FOUND)
+
+# The record's status and the remedy for each code; every other code is `_OTHER`.
+_REMEDIES = {
+    _NOT_SUPPORTED: ("unsupported", "measure on another GPU"),
+    4: ("permission", "run as a user who may read /dev/nvidia*, or have the counters opened for the container"),
+    9: ("driver_error", "load the NVIDIA kernel module until nvidia-smi works"),
+    _LIBRARY_NOT_FOUND: ("library_missing", "install the NVIDIA driver, pass the device into the container (--gpus)"),
+    _FUNCTION_NOT_FOUND: ("unsupported", "update the NVIDIA driver"),
+    15: ("lost", "look for Xid errors in the kernel log and reset the GPU"),
+    18: ("driver_error", "reboot, so that the kernel module and the library are of one version"),
+}
+_OTHER = ("driver_error", "see whether nvidia-smi works")
+
+_CAVEAT = "This GPU has no energy counter, so its polled power was integrated."
+
+_REASONS = {
+    0x001: "gpu_idle",
+    0x002: "applications_clocks",
+    0x004: "sw_power_cap",
+    0x008: "hw_slowdown",
+    0x010: "sync_boost",
+    0x020: "sw_thermal",
+    0x040: "hw_thermal",
+    0x080: "hw_power_brake",
+    0x100: "display_clocks",
+    0x200: "board_limit",
+    0x400: "reliability",
+}
+# A power cap is how a busy GPU runs within its rating, so it is a fact; these four say that something was wrong.
+_THROTTLING = {
+    "hw_slowdown": "the hardware slowed the GPU's clocks down",
+    "sw_thermal": "the driver slowed the GPU's clocks down because it was hot",
+    "hw_thermal": "the hardware slowed the GPU's clocks down because it was hot",
+    "hw_power_brake": "the power supply made the GPU slow its clocks down",
+}
+
+
+class NvmlMeter:
+    """The energy of the GPU with `uuid`; of the whole board, also for a MIG instance, which has no counter of its own.
+
+    `uuid` is a UUID with or without its ``GPU-`` or ``MIG-``, or as much of its beginning as tells it from others.
+    """
+
+    domain = "gpu"
+
+    def __init__(self, uuid: str, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.source = "nvml"
+        self.scope = "board"
+        self.update_period_s = 0.0
+        self.least_window_s = 5.0
+        self.power_limits_w: tuple[float | None, ...] = (None,)
+        self.caveat: str | None = None
+        self._uuid = uuid
+        self._clock = clock
+        self._nvml: Any = None
+        self._handle: Any = None
+        self._polled: PolledPower | None = None
+
+    def open(self) -> None:
+        """Find the GPU and read its counter once; poll its power where there is none. Raises `MeterError`."""
+        self.close()
+        self._nvml = _initialized()
+        try:
+            found = _find(self._nvml, self._uuid)
+            self._handle = found.handle
+            self.scope = "parent_gpu" if found.mig else "board"
+            self.power_limits_w = (self._power_limit_w(),)
+            self._choose_source()
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self) -> Reading:
+        """The counter in microjoules, or the integral up to the last poll. Raises `MeterError` (``lost``)."""
+        if self._handle is None:
+            raise MeterError("lost", "cannot read the GPU's energy counter: the meter is closed; open it first")
+        before_s = self._clock()
+        slack_uj = 0
+        if self._polled is not None:
+            energy_uj, slack_uj = self._polled.read()
+        else:
+            try:
+                energy_uj = self._counter_uj()
+            except self._nvml.NVMLError as error:
+                reason = _failure("read the GPU's energy counter", error).reason
+                raise MeterError("lost", reason) from error
+        return Reading((energy_uj,), (None,), before_s, self._clock(), slack_uj)
+
+    def conditions(self) -> Conditions:
+        """Clocks (MHz), temperature (C), enforced power limit (W), throttling, and who else computes on the GPU."""
+        power_limit_mw = self._ask("nvmlDeviceGetEnforcedPowerLimit")
+        reasons = self._throttle_reasons()
+        others = self._other_compute_processes()
+        facts = {
+            "sm_clock_mhz": self._ask("nvmlDeviceGetClockInfo", "NVML_CLOCK_SM"),
+            "memory_clock_mhz": self._ask("nvmlDeviceGetClockInfo", "NVML_CLOCK_MEM"),
+            "temperature_c": self._ask("nvmlDeviceGetTemperature", "NVML_TEMPERATURE_GPU"),
+            "power_limit_w": UNKNOWN if power_limit_mw is None else power_limit_mw / 1000,
+            "throttle_reasons": reasons,
+            "other_compute_processes": others,
+        }
+        facts = {name: UNKNOWN if value is None else value for name, value in facts.items()}
+        contended = ()
+        if others:
+            was = "process was" if others == 1 else "processes were"
+            contended = (f"{others} other compute {was} on the GPU",)
+        return Conditions(facts, tuple(_THROTTLING[name] for name in reasons or () if name in _THROTTLING), contended)
+
+    def close(self) -> None:
+        """Stop polling and let go of NVML; harmless when it is closed already."""
+        if self._polled is not None:
+            self._polled.stop()
+        if self._nvml is not None:
+            with contextlib.suppress(self._nvml.NVMLError):  # a GPU that fell off may fail here once more
+                self._nvml.nvmlShutdown()
+        self._nvml = self._handle = self._polled = None
+
+    def _choose_source(self) -> None:
+        self.source, self.caveat = "nvml", None
+        try:
+            self._counter_uj()
+        except self._nvml.NVMLError as error:
+            if error.value not in _HAS_NONE:
+                raise _failure("read the GPU's energy counter", error) from error
+            polled = PolledPower(self._power_w, self._clock)
+            polled.start()
+            self._polled = polled
+            self.source, self.caveat = "nvml-power", _CAVEAT
+
+    def _counter_uj(self) -> int:
+        return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) * 1000
+
+    def _power_w(self) -> float:
+        try:
+            return float(self._nvml.nvmlDeviceGetPowerUsage(self._handle)) / 1000
+        except self._nvml.NVMLError as error:
+            raise _failure("read the power of a GPU without an energy counter", error) from error
+
+    def _power_limit_w(self) -> float | None:
+        constraints_mw = self._ask("nvmlDeviceGetPowerManagementLimitConstraints")
+        limit_mw = constraints_mw[1] if constraints_mw else self._ask("nvmlDeviceGetEnforcedPowerLimit")
+        return None if limit_mw is None else limit_mw / 1000
+
+    def _throttle_reasons(self) -> list[str] | None:
+        mask = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
+        if mask is None:  # its name before driver 535
+            mask = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")
+        if mask is None:
+            return None
+        bits = [1 << place for place in range(mask.bit_length()) if mask >> place & 1]
+        return [_REASONS.get(bit, f"{bit:#x}") for bit in bits]
+
+    def _other_compute_processes(self) -> int | None:
+        """How many processes compute on the GPU beside this one; `None` where that cannot be told.
+
+        This process works on the GPU, so a list without it is not in its terms: in a container NVML may tell the
+        host's process ids, where one of them is this process by another number, or hide processes. Then a list of two
+        or more still proves one fewer others, and a shorter one proves nothing.
+        """
+        processes = self._ask("nvmlDeviceGetComputeRunningProcesses")
+        if processes is None:  # a driver before 510 has only the second version of this call
+            processes = self._ask("nvmlDeviceGetComputeRunningProcesses_v2")
+        if processes is None:
+            return None
+        pids = {process.pid for process in processes}
+        return len(pids) - 1 if os.getpid() in pids or len(pids) > 1 else None
+
+    def _ask(self, function: str, *constants: str) -> Any:
+        """What pynvml's `function` answers for the GPU, `None` where it cannot, or has no such function."""
+        call = getattr(self._nvml, function, None)
+        if self._handle is None or call is None:
+            return None
+        try:
+            return call(self._handle, *(getattr(self._nvml, name) for name in constants))
+        except self._nvml.NVMLError:
+            return None
+
+
+def torch_device_uuid(device: str) -> str:
+    """The UUID of a torch device, without a prefix as CUDA tells it, or as CUDA_VISIBLE_DEVICES names a MIG instance.
+
+    Depending on its version CUDA gives the UUID of the instance or of its parent, so the variable is the surer word.
+    """
+    import torch
+
+    visible = [entry.strip() for entry in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    if any(entry.startswith("MIG-") for entry in visible):
+        index = torch.device(device).index
+        if index is None:
+            index = torch.cuda.current_device()
+        if index < len(visible) and visible[index].startswith("MIG-"):
+            return visible[index]
+    return str(torch.cuda.get_device_properties(device).uuid)
+
+
+def nvidia_device_count() -> int:
+    """How many NVIDIA devices this process may see, without importing torch; 0 where there is no driver."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.strip() in ("", "-1"):
+        return 0
+    try:
+        pynvml = _initialized()
+    except MeterError:  # no driver, no library, no device: all of them mean that there is no GPU to offer
+        return 0
+    try:
+        return int(pynvml.nvmlDeviceGetCount())
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def driver_version() -> str:
+    """The version of the NVIDIA driver. Raises `MeterError` where there is none."""
+    pynvml = _initialized()
+    try:
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    finally:
+        pynvml.nvmlShutdown()
+
+
+@dataclass(frozen=True)
+class _Device:
+    """A GPU or a MIG instance: its name, and the GPU to read."""
+
+    uuid: str
+    handle: Any
+    mig: bool
+
+
+def _initialized() -> Any:
+    """The pynvml module, initialized: shut it down once. Raises `MeterError`."""
+    try:
+        import pynvml
+    except ImportError as error:
+        raise MeterError(
+            "library_missing",
+            "cannot load NVML: the Python module pynvml is missing; install nvidia-ml-py, or pass --blip-energy=off",
+        ) from error
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        raise _failure("load NVML", error) from error
+    return pynvml
+
+
+def _find(pynvml: Any, uuid: str) -> _Device:
+    """The one device that `uuid` names. Raises `MeterError`."""
+    kind, body = _parsed(uuid)
+    devices, unreadable = _all_devices(pynvml)
+    found = [
+        device
+        for device in devices
+        if body and _parsed(device.uuid)[1].startswith(body) and kind in ("", _parsed(device.uuid)[0])
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(device.uuid for device in found)
+        raise MeterError(
+            "driver_error",
+            f"cannot choose the GPU: {uuid} is ambiguous, it begins {names}; "
+            "write more of it in CUDA_VISIBLE_DEVICES, or pass --blip-energy=off",
+        )
+    if unreadable is not None:
+        raise _failure(f"find {uuid}, since NVML does not show every GPU", unreadable) from unreadable
+    raise MeterError(
+        "masked",
+        f"NVML does not show {uuid}; pass the device into the container (--gpus), or --blip-energy=off",
+    )
+
+
+def _parsed(uuid: str) -> tuple[str, str]:
+    """The kind of device, ``gpu``, ``mig`` or any, and the rest of its UUID.
+
+    ``MIG-GPU-<UUID of the parent>/<instance>/<instance>``, the old name of an instance, names a parent to read.
+    """
+    name = uuid.strip().lower()
+    if name.startswith("mig-gpu-"):
+        return "gpu", name.removeprefix("mig-gpu-").partition("/")[0]
+    kind = name[:3] if name.startswith(("gpu-", "mig-")) else ""
+    return kind, name.removeprefix("gpu-").removeprefix("mig-")
+
+
+def _all_devices(pynvml: Any) -> tuple[list[_Device], Any]:
+    """Every GPU and MIG instance that NVML shows, and the error of one that it does not."""
+    devices: list[_Device] = []
+    unreadable = None
+    try:
+        count = pynvml.nvmlDeviceGetCount()
+    except pynvml.NVMLError as error:
+        raise _failure("list the GPUs", error) from error
+    for index in range(count):
+        try:
+            devices.extend(_gpu_and_instances(pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)))
+        except pynvml.NVMLError as error:  # a neighbour that is lost or forbidden is no reason to fail
+            unreadable = error
+    return devices, unreadable
+
+
+def _gpu_and_instances(pynvml: Any, handle: Any) -> Iterator[_Device]:
+    mig = _mig_mode(pynvml, handle)
+    yield _Device(pynvml.nvmlDeviceGetUUID(handle), handle, mig)
+    for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle) if mig else 0):
+        try:
+            instance = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
+        except pynvml.NVMLError as error:
+            if error.value == _NOT_FOUND:  # a slot without an instance
+                continue
+            raise
+        yield _Device(pynvml.nvmlDeviceGetUUID(instance), handle, mig)
+
+
+def _mig_mode(pynvml: Any, handle: Any) -> bool:
+    try:
+        return bool(pynvml.nvmlDeviceGetMigMode(handle)[0])
+    except pynvml.NVMLError as error:
+        if error.value in _HAS_NONE:
+            return False
+        raise
+
+
+def _failure(action: str, error: Any) -> MeterError:
+    """`error` of NVML as the record says it."""
+    status, remedy = _REMEDIES.get(error.value, _OTHER)
+    why = str(error).rstrip(".")
+    return MeterError(status, f"cannot {action}: {why}; {remedy}, or pass --blip-energy=off")
