@@ -120,15 +120,17 @@ class NvmlMeter:
         reasons = self._throttle_reasons()
         others = self._other_compute_processes()
         facts = {
-            "sm_clock_mhz": self._ask("nvmlDeviceGetClockInfo", "NVML_CLOCK_SM"),
-            "memory_clock_mhz": self._ask("nvmlDeviceGetClockInfo", "NVML_CLOCK_MEM"),
-            "temperature_c": self._ask("nvmlDeviceGetTemperature", "NVML_TEMPERATURE_GPU"),
+            "sm_clock_mhz": self._ask("nvmlDeviceGetClockInfo", constant="NVML_CLOCK_SM"),
+            "memory_clock_mhz": self._ask("nvmlDeviceGetClockInfo", constant="NVML_CLOCK_MEM"),
+            "temperature_c": self._ask(
+                "nvmlDeviceGetTemperature", "nvmlDeviceGetTemperatureV", constant="NVML_TEMPERATURE_GPU"
+            ),
             "power_limit_w": UNKNOWN if power_limit_mw is None else power_limit_mw / 1000,
             "throttle_reasons": reasons,
             "other_compute_processes": others,
         }
         facts = {name: UNKNOWN if value is None else value for name, value in facts.items()}
-        contended = ()
+        contended: tuple[str, ...] = ()
         if others:
             was = "process was" if others == 1 else "processes were"
             contended = (f"{others} other compute {was} on the GPU",)
@@ -170,9 +172,7 @@ class NvmlMeter:
         return None if limit_mw is None else limit_mw / 1000
 
     def _throttle_reasons(self) -> list[str] | None:
-        mask = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
-        if mask is None:  # its name before driver 535
-            mask = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")
+        mask = self._ask("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
         if mask is None:
             return None
         bits = [1 << place for place in range(mask.bit_length()) if mask >> place & 1]
@@ -185,23 +185,24 @@ class NvmlMeter:
         host's process ids, where one of them is this process by another number, or hide processes. Then a list of two
         or more still proves one fewer others, and a shorter one proves nothing.
         """
-        processes = self._ask("nvmlDeviceGetComputeRunningProcesses")
-        if processes is None:  # a driver before 510 has only the second version of this call
-            processes = self._ask("nvmlDeviceGetComputeRunningProcesses_v2")
+        # Not the name without a version: on an older driver that raises something that is no NVMLError.
+        processes = self._ask("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2")
         if processes is None:
             return None
         pids = {process.pid for process in processes}
         return len(pids) - 1 if os.getpid() in pids or len(pids) > 1 else None
 
-    def _ask(self, function: str, *constants: str) -> Any:
-        """What pynvml's `function` answers for the GPU, `None` where it cannot, or has no such function."""
-        call = getattr(self._nvml, function, None)
-        if self._handle is None or call is None:
+    def _ask(self, *functions: str, constant: str | None = None) -> Any:
+        """What pynvml answers for the GPU; `None` where none of `functions`, a call's name over the years, can tell."""
+        if self._handle is None:
             return None
-        try:
-            return call(self._handle, *(getattr(self._nvml, name) for name in constants))
-        except self._nvml.NVMLError:
-            return None
+        arguments = [] if constant is None else [getattr(self._nvml, constant)]
+        for function in functions:
+            call = getattr(self._nvml, function, None)
+            if call is not None:
+                with contextlib.suppress(self._nvml.NVMLError):
+                    return call(self._handle, *arguments)
+        return None
 
 
 def torch_device_uuid(device: str) -> str:
@@ -241,6 +242,8 @@ def driver_version() -> str:
     pynvml = _initialized()
     try:
         return str(pynvml.nvmlSystemGetDriverVersion())
+    except pynvml.NVMLError as error:
+        raise _failure("read the version of the NVIDIA driver", error) from error
     finally:
         pynvml.nvmlShutdown()
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _ENOUGH_INTERVALS = 20
 _FEW_INTERVALS = 3
 _PATIENCE_S = 1.0
+_FROZEN_S = 2.0
 _LONGEST_S = 5.0
 
 
@@ -24,7 +25,7 @@ def measure_update_period(meter: Meter, clock: Callable[[], float]) -> float:
     """Median seconds between two moves of the counter, of the slowest zone where there are several.
 
     Takes 20 intervals, or one second and at least three, and five seconds at the most. Raises `MeterError` (``lost``)
-    for a counter that does not move in that time, and what reading raises.
+    for a counter that does not move in two seconds, and what reading raises.
     """
     start_s = clock()
     reading = meter.read()
@@ -38,13 +39,13 @@ def measure_update_period(meter: Meter, clock: Callable[[], float]) -> float:
         elapsed_s = clock() - start_s
         if intervals >= _ENOUGH_INTERVALS or (intervals >= _FEW_INTERVALS and elapsed_s > _PATIENCE_S):
             return max(statistics.median(_gaps(moves)) for moves in moves_s)
+        if intervals < 0 and elapsed_s > _FROZEN_S:
+            raise MeterError(
+                "lost",
+                f"the {meter.source} counter of {meter.domain} did not move in {elapsed_s:.0f} s; "
+                "reload its driver, or pass --blip-energy=off",
+            )
         if elapsed_s > _LONGEST_S:
-            if intervals < 0:
-                raise MeterError(
-                    "lost",
-                    f"the {meter.source} counter of {meter.domain} did not move in {elapsed_s:.0f} s; "
-                    "reload its driver, or pass --blip-energy=off",
-                )
             # One move, or few: the period is no longer than the time waited for it.
             return max(max(_gaps(moves), default=elapsed_s) for moves in moves_s)
 
