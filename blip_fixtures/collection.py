@@ -9,6 +9,7 @@ import pytest
 
 from blip_fixtures.case import AXES, Case
 from blip_fixtures.devices import primary_device, requested_devices, synchronizing_timer
+from blip_fixtures.meters import nvml
 from blip_fixtures.optimizations import find_optimization
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def parametrize_device(metafunc: pytest.Metafunc, options: Options) -> None:
     marks = list(metafunc.definition.iter_markers("parametrize"))
     if any("device" in _names(mark) for mark in marks):
         return
-    devices = requested_devices(options.devices)
+    devices = requested_devices(options.devices, nvml.nvidia_device_count)
     if metafunc.definition.get_closest_marker(EVERY_DEVICE) is None:
         devices = [primary_device(devices)]
     metafunc.parametrize("device", devices)

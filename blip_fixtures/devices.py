@@ -1,8 +1,7 @@
-"""Which torch devices a run uses. Importing torch takes seconds, so collection asks NVML instead."""
+"""Which torch devices a run uses. Importing torch takes seconds, so collection counts GPUs without it."""
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import time
@@ -13,33 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def requested_devices(wanted: tuple[str, ...]) -> list[str]:
+def requested_devices(wanted: tuple[str, ...], count_gpus: Callable[[], int]) -> list[str]:
     """The devices that `--blip-device` stands for, as torch names; ``auto`` is the CPU and the first CUDA device."""
     if wanted == ("auto",):
-        return ["cpu", *(["cuda:0"] if nvidia_device_count() else [])]
+        return ["cpu", *(["cuda:0"] if count_gpus() else [])]
     return list(dict.fromkeys("cuda:0" if device == "cuda" else device for device in wanted))
 
 
 def primary_device(devices: list[str]) -> str:
     """Where the sweeps run that do not vary the device: the last CUDA device, else the CPU."""
     return ([device for device in devices if device.startswith("cuda")] or devices)[-1]
-
-
-def nvidia_device_count() -> int:
-    """How many NVIDIA devices this process may see, without importing torch; 0 where there is no driver."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and visible.strip() in ("", "-1"):
-        return 0
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:  # no driver, no library, no device: all of them mean that there is no GPU to offer
-        return 0
-    try:
-        return int(pynvml.nvmlDeviceGetCount())
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def why_unavailable(device: str) -> str | None:

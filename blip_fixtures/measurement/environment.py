@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from blip_fixtures.devices import cpu_model
+from blip_fixtures.meters import MeterError
+from blip_fixtures.meters.nvml import driver_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,10 +65,7 @@ def describe_moment() -> dict[str, Any]:
 
 
 def _gpu_driver() -> str:
-    import pynvml
-
-    pynvml.nvmlInit()
     try:
-        return str(pynvml.nvmlSystemGetDriverVersion())
-    finally:
-        pynvml.nvmlShutdown()
+        return driver_version()
+    except MeterError as error:  # torch sees a GPU that NVML does not: worth knowing, and no reason to end the run
+        return f"unknown ({error.reason})"

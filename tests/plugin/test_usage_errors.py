@@ -54,7 +54,7 @@ def test_an_absent_device_is_refused_before_anything_is_measured(suite: Suite, m
 
 
 def test_auto_skips_a_device_that_torch_cannot_use(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blip_fixtures.devices.nvidia_device_count", lambda: 1)
+    monkeypatch.setattr("blip_fixtures.meters.nvml.nvidia_device_count", lambda: 1)
     monkeypatch.setattr("torch.version.cuda", None)
     suite.run(TWO_SWEEPS, "-k", "test_device").assert_outcomes(passed=1, skipped=1)
     assert "cuda:0 needs a CUDA build of torch" in str(suite.document()["blip"]["not_run"][0]["reason"])
