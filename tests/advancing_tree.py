@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RANGE_UJ = 262_143_328_850
+LIMIT_UW = 150_000_000
 
 
 def write_forever(root: Path, period_s: float, watts: dict[str, float]) -> None:
@@ -28,6 +29,7 @@ def write_forever(root: Path, period_s: float, watts: dict[str, float]) -> None:
         zones[name].mkdir(parents=True)
         (zones[name] / "name").write_text(f"{name}\n")
         (zones[name] / "max_energy_range_uj").write_text(f"{RANGE_UJ}\n")
+        (zones[name] / "constraint_0_power_limit_uw").write_text(f"{LIMIT_UW}\n")
     start_s = time.perf_counter()
     announced = False
     while not select.select([sys.stdin], [], [], period_s)[0]:

@@ -1,0 +1,48 @@
+"""A pytest plugin that gives a machine without a GPU the device ``cuda:0``: what it computes stays on the CPU.
+
+``-p tests.acceptance.cuda_stand_in`` for a process of its own; the environment variable STAND_IN_UUID is the UUID that
+torch tells, for NVML to know. Nothing is undone at the end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+import blip_fixtures.run
+from blip_fixtures import inference
+from blip_fixtures.checkpoints.loading import LoadedModel, load_model
+from blip_fixtures.measurement import latency
+
+ANSWERS = {
+    "device_count": lambda: 1,
+    "get_device_name": lambda _=0: "Stand-in GPU",
+    "get_device_properties": lambda _: SimpleNamespace(uuid=os.environ["STAND_IN_UUID"]),
+    "synchronize": lambda _=None: None,
+    "empty_cache": lambda: None,
+    "reset_peak_memory_stats": lambda _: None,
+    "memory_allocated": lambda _: 0,
+    "max_memory_allocated": lambda _: 0,
+}
+
+
+def load_on_cpu(checkpoint: Any, device: str, optimization: str, dtype: str) -> LoadedModel:
+    return dataclasses.replace(load_model(checkpoint, "cpu", optimization, dtype), device=device)
+
+
+def pytest_configure() -> None:
+    setattr(torch.version, "cuda", "13.0")  # noqa: B010  # torch's own stub forbids it
+    for name, answer in ANSWERS.items():
+        setattr(torch.cuda, name, answer)
+    to_device, reference = inference.to_device, latency.ReferenceKernel
+    changed: list[tuple[Any, str, Any]] = [
+        (blip_fixtures.run, "load_model", load_on_cpu),
+        (inference, "to_device", lambda batch, _, dtype: to_device(batch, "cpu", dtype)),
+        (latency, "ReferenceKernel", lambda _: reference("cpu")),
+    ]
+    for module, name, stand_in in changed:
+        setattr(module, name, stand_in)
