@@ -7,6 +7,7 @@ sides, since other work on the machine would otherwise count for one of them.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import subprocess
 import sys
@@ -57,22 +58,27 @@ def collecting(repeats: int) -> None:
     print(f"pytest benchmarks --collect-only: {statistics.median(seconds):.2f} s (median of {repeats})")
 
 
-def timed_region(rounds: int) -> None:
-    """One timed round of the latency pass against the same call between two clock readings by hand."""
+def prepared() -> tuple[Any, Any, Any]:
+    """The packaged model, a batch of one for it, and a token limit of exactly 8."""
     from blip_fixtures.checkpoints.loading import load_model, load_processor
     from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
     from blip_fixtures.data.sources import load_samples
-    from blip_fixtures.devices import synchronizing_timer
-    from blip_fixtures.inference import BatchMaker, generate, to_device
+    from blip_fixtures.inference import BatchMaker, to_device
     from blip_fixtures.options import NewTokens
 
     checkpoint = resolve_checkpoint(PACKAGED)
     loaded = load_model(checkpoint, "cpu", "fp16", "float16")
-    model = loaded.model
     maker = BatchMaker(load_processor(checkpoint), int(checkpoint.config["image_token_index"]), "paper")
     batch = maker.batch(load_samples("textvqa", "sample"), 0, batch_size=1, image_size=224, text_limit=200)
-    inputs = to_device(batch, "cpu", loaded.pixel_dtype)
-    limit = NewTokens(8, fixed=True)
+    return loaded.model, to_device(batch, "cpu", loaded.pixel_dtype), NewTokens(8, fixed=True)
+
+
+def timed_region(rounds: int) -> None:
+    """One timed round of the latency pass against the same call between two clock readings by hand."""
+    from blip_fixtures.devices import synchronizing_timer
+    from blip_fixtures.inference import generate
+
+    model, inputs, limit = prepared()
     timer = synchronizing_timer("cpu")
 
     def suite() -> float:
@@ -89,6 +95,56 @@ def timed_region(rounds: int) -> None:
     print(f"timed region, suite / by hand: {ratio:.4f} (medians of {rounds} interleaved rounds each)")
 
 
+def metering(rounds: int) -> None:
+    """A timed round of a run that has energy meters against one of a run that has none.
+
+    Meters are open in the energy pass alone, so the question is whether having measured energy shows in the next
+    latency pass: an energy window comes before every round of the one side, the same work without one before the
+    other, then the warm-up rounds of a latency pass. A machine without RAPL gets a tree of files.
+    """
+    from blip_fixtures.devices import synchronizing_timer
+    from blip_fixtures.inference import generate
+    from blip_fixtures.measurement.window import energy_window
+    from blip_fixtures.meters.finding import HOST, find_meters
+    from blip_fixtures.meters.rapl import DEFAULT_ROOT
+    from blip_fixtures.options import DEFAULT_WARMUP_ROUNDS
+    from tests.advancing_tree import advancing_tree
+
+    model, inputs, limit = prepared()
+    timer = synchronizing_timer("cpu")
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        found = find_meters(["cpu"], DEFAULT_ROOT)
+        kind = "the machine's own counters"
+        if not found.ready("cpu"):
+            tree = stack.enter_context(advancing_tree(Path(folder) / "tree", {"package-0": 80.0, "dram": 10.0}))
+            found, kind = find_meters(["cpu"], tree), "a tree of files that another process advances"
+        meters = list(found.ready("cpu").values())
+        assert meters, found.by_device[HOST]
+
+        def one_round() -> float:
+            for _ in range(DEFAULT_WARMUP_ROUNDS):
+                generate(model, inputs, limit)
+            return _suite_round(timer, lambda batch: generate(model, batch, limit), inputs)
+
+        def with_meters() -> float:
+            for meter in meters:
+                meter.open()
+            with energy_window(meters):
+                generate(model, inputs, limit)
+            for meter in meters:
+                meter.close()
+            return one_round()
+
+        def without() -> float:
+            generate(model, inputs, limit)
+            return one_round()
+
+        interleaved({"with": with_meters, "without": without}, 5)
+        seconds = interleaved({"with": with_meters, "without": without}, rounds)
+    ratio = statistics.median(seconds["with"]) / statistics.median(seconds["without"])
+    print(f"latency with meters / without: {ratio:.4f} (medians of {rounds} interleaved rounds each, {kind})")
+
+
 def _suite_round(timer: Callable[[], float], target: Callable[[Any], Any], inputs: Any) -> float:
     """The timed region as pytest-benchmark runs it: timer, call with positional arguments, timer."""
     args, kwargs = (inputs,), {}  # type: tuple[Any], dict[str, Any]
@@ -98,7 +154,7 @@ def _suite_round(timer: Callable[[], float], target: Callable[[Any], Any], input
 
 
 def main() -> None:
-    """Print the three figures."""
+    """Print the four figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=15, help="processes a side (default: 15)")
     parser.add_argument("--rounds", type=int, default=300, help="timed rounds a side (default: 300)")
@@ -106,6 +162,7 @@ def main() -> None:
     loading(args.repeats)
     collecting(max(args.repeats // 3, 1))
     timed_region(args.rounds)
+    metering(args.rounds)
 
 
 if __name__ == "__main__":

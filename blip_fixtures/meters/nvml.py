@@ -9,37 +9,18 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.meters import Conditions, MeterError, Reading
+from blip_fixtures.meters.nvml_device import HAS_NONE, failure, find_device, initialized
 from blip_fixtures.meters.nvml_power import PolledPower
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 UNKNOWN = "unknown"
 
-# The return codes of nvml.h; they are part of its ABI, and pynvml may be missing when they are needed.
-_NOT_SUPPORTED = 3
-_NOT_FOUND = 6
-_LIBRARY_NOT_FOUND = 12
-_FUNCTION_NOT_FOUND = 13
-_HAS_NONE = (_NOT_SUPPORTED, _FUNCTION_NOT_FOUND)
-
-# The record's status and the remedy for each code; every other code is `_OTHER`.
-_REMEDIES = {
-    _NOT_SUPPORTED: ("unsupported", "measure on another GPU"),
-    4: ("permission", "run as a user who may read /dev/nvidia*, or have the counters opened for the container"),
-    9: ("driver_error", "load the NVIDIA kernel module until nvidia-smi works"),
-    _LIBRARY_NOT_FOUND: ("library_missing", "install the NVIDIA driver, pass the device into the container (--gpus)"),
-    _FUNCTION_NOT_FOUND: ("unsupported", "update the NVIDIA driver"),
-    15: ("lost", "look for Xid errors in the kernel log and reset the GPU"),
-    18: ("driver_error", "reboot, so that the kernel module and the library are of one version"),
-}
-_OTHER = ("driver_error", "see whether nvidia-smi works")
-
-_CAVEAT = "This GPU has no energy counter, so its polled power was integrated."
+_CAVEAT = "this GPU has no energy counter, so its polled power was integrated"
 
 _REASONS = {
     0x001: "gpu_idle",
@@ -67,11 +48,12 @@ class NvmlMeter:
     """The energy of the GPU with `uuid`; of the whole board, also for a MIG instance, which has no counter of its own.
 
     `uuid` is a UUID with or without its ``GPU-`` or ``MIG-``, or as much of its beginning as tells it from others.
+    `polled` integrates polled power though the GPU has a counter, to hold the one against the other.
     """
 
     domain = "gpu"
 
-    def __init__(self, uuid: str, *, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, uuid: str, *, polled: bool = False, clock: Callable[[], float] = time.perf_counter) -> None:
         self.source = "nvml"
         self.scope = "board"
         self.update_period_s = 0.0
@@ -79,6 +61,7 @@ class NvmlMeter:
         self.power_limits_w: tuple[float | None, ...] = (None,)
         self.caveat: str | None = None
         self._uuid = uuid
+        self._wants_polled = polled
         self._clock = clock
         self._nvml: Any = None
         self._handle: Any = None
@@ -87,9 +70,9 @@ class NvmlMeter:
     def open(self) -> None:
         """Find the GPU and read its counter once; poll its power where there is none. Raises `MeterError`."""
         self.close()
-        self._nvml = _initialized()
+        self._nvml = initialized()
         try:
-            found = _find(self._nvml, self._uuid)
+            found = find_device(self._nvml, self._uuid)
             self._handle = found.handle
             self.scope = "parent_gpu" if found.mig else "board"
             self.power_limits_w = (self._power_limit_w(),)
@@ -110,7 +93,7 @@ class NvmlMeter:
             try:
                 energy_uj = self._counter_uj()
             except self._nvml.NVMLError as error:
-                reason = _failure("read the GPU's energy counter", error).reason
+                reason = failure("read the GPU's energy counter", error).reason
                 raise MeterError("lost", reason) from error
         return Reading((energy_uj,), (None,), before_s, self._clock(), slack_uj)
 
@@ -150,12 +133,14 @@ class NvmlMeter:
         try:
             self._counter_uj()
         except self._nvml.NVMLError as error:
-            if error.value not in _HAS_NONE:
-                raise _failure("read the GPU's energy counter", error) from error
+            if error.value not in HAS_NONE:
+                raise failure("read the GPU's energy counter", error) from error
+            self.caveat = _CAVEAT
+        if self._wants_polled or self.caveat is not None:
             polled = PolledPower(self._power_w, self._clock)
             polled.start()
             self._polled = polled
-            self.source, self.caveat = "nvml-power", _CAVEAT
+            self.source = "nvml-power"
 
     def _counter_uj(self) -> int:
         return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) * 1000
@@ -164,7 +149,7 @@ class NvmlMeter:
         try:
             return float(self._nvml.nvmlDeviceGetPowerUsage(self._handle)) / 1000
         except self._nvml.NVMLError as error:
-            raise _failure("read the power of a GPU without an energy counter", error) from error
+            raise failure("read the power of a GPU without an energy counter", error) from error
 
     def _power_limit_w(self) -> float | None:
         constraints_mw = self._ask("nvmlDeviceGetPowerManagementLimitConstraints")
@@ -228,7 +213,7 @@ def nvidia_device_count() -> int:
     if visible is not None and visible.strip() in ("", "-1"):
         return 0
     try:
-        pynvml = _initialized()
+        pynvml = initialized()
     except MeterError:  # no driver, no library, no device: all of them mean that there is no GPU to offer
         return 0
     try:
@@ -239,118 +224,10 @@ def nvidia_device_count() -> int:
 
 def driver_version() -> str:
     """The version of the NVIDIA driver. Raises `MeterError` where there is none."""
-    pynvml = _initialized()
+    pynvml = initialized()
     try:
         return str(pynvml.nvmlSystemGetDriverVersion())
     except pynvml.NVMLError as error:
-        raise _failure("read the version of the NVIDIA driver", error) from error
+        raise failure("read the version of the NVIDIA driver", error) from error
     finally:
         pynvml.nvmlShutdown()
-
-
-@dataclass(frozen=True)
-class _Device:
-    """A GPU or a MIG instance: its name, and the GPU to read."""
-
-    uuid: str
-    handle: Any
-    mig: bool
-
-
-def _initialized() -> Any:
-    """The pynvml module, initialized: shut it down once. Raises `MeterError`."""
-    try:
-        import pynvml
-    except ImportError as error:
-        raise MeterError(
-            "library_missing",
-            "cannot load NVML: the Python module pynvml is missing; install nvidia-ml-py, or pass --blip-energy=off",
-        ) from error
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        raise _failure("load NVML", error) from error
-    return pynvml
-
-
-def _find(pynvml: Any, uuid: str) -> _Device:
-    """The one device that `uuid` names. Raises `MeterError`."""
-    kind, body = _parsed(uuid)
-    devices, unreadable = _all_devices(pynvml)
-    found = [
-        device
-        for device in devices
-        if body and _parsed(device.uuid)[1].startswith(body) and kind in ("", _parsed(device.uuid)[0])
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(device.uuid for device in found)
-        raise MeterError(
-            "driver_error",
-            f"cannot choose the GPU: {uuid} is ambiguous, it begins {names}; "
-            "write more of it in CUDA_VISIBLE_DEVICES, or pass --blip-energy=off",
-        )
-    if unreadable is not None:
-        raise _failure(f"find {uuid}, since NVML does not show every GPU", unreadable) from unreadable
-    raise MeterError(
-        "masked",
-        f"NVML does not show {uuid}; pass the device into the container (--gpus), or --blip-energy=off",
-    )
-
-
-def _parsed(uuid: str) -> tuple[str, str]:
-    """The kind of device, ``gpu``, ``mig`` or any, and the rest of its UUID.
-
-    ``MIG-GPU-<UUID of the parent>/<instance>/<instance>``, the old name of an instance, names a parent to read.
-    """
-    name = uuid.strip().lower()
-    if name.startswith("mig-gpu-"):
-        return "gpu", name.removeprefix("mig-gpu-").partition("/")[0]
-    kind = name[:3] if name.startswith(("gpu-", "mig-")) else ""
-    return kind, name.removeprefix("gpu-").removeprefix("mig-")
-
-
-def _all_devices(pynvml: Any) -> tuple[list[_Device], Any]:
-    """Every GPU and MIG instance that NVML shows, and the error of one that it does not."""
-    devices: list[_Device] = []
-    unreadable = None
-    try:
-        count = pynvml.nvmlDeviceGetCount()
-    except pynvml.NVMLError as error:
-        raise _failure("list the GPUs", error) from error
-    for index in range(count):
-        try:
-            devices.extend(_gpu_and_instances(pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)))
-        except pynvml.NVMLError as error:  # a neighbour that is lost or forbidden is no reason to fail
-            unreadable = error
-    return devices, unreadable
-
-
-def _gpu_and_instances(pynvml: Any, handle: Any) -> Iterator[_Device]:
-    mig = _mig_mode(pynvml, handle)
-    yield _Device(pynvml.nvmlDeviceGetUUID(handle), handle, mig)
-    for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle) if mig else 0):
-        try:
-            instance = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
-        except pynvml.NVMLError as error:
-            if error.value == _NOT_FOUND:  # a slot without an instance
-                continue
-            raise
-        yield _Device(pynvml.nvmlDeviceGetUUID(instance), handle, mig)
-
-
-def _mig_mode(pynvml: Any, handle: Any) -> bool:
-    try:
-        return bool(pynvml.nvmlDeviceGetMigMode(handle)[0])
-    except pynvml.NVMLError as error:
-        if error.value in _HAS_NONE:
-            return False
-        raise
-
-
-def _failure(action: str, error: Any) -> MeterError:
-    """`error` of NVML as the record says it."""
-    status, remedy = _REMEDIES.get(error.value, _OTHER)
-    why = str(error).rstrip(".")
-    return MeterError(status, f"cannot {action}: {why}; {remedy}, or pass --blip-energy=off")

@@ -96,18 +96,27 @@ class PerfMeter:
         except OSError as error:
             self.close()
             raise _refusal(error, EVENTS[self.domain]) from error
-        self.read()
+        try:
+            self.read()
+        except MeterError:
+            self.close()
+            raise
 
     def read(self) -> Reading:
         """Microjoules since `open`, one for each package. Raises `MeterError`."""
+        event = f"perf's event power/{EVENTS[self.domain]}/"
+        if not self._descriptors:
+            raise MeterError("lost", f"cannot read {event}: the meter is closed; open it first")
         before_s = self._clock()
         try:
-            counts = [int.from_bytes(os.read(each, _COUNT_BYTES), "little") for each in self._descriptors]
+            contents = [os.read(each, _COUNT_BYTES) for each in self._descriptors]
         except OSError as error:
-            raise MeterError(
-                "lost", f"perf's event power/{EVENTS[self.domain]}/ broke off: {error.strerror}; measure again"
-            ) from error
+            raise MeterError("lost", f"{event} broke off: {error.strerror}; measure again") from error
         after_s = self._clock()
+        # An event in the error state reads as end-of-file (perf_event_open(2)): no count, which is not a count of 0.
+        if any(len(content) < _COUNT_BYTES for content in contents):
+            raise MeterError("lost", f"{event} broke off: it has no count; measure again")
+        counts = [int.from_bytes(content, "little") for content in contents]
         counters_uj = tuple(round(count * self._joules_a_count * 1e6) for count in counts)
         return Reading(counters_uj, (None,) * len(counts), before_s, after_s)
 
@@ -148,7 +157,10 @@ def _refusal(error: OSError, event: str) -> MeterError:
             "kernel.perf_event_paranoid to 0, or grant CAP_PERFMON",
         )
     if error.errno in {errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP, errno.ENOSYS}:
-        return MeterError("unsupported", f"perf's event power/{event}/ cannot be counted here: {error.strerror}")
+        return MeterError(
+            "unsupported",
+            f"perf's event power/{event}/ cannot be counted here: {error.strerror}; pass --blip-energy=off",
+        )
     return MeterError(
         "driver_error", f"cannot open perf's event power/{event}/: {error.strerror}; pass --blip-energy=off"
     )

@@ -146,21 +146,30 @@ def find_zones(root: Path, *, opener: Callable[[Path], str] = read_text) -> dict
     ``intel-rapl-mmio`` repeats the one of the same name in ``intel-rapl``, and dies of a package may repeat each
     other's counter; of such twins one is counted (Documentation/power/powercap/powercap.rst).
     """
-    if not root.is_dir():
+    try:
+        is_tree = root.is_dir()
+        folders = list(_zone_folders(root))
+        hidden = [folder.name for folder in folders if not _is_there(folder / "name")]
+    except PermissionError as error:
+        raise MeterError(
+            "permission",
+            f"cannot look for {error.filename}: permission denied; run as root, grant access to its folder "
+            "(chmod a+rx), or pass --blip-energy=off",
+        ) from error
+    if not is_tree:
         raise MeterError(
             "unsupported",
             f"there is no powercap tree at {root}: not Linux, a virtual machine, or the module intel_rapl_msr is not "
             "loaded; run on bare metal, or name the tree with --blip-rapl-root",
         )
-    folders = list(_zone_folders(root))
-    readable = [folder for folder in folders if (folder / "name").exists()]
-    if folders and not readable:
+    if hidden:
+        # What the others show would be a part of the machine under the name of the whole.
         raise MeterError(
             "masked",
-            f"the zones under {root} are hidden, as container runtimes do; mount the host's "
+            f"{', '.join(hidden)} under {root} cannot be looked into, as in most containers; mount the host's "
             "/sys/devices/virtual/powercap elsewhere and name it with --blip-rapl-root",
         )
-    zones = [Zone(folder, _named(folder, opener)) for folder in readable]
+    zones = [Zone(folder, _named(folder, opener)) for folder in folders]
     counted = _without_mirrors(_without_mmio_twins(zones), opener)
     found = {domain: tuple(zone for zone in counted if zone.domain == domain) for domain in _DOMAINS}
     if not any(found.values()):
@@ -204,6 +213,15 @@ def _refusal(error: OSError, shown: str, path: Path) -> MeterError:
     return MeterError(
         "driver_error", f"cannot read {shown}: {error.strerror}; reload the driver, or pass --blip-energy=off"
     )
+
+
+def _is_there(path: Path) -> bool:
+    """Raises `PermissionError` where nobody may look, which `Path.exists` tells in some releases of Python only."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _zone_folders(root: Path) -> Iterator[Path]:

@@ -145,7 +145,7 @@ def test_polled_power_where_the_counter_is_not_supported(play: Play) -> None:
     # 100 W + 10 W/s over 4 s is 480 J; each second's samples differ by 10 W, half of which may be wrong.
     source, caveat, counters_uj, slack_uj, scope = play(POLLED_OVER_A_RAMP, f"{ONE_GPU} ramp_w_per_s 10", NO_COUNTER)
     assert source == "nvml-power"
-    assert caveat == "This GPU has no energy counter, so its polled power was integrated."
+    assert caveat == "this GPU has no energy counter, so its polled power was integrated"
     assert counters_uj == [pytest.approx(480e6, abs=2)]
     assert slack_uj == pytest.approx(4 * 5e6, abs=2)
     assert scope == "board"
