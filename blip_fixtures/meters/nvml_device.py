@@ -77,7 +77,7 @@ def find_device(pynvml: Any, uuid: str) -> Device:
         raise failure(f"find {uuid}, since NVML does not show every GPU", unreadable) from unreadable
     raise MeterError(
         "masked",
-        f"NVML does not show {uuid}; pass the device into the container (--gpus), or --blip-energy=off",
+        f"NVML does not show {uuid}; pass the device into the container (--gpus), or pass --blip-energy=off",
     )
 
 

@@ -55,6 +55,14 @@ def energy_j(record: Record, prose: Prose) -> Figure:
     return Figure(None, energy_remark(entry, prose) or why_missing(record, f"energy.{domain}.joules_per_sample", prose))
 
 
+def energy_bound_j(record: Record) -> float | None:
+    """The error bound of `energy_j`, joules per sample; `None` where that has no value or no bound."""
+    entry = record["energy"].get(energy_domain(record["case"]["device"]) or "")
+    if entry is None or entry["joules_per_sample"] is None or entry["error_bound_j"] is None or not entry["samples"]:
+        return None
+    return entry["error_bound_j"] / entry["samples"]
+
+
 def energy_remark(entry: Energy, prose: Prose) -> str:
     """What a meter domain has to say about itself: its status unless ok, and its reason. Empty when all is well."""
     status = "" if entry["status"] == "ok" else prose.energy_status(entry["status"])

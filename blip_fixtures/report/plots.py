@@ -52,7 +52,7 @@ LOG_RATIO = 10.0
 
 @dataclass(frozen=True)
 class Point:
-    """One figure on an axis value: `y` is None for a gap; `low` and `high` are the quartiles where rounds exist."""
+    """One figure on an axis value: `y` is None for a gap; `low` and `high` are quartiles or an error bound."""
 
     x: float
     y: float | None
@@ -154,7 +154,7 @@ def _batch_panels(groups: Sequence[Group], selection: Selection, prose: Prose) -
     latency, energy = [], []
     for index, (group, name) in enumerate(zip(groups, names, strict=True)):
         latency.append(Series(name, _latency_points(group.records, "batch_size", prose), index))
-        energy.append(Series(name, _points(group.records, "batch_size", figures.energy_j, prose), index))
+        energy.append(Series(name, _energy_points(group.records, "batch_size", prose), index))
     return (
         Panel("Latency per batch", "s", tuple(latency), ""),
         Panel(
@@ -188,6 +188,18 @@ def _latency_points(records: Sequence[Record], axis: str, prose: Prose) -> tuple
     for record in sorted(records, key=lambda each: _axis_number(each, axis)):
         _, low, high = quartiles_s(record) or (None, None, None)
         points.append(Point(_axis_number(record, axis), figures.latency_s(record, prose).value, low, high))
+    return tuple(points)
+
+
+def _energy_points(records: Sequence[Record], axis: str, prose: Prose) -> tuple[Point, ...]:
+    """Joules per sample, between the ends of the error bound where the record has one."""
+    points = []
+    for record in sorted(records, key=lambda each: _axis_number(each, axis)):
+        joules = figures.energy_j(record, prose).value
+        bound = figures.energy_bound_j(record)
+        known = joules is not None and bound is not None
+        low, high = (joules - bound, joules + bound) if known else (None, None)  # type: ignore[operator]
+        points.append(Point(_axis_number(record, axis), joules, low, high))
     return tuple(points)
 
 
@@ -407,6 +419,10 @@ def _write_captions(figure: Figure, groups: Sequence[Group], selection: Selectio
     caption = _held_title(groups, selection)
     if any(quartiles_s(record) for group in groups for record in group.records):
         caption += "\nMedian latency; error bars span the 25th to the 75th percentile of the rounds"
+        if groups[0].sweep == "batch_size" and any(
+            figures.energy_bound_j(record) is not None for group in groups for record in group.records
+        ):
+            caption += ", for energy its error bound"
     figure.suptitle(caption, fontsize=11, color=GREY)
 
 

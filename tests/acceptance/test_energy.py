@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,14 +19,6 @@ CHOICE = "test_device or test_batch_size and (batch01 or batch16) or test_optimi
 QUICK = ("--blip-limit=16", "--blip-rounds=2", "--blip-warmup-rounds=1")
 PACKAGE_W, MEMORY_W, GPU_W, OTHER_GPU_W = 80.0, 12.0, 310.0, 55.0
 GPU, OTHER_GPU = "GPU-5a1e0000-0000-4000-8000-00000000000b", "GPU-0b5e0000-0000-4000-8000-00000000000a"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("suite")
-    shutil.copy(ROOT / "conftest.py", folder)
-    shutil.copytree(ROOT / "benchmarks", folder / "benchmarks")
-    return folder
 
 
 def measured(folder: Path, out: str, environment: dict[str, str], *args: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,15 +25,6 @@ def pytest_process(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working folder with the suite's own conftest.py and benchmarks/."""
-    folder = tmp_path_factory.mktemp("suite")
-    shutil.copy(ROOT / "conftest.py", folder)
-    shutil.copytree(ROOT / "benchmarks", folder / "benchmarks")
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def test_a_short_uuid_of_two_gpus_is_ambiguous(play: Play, uuid: str) -> None:
 def test_a_gpu_that_nvml_does_not_show(play: Play, uuid: str) -> None:
     status, reason = play(WHY_NOT.format(uuid), *TWO_GPUS)
     assert status == "masked"
-    remedy = "pass the device into the container (--gpus), or --blip-energy=off"
+    remedy = "pass the device into the container (--gpus), or pass --blip-energy=off"
     assert reason == f"NVML does not show {uuid}; {remedy}"
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+from blip_fixtures.meters import MeterError
+from blip_fixtures.meters.rapl import open_rapl
 from blip_fixtures.optimizations import OPTIMIZATIONS
 from blip_fixtures.report.localize import localized
 from blip_fixtures.report.prose import load_prose
@@ -41,6 +44,13 @@ def test_numbers_and_scopes_survive() -> None:
     "reason",
     [
         "measured with --blip-energy=off",
+        *(entry.reason for entry in open_rapl(Path("/no/such/tree")).values() if isinstance(entry, MeterError)),
+        "cannot read intel-rapl:0/energy_uj: permission denied; run as root, grant read access (chmod a+r /x/e), "
+        "or pass --blip-energy=off",
+        "intel-rapl:0, intel-rapl:1 under /sys/class/powercap cannot be looked into, as in most containers; mount the "
+        "host's /sys/devices/virtual/powercap elsewhere and name it with --blip-rapl-root",
+        "2 other compute processes were on the GPU",
+        "1 other compute process was on the GPU",
         "a window of 0.5 s is shorter than 10 update periods of 0.1 s; measure longer",
         "the nvml counter of gpu did not move in 5 s; reload its driver, or pass --blip-energy=off",
         "257143 J in 1.2 s are 2.143e+05 W, more than the 300 W that the hardware can draw; the counter was reset or is"

@@ -63,6 +63,20 @@ def test_axes_carry_units_and_error_bars_the_quartiles() -> None:
     assert list(high.get_ydata()) == pytest.approx([16, 16])
 
 
+def test_the_bars_of_the_energy_are_its_error_bound() -> None:
+    energies = [make_energy(2.0, samples=10, error_bound_j=4.0), make_energy(1.0, error_bound_j=None)]
+    records = [
+        make_record(sweeps=["batch_size"], batch_size=size, energy={"cpu_package": entry})
+        for size, entry in zip((1, 4), energies, strict=True)
+    ]
+    figure = lines(records, "batch_size")
+    panel: Any = figure.axes[1]
+    low, high = panel.containers[0].lines[1]
+    assert list(low.get_ydata()) == pytest.approx([1.6, 1.0])
+    assert list(high.get_ydata()) == pytest.approx([2.4, 1.0])
+    assert "for energy its error bound" in figure.get_suptitle()
+
+
 def test_seconds_stay_seconds_from_one_second_on() -> None:
     record = make_record(sweeps=["batch_size"], latency=make_latency([1.5]))
     assert lines([record], "batch_size").axes[0].get_ylabel() == "Latency per batch (s)"
