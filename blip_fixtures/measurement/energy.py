@@ -6,7 +6,7 @@ import contextlib
 import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -65,6 +65,7 @@ class _Window:
     samples: int
     tokens: int
     others: str | None
+    machine: tuple[dict[str, Any], dict[str, Any]]
 
 
 def energy_pass(
@@ -149,6 +150,7 @@ def _measured_window(
     samples = tokens = 0
     least_s = window_s(meters)
     synchronize()
+    before = _machine_facts()
     others = _OtherProcesses()
     with energy_window(list(meters.values())) as spans:
         start_s = timing.clock()
@@ -157,7 +159,9 @@ def _measured_window(
             call.run()
             samples, tokens, turn = samples + call.samples, tokens + call.tokens, turn + 1
         synchronize()
-    return _Window(dict(zip(meters, spans, strict=True)), samples, tokens, others.remark()), turn
+    remark = others.remark()
+    watched = dict(zip(meters, spans, strict=True))
+    return _Window(watched, samples, tokens, remark, (before, _machine_facts())), turn
 
 
 class _OtherProcesses:
@@ -173,6 +177,15 @@ class _OtherProcesses:
         if others <= OTHERS_SHARE:
             return None
         return f"other processes took {100 * others:.0f} % of the busy processor time, and the counter sees them too"
+
+
+def _machine_facts() -> dict[str, Any]:
+    """What a machine-wide counter's figure depends on besides the work."""
+    frequency = psutil.cpu_freq()
+    return {
+        "cpu_frequency_mhz": frequency.current if frequency is not None else "unknown",
+        "load_average": list(psutil.getloadavg()),
+    }
 
 
 def _busy_s() -> float:
@@ -239,7 +252,9 @@ def _entry(
         "scope": meter.scope,
         "update_period_s": meter.update_period_s,
         "windows": parts,
-        "conditions": [condition.facts for condition in conditions if condition.facts],
+        "conditions": [facts for window in windows for facts in window.machine]
+        if meter.scope == MACHINE
+        else [condition.facts for condition in conditions],
     }, missing
 
 

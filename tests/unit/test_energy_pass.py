@@ -161,11 +161,18 @@ def test_a_share_of_a_gpu_has_no_joules_per_sample(clock: VirtualClock) -> None:
 
 def test_what_the_device_reports_is_recorded_and_flags_the_figure(clock: VirtualClock) -> None:
     hot = Conditions({"temperature_c": 91}, degraded=("the GPU was throttled by hw_thermal_slowdown",))
-    entry = run({"gpu": meter(clock, seen=[Conditions({"temperature_c": 40}), hot])}, clock).energy["gpu"]
+    seen = [Conditions({"temperature_c": 40}), hot]
+    entry = run({"gpu": meter(clock, scope="board", seen=seen)}, clock).energy["gpu"]
     assert entry["status"] == "degraded"
     assert entry["reason"] == "the GPU was throttled by hw_thermal_slowdown"
-    assert entry["conditions"] == [{"temperature_c": 40}, {"temperature_c": 91}]
+    assert entry["conditions"][:2] == [{"temperature_c": 40}, {"temperature_c": 91}]
     assert entry["joules_per_sample"] is not None
+
+
+def test_the_state_of_the_machine_stands_beside_a_machine_wide_figure(clock: VirtualClock) -> None:
+    conditions = run({"cpu_package": meter(clock)}, clock).energy["cpu_package"]["conditions"]
+    assert len(conditions) == 4, "before and after each of two windows"
+    assert all(set(facts) == {"cpu_frequency_mhz", "load_average"} for facts in conditions)
 
 
 def test_other_processes_on_the_device_make_it_contended(clock: VirtualClock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -106,6 +107,20 @@ def test_a_frozen_counter_is_lost_and_not_zero() -> None:
     span = window(simulated(freezes_at_s=0.15), 5.0)
     with pytest.raises(MeterError, match="lost: the simulated counter of cpu_package did not move in 5 s"):
         span.energy()
+
+
+class TwoSockets(SimulatedMeter):
+    """The second counter never moves."""
+
+    def read(self) -> Reading:
+        one = super().read()
+        return replace(one, counters_uj=(*one.counters_uj, 7), ranges_uj=(*one.ranges_uj, None))
+
+
+def test_one_frozen_socket_does_not_make_half_a_figure() -> None:
+    meter = TwoSockets(VirtualClock(), Power([0.0], [100.0]), 0.1, power_limits_w=(300.0, 300.0))
+    with pytest.raises(MeterError, match="lost: the simulated counter of cpu_package did not move"):
+        window(meter, 5.0).energy()
 
 
 def test_a_counter_that_was_reset_is_implausible_where_it_wraps() -> None:
