@@ -2,8 +2,9 @@
 
 A counter shows the energy up to its last update, so a reading is late by up to one update period. Instead of guessing
 how much that is, a window begins right after a counter moved and, when the work is over, waits for its next move. The
-counter only grows, so the energy at the end of the work lies between the last value seen and the next one: half of
-that step either way is the error bound, whatever the power did meanwhile.
+counter only grows, so the energy at the end of the work lies between the last value seen and the next one, or the one
+behind that where a value is published later than it was taken. The middle of the first step is the figure, the way to
+the end of the second the error bound, whatever the power did meanwhile.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Span:
     meter: Meter
     fresh_s: float = 0.0
     readings: list[Reading] = field(default_factory=list)
-    next_move: Reading | None = None
+    moves: list[Reading] = field(default_factory=list)
     conditions: list[Conditions] = field(default_factory=list)
     error: MeterError | None = None
 
@@ -68,12 +69,26 @@ class Span:
         with self.marked():
             self.conditions.append(self.meter.conditions())
             for _ in range(_TRIES):
-                waiting = self.meter.read()
-                moved, self.fresh_s = _until_moved(self.meter, waiting)
-                first = moved or waiting
-                if moved is None or first.after_s - self.fresh_s <= self._quick_s:
+                age_s, first = self._fresh_reading()
+                if age_s <= self._quick_s:
                     break
+            self.fresh_s = first.after_s - age_s
             self.readings.append(first)
+
+    def _fresh_reading(self) -> tuple[float, Reading]:
+        """The reading that shows a move, and how old its value may be.
+
+        A move that came later than the period after the one before it may show a value that was ready earlier, as
+        where the process that writes a file was interrupted.
+        """
+        period_s = self.meter.update_period_s
+        waiting = self.meter.read()
+        one, _ = _until_moved(self.meter, waiting)
+        two, fresh_s = _until_moved(self.meter, one or waiting)
+        if one is None or two is None:
+            return period_s, two or one or waiting
+        late_s = max((two.before_s + two.after_s - one.before_s - one.after_s) / 2 - period_s, 0.0)
+        return two.after_s - fresh_s + late_s, two
 
     def read(self) -> None:
         """One more reading, unless the meter has failed."""
@@ -97,12 +112,30 @@ class Span:
         return max(_QUICK_PERIODS * self.meter.update_period_s, _QUICK_S)
 
     def follow(self) -> None:
-        """Wait for the move behind the last reading, and look at the device once more."""
+        """Wait for two moves behind the last reading, and look at the device once more.
+
+        The first may show a value that was ready before the reading and only published behind it; the second cannot.
+        """
         if self.error is None and self.readings:
             with self.marked():
-                moved, _ = _until_moved(self.meter, self.readings[-1])
-                self.next_move = moved
+                reading: Reading | None = self.readings[-1]
+                while reading is not None and len(self.moves) < 2:
+                    reading, _ = _until_moved(self.meter, reading)
+                    if reading is not None:
+                        self.moves.append(reading)
                 self.conditions.append(self.meter.conditions())
+
+    def _between_moves(self, seen_j: float, most_j: float) -> tuple[float, float]:
+        """The energy at the end of the work, between the last value seen and the next, and how far it may be off.
+
+        `most_j` is what the device can draw in one period, for a move that did not come.
+        """
+        steps_j = [joules_between(one, two) for one, two in itertools.pairwise([self.readings[-1], *self.moves])]
+        steps_j += [most_j] * (2 - len(steps_j))
+        return seen_j + steps_j[0] / 2, steps_j[0] / 2 + steps_j[1]
+
+    def _seen_j(self) -> float:
+        return sum(joules_between(one, two) for one, two in itertools.pairwise(self.readings))
 
     def energy(self) -> WindowEnergy:
         """The energy between the first and the last reading. Raises `MeterError` where there is no number."""
@@ -124,14 +157,12 @@ class Span:
                 f"the {self.meter.source} counter of {self.meter.domain} did not move in {window_s:.2g} s; "
                 "reload its driver, or pass --blip-energy=off",
             )
-        seen_j = sum(joules_between(one, two) for one, two in itertools.pairwise(self.readings))
+        seen_j = self._seen_j()
         most_watts = sum(MOST_WATTS if watts is None else watts for watts in self.meter.power_limits_w)
-        # Without a next move, that of one period at the most that the device can draw.
-        step_j = joules_between(last, self.next_move) if self.next_move else period_s * most_watts
-        joules = seen_j + step_j / 2
+        joules, above_j = self._between_moves(seen_j, period_s * most_watts)
         # Besides the last step: how old the first value may be, and how long the two readings took.
         unsure_s = (first.after_s - self.fresh_s) + (last.after_s - last.before_s)
-        bound_j = step_j / 2 + unsure_s * most_watts + (last.slack_uj - first.slack_uj) / 1e6
+        bound_j = above_j + unsure_s * most_watts + (last.slack_uj - first.slack_uj) / 1e6
         if joules - bound_j > most_watts * window_s:
             raise MeterError(
                 "implausible",

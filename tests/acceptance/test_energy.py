@@ -66,7 +66,7 @@ def check(entry: Energy, watts: float) -> None:
     assert entry["windows"]
     for window in entry["windows"]:
         assert abs(window["joules"] - watts * window["window_s"]) <= window["error_bound_j"]
-        assert window["error_bound_j"] < 0.2 * window["joules"]
+        assert window["error_bound_j"] < 0.5 * window["joules"]
     assert entry["joules"] is not None
     assert entry["samples"]
     assert entry["joules_per_sample"] == pytest.approx(entry["joules"] / entry["samples"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import random
 import time
@@ -59,14 +60,14 @@ def test_the_integral_lies_within_the_bound_in_every_draw() -> None:
     assert missed == []
 
 
-def test_a_third_of_the_bound_would_not_hold() -> None:
+def test_a_sixth_of_the_bound_would_not_hold() -> None:
     """The draws are hard enough to find a bound that is too small."""
     missed = 0
     for seed in range(DRAWS // 10):
         meter, periods = drawn(seed, 10.01, 100)
         span = window(meter, periods * meter.update_period_s)
         found = span.energy()
-        missed += abs(found.joules - truth_j(meter, span)) > found.error_bound_j / 3
+        missed += abs(found.joules - truth_j(meter, span)) > found.error_bound_j / 6
     assert missed > DRAWS // 50
 
 
@@ -86,10 +87,10 @@ def test_a_window_below_ten_periods_is_unresolved(periods: float) -> None:
 
 
 @pytest.mark.parametrize("periods", [10, 50, 100])
-def test_at_constant_power_the_bound_is_half_a_period_over_the_window(periods: float) -> None:
+def test_at_constant_power_the_bound_is_one_and_a_half_periods_over_the_window(periods: float) -> None:
     meter = simulated(100.0, 0.1, read_s=1e-6)
     found = window(meter, periods * 0.1 + 1e-3).energy()
-    assert found.error_bound_j / found.joules == pytest.approx(0.5 / periods, rel=0.1)
+    assert found.error_bound_j / found.joules == pytest.approx(1.5 / periods, rel=0.1)
 
 
 def test_a_wrap_inside_the_window_counts_nothing_twice() -> None:
@@ -105,8 +106,41 @@ def test_the_bound_holds_though_the_power_changes_at_the_very_end() -> None:
 
 def test_a_frozen_counter_is_lost_and_not_zero() -> None:
     span = window(simulated(freezes_at_s=0.15), 5.0)
-    with pytest.raises(MeterError, match="lost: the simulated counter of cpu_package did not move in 5 s"):
+    with pytest.raises(MeterError, match="lost: the simulated counter of cpu_package did not move in 5"):
         span.energy()
+
+
+class InterruptedWriter(SimulatedMeter):
+    """A counter in a file, whose writer is sometimes interrupted between taking a value and writing it."""
+
+    def prepare(self, chance: random.Random, span_s: float) -> None:
+        self.published_s: list[float] = [self.phase_s]
+        self.taken_s: list[float] = [self.phase_s]
+        while self.published_s[-1] < span_s:
+            taken_s = self.published_s[-1] + self.update_period_s
+            is_interrupted = chance.random() < 0.15
+            self.taken_s.append(taken_s)
+            self.published_s.append(taken_s + (chance.uniform(0.5, 8) * self.update_period_s if is_interrupted else 0))
+
+    def read(self) -> Reading:
+        before_s = self.clock()
+        self.clock.advance(self.read_s)
+        place = max(bisect.bisect_right(self.published_s, before_s + self.read_s / 2) - 1, 0)
+        shown_uj = round(self.power.joules(self.taken_s[place]) * 1e6)
+        return Reading((shown_uj,), (None,), before_s, self.clock())
+
+
+def test_values_that_are_published_late_do_not_break_the_bound() -> None:
+    missed = 0
+    for seed in range(DRAWS // 2):
+        chance = random.Random(seed)
+        meter = InterruptedWriter(
+            VirtualClock(chance.uniform(0, 0.02)), Power([0.0], [100.0]), 0.004, read_s=4e-5, power_limits_w=(300.0,)
+        )
+        meter.prepare(chance, 3.0)
+        span = window(meter, chance.uniform(0.5, 1.0))
+        missed += abs(span.energy().joules - truth_j(meter, span)) > span.energy().error_bound_j
+    assert missed == 0
 
 
 class TwoSockets(SimulatedMeter):
