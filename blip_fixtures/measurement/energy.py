@@ -64,7 +64,7 @@ class _Window:
     spans: dict[str, Span]
     samples: int
     tokens: int
-    others: str | None
+    others_share: float
     machine: tuple[dict[str, Any], dict[str, Any]]
 
 
@@ -159,9 +159,9 @@ def _measured_window(
             call.run()
             samples, tokens, turn = samples + call.samples, tokens + call.tokens, turn + 1
         synchronize()
-    remark = others.remark()
+    share = others.share()
     watched = dict(zip(meters, spans, strict=True))
-    return _Window(watched, samples, tokens, remark, (before, _machine_facts())), turn
+    return _Window(watched, samples, tokens, share, (before, _machine_facts())), turn
 
 
 class _OtherProcesses:
@@ -170,13 +170,10 @@ class _OtherProcesses:
     def __init__(self) -> None:
         self._busy_s, self._own_s = _busy_s(), _own_s()
 
-    def remark(self) -> str | None:
-        """A reason to distrust a counter that sees the whole machine, or `None`."""
+    def share(self) -> float:
+        """Their part of all processor time that was used since."""
         busy_s, own_s = _busy_s() - self._busy_s, _own_s() - self._own_s
-        others = max(busy_s - own_s, 0.0) / busy_s if busy_s > 0 else 0.0
-        if others <= OTHERS_SHARE:
-            return None
-        return f"other processes took {100 * others:.0f} % of the busy processor time, and the counter sees them too"
+        return max(busy_s - own_s, 0.0) / busy_s if busy_s > 0 else 0.0
 
 
 def _machine_facts() -> dict[str, Any]:
@@ -264,7 +261,11 @@ def _doubts(
     """The status of a domain that has numbers, and every reason not to trust them."""
     contended = [reason for condition in conditions for reason in condition.contended]
     if meter.scope == MACHINE:
-        contended += [window.others for window in windows if window.others is not None]
+        share = max(window.others_share for window in windows)
+        if share > OTHERS_SHARE:
+            contended.append(
+                f"other processes took {100 * share:.0f} % of the busy processor time, and the counter sees them too"
+            )
     degraded = [reason for condition in conditions for reason in condition.degraded]
     if meter.caveat is not None:
         degraded.append(meter.caveat)
