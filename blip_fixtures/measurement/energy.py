@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from blip_fixtures.measurement.window import Span, energy_window
-from blip_fixtures.meters import Conditions, MeterError, absent
+from blip_fixtures.meters import MACHINE, PARENT_GPU, Conditions, MeterError, absent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,8 +26,6 @@ PERIODS_A_WINDOW = 50
 SPREAD = 0.1
 # Other processes with more than this share of the busy processor time are named.
 OTHERS_SHARE = 0.1
-PARENT_GPU = "parent_gpu"
-MACHINE = "machine"
 # A device that has just worked draws more than an idle one for a moment.
 SETTLE_S = 0.5
 
@@ -52,7 +50,7 @@ class Timing:
 
 @dataclass
 class EnergyFound:
-    """The record's `energy` by domain, and why single fields of it are null."""
+    """The record's `energy` by domain, why single fields of it are null, and what a reader must know besides."""
 
     energy: dict[str, Energy] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
@@ -83,8 +81,6 @@ def energy_pass(
     reason; the others are not affected. What a call raises is raised.
     """
     timing = timing or Timing()
-    if not meters:
-        return EnergyFound()
     with _opened(meters) as (ready, failed):
         found = EnergyFound({domain: _failure(meters[domain], error) for domain, error in failed.items()})
         windows: list[_Window] = []

@@ -29,6 +29,7 @@ _PACKAGES = (
     "numpy",
     "pillow",
     "tokenizers",
+    "nvidia-ml-py",
 )
 
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from blip_fixtures.record import Energy
 
 
+# What a counter sees: every process on every socket; one GPU board; a GPU whose MIG instances share it.
+MACHINE, BOARD, PARENT_GPU = "machine", "board", "parent_gpu"
+
+
 class MeterError(RuntimeError):
     """A meter that cannot be read: `status` is the record's word for it, `reason` says what, why and what next."""
 
@@ -48,7 +52,7 @@ class Conditions:
 class Meter(Protocol):
     """Reads the energy counters of one domain.
 
-    `scope` is what the counters see (``machine``, ``board``, ``parent_gpu``), `update_period_s` how often they move
+    `scope` is what the counters see (`MACHINE`, `BOARD`, `PARENT_GPU`), `update_period_s` how often they move
     (0.0 until it was measured), `least_window_s` the shortest window to measure with. `power_limits_w` is the most
     that each zone can draw, `None` where the machine does not say. `caveat` weakens every number of this meter.
     """

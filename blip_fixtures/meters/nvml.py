@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.meters import Conditions, MeterError, Reading
+from blip_fixtures.meters import BOARD, PARENT_GPU, Conditions, MeterError, Reading
 from blip_fixtures.meters.nvml_device import HAS_NONE, failure, find_device, initialized
 from blip_fixtures.meters.nvml_power import PolledPower
 
@@ -55,7 +55,7 @@ class NvmlMeter:
 
     def __init__(self, uuid: str, *, polled: bool = False, clock: Callable[[], float] = time.perf_counter) -> None:
         self.source = "nvml"
-        self.scope = "board"
+        self.scope = BOARD
         self.update_period_s = 0.0
         self.least_window_s = 5.0
         self.power_limits_w: tuple[float | None, ...] = (None,)
@@ -74,7 +74,7 @@ class NvmlMeter:
         try:
             found = find_device(self._nvml, self._uuid)
             self._handle = found.handle
-            self.scope = "parent_gpu" if found.mig else "board"
+            self.scope = PARENT_GPU if found.mig else BOARD
             self.power_limits_w = (self._power_limit_w(),)
             self._choose_source()
         except BaseException:

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blip_fixtures.meters import Conditions, MeterError, Reading
+from blip_fixtures.meters import MACHINE, Conditions, MeterError, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ class PerfMeter:
     ) -> None:
         self.domain = domain
         self.source = "perf"
-        self.scope = "machine"
+        self.scope = MACHINE
         self.update_period_s = 0.0
         self.least_window_s = 1.0
         self.caveat: str | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blip_fixtures.meters import Conditions, MeterError, Reading
+from blip_fixtures.meters import MACHINE, Conditions, MeterError, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +74,7 @@ class PowercapMeter:
     ) -> None:
         self.domain = domain
         self.source = "powercap"
-        self.scope = "machine"
+        self.scope = MACHINE
         self.update_period_s = 0.0
         self.least_window_s = 1.0
         self.caveat: str | None = None
@@ -123,7 +123,7 @@ def open_rapl(
     found: dict[str, PowercapMeter | MeterError] = {}
     for domain in _DOMAINS:
         if domain not in zones:
-            if domain != "psys":
+            if domain != "psys":  # most machines have none, and nobody misses it
                 found[domain] = MeterError(
                     "unsupported", f"this processor has no counter for {domain} under {root}; the other domains stand"
                 )
@@ -132,8 +132,7 @@ def open_rapl(
         try:
             meter.open()
         except MeterError as error:
-            if domain != "psys":
-                found[domain] = error
+            found[domain] = error
         else:
             found[domain] = meter
     return found

@@ -99,13 +99,11 @@ def _energy_remarks(label: str, record: Record, domain: str, prose: Prose) -> li
 
 
 def _energy_cells(entry: Energy) -> list[str]:
-    bound, samples = entry["error_bound_j"], entry["samples"]
-    per_sample = bound / samples if bound is not None and samples else None
     return [
         formats.energy(entry["joules_per_sample"]),
         formats.energy(entry["net_joules_per_sample"]),
         formats.significant(entry["joules_per_token"], 3),
-        formats.significant(per_sample, 2),
+        formats.significant(figures.bound_per_sample_j(entry), 2),
         formats.fixed(entry["idle_watts"], 1),
         formats.fixed(entry["window_s"], 1),
         entry["status"],

@@ -58,9 +58,13 @@ def energy_j(record: Record, prose: Prose) -> Figure:
 def energy_bound_j(record: Record) -> float | None:
     """The error bound of `energy_j`, joules per sample; `None` where that has no value or no bound."""
     entry = record["energy"].get(energy_domain(record["case"]["device"]) or "")
-    if entry is None or entry["joules_per_sample"] is None or entry["error_bound_j"] is None or not entry["samples"]:
-        return None
-    return entry["error_bound_j"] / entry["samples"]
+    return None if entry is None or entry["joules_per_sample"] is None else bound_per_sample_j(entry)
+
+
+def bound_per_sample_j(entry: Energy) -> float | None:
+    """A meter domain's error bound, which is of all its windows, in joules per sample."""
+    bound_j, samples = entry["error_bound_j"], entry["samples"]
+    return bound_j / samples if bound_j is not None and samples else None
 
 
 def energy_remark(entry: Energy, prose: Prose) -> str:

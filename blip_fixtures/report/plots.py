@@ -240,7 +240,9 @@ def _draw_panel(ax: Axes, panel: Panel, ticks: Sequence[float], sweep: str) -> N
     if sweep == "batch_size":
         ax.set_xscale("log", base=2)
     _set_x_ticks(ax, ticks)
-    _set_y_range(ax, [point.y * scale for series in panel.series for point in series.points if point.y is not None])
+    drawn = [point for series in panel.series for point in series.points if point.y is not None]
+    # The end of an error bar needs room as its point does.
+    _set_y_range(ax, [value * scale for point in drawn for value in (point.y, point.high) if value is not None])
     _mark_gaps(ax, panel.series)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from tests.nvml.conftest import Play
@@ -20,4 +18,3 @@ def test_counter_and_polled_power_agree(play: Play) -> None:
     assert (counter["source"], polled["source"]) == ("nvml", "nvml-power")
     assert abs(counter["joules"] - 200 * counter["window_s"]) <= counter["error_bound_j"]
     assert polled["ratio_to_first"] == pytest.approx(1.0, abs=0.1)
-    assert json.dumps([counter, polled])

@@ -220,10 +220,14 @@ def test_psys_is_absent_without_an_error(root: Path) -> None:
     assert set(open_rapl(root)) == {"cpu_package", "dram"}
 
 
-def test_psys_that_does_not_open_is_left_out(root: Path) -> None:
+def test_psys_that_does_not_open_says_why(root: Path) -> None:
     flat(root, [*ONE_SOCKET, PSYS])
     opener = ScriptedOpener({OTHER_COUNTER: [OSError(errno.EIO, "Input/output error")]})
-    assert set(open_rapl(root, opener=opener)) == {"cpu_package", "dram"}
+    found = open_rapl(root, opener=opener)
+    assert isinstance(found["cpu_package"], PowercapMeter)
+    error = found["psys"]
+    assert isinstance(error, MeterError)
+    assert (error.status, "Input/output error" in error.reason) == ("driver_error", True)
 
 
 def test_no_tree(root: Path) -> None:

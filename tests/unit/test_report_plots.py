@@ -63,6 +63,12 @@ def test_axes_carry_units_and_error_bars_the_quartiles() -> None:
     assert list(high.get_ydata()) == pytest.approx([16, 16])
 
 
+def test_the_highest_error_bar_ends_below_the_top_of_its_axis() -> None:
+    rounds = [0.030, 0.037, 0.038, 0.060, 0.062]
+    figure = lines([make_record(sweeps=["batch_size"], latency=make_latency(rounds))], "batch_size")
+    assert figure.axes[0].get_ylim()[1] > 60 * 1.1
+
+
 def test_the_bars_of_the_energy_are_its_error_bound() -> None:
     energies = [make_energy(2.0, samples=10, error_bound_j=4.0), make_energy(1.0, error_bound_j=None)]
     records = [
