@@ -30,6 +30,15 @@ def is_benchmark(item: pytest.Item | pytest.Metafunc) -> bool:
     return _MARKS_OF_A_BENCHMARK.issubset(getattr(item, "fixturenames", ()))
 
 
+def hold_baseline(metafunc: pytest.Metafunc, options: Options) -> None:
+    """Give a benchmark the values of `--blip-baseline` for every axis that it does not parametrize itself."""
+    varied = {name for mark in metafunc.definition.iter_markers("parametrize") for name in _names(mark)}
+    for axis, value in options.baseline.items():
+        if axis not in varied:
+            # pytest then leaves the fixture's own params alone.
+            metafunc.definition.add_marker(pytest.mark.parametrize(axis, [value]))
+
+
 def parametrize_device(metafunc: pytest.Metafunc, options: Options) -> None:
     """Give a benchmark its `device`: every one with the mark `every_device`, else the primary one."""
     marks = list(metafunc.definition.iter_markers("parametrize"))
@@ -99,7 +108,7 @@ def case_of(item: pytest.Function, options: Options) -> Case:
     try:
         case = Case(
             model=options.model,
-            weights="checkpoint",
+            weights=options.weights,
             prompts=options.prompts,
             dataset=params["dataset"],
             device=params["device"],
@@ -129,17 +138,20 @@ def check_against_checkpoint(plan: Plan, checkpoint: Checkpoint) -> None:
             )
 
 
-def sort_items(items: list[pytest.Item]) -> None:
+def sort_items(items: list[pytest.Item], options: Options) -> None:
     """Benchmarks of one device and optimization side by side, in order of appearance, behind all other items.
 
-    Each (device, optimization) is then loaded once, whatever order pytest gave the parameters.
+    Each (device, optimization) is then loaded once, whatever order pytest gave the parameters. An optimization that
+    `--blip-baseline` names comes first: it is what the others are compared with.
     """
     seen: dict[tuple[object, object], int] = {}
+    baseline = options.baseline.get("optimization")
 
-    def key(item: pytest.Item) -> int:
+    def key(item: pytest.Item) -> tuple[int, int]:
         if not is_benchmark(item):
-            return -1
+            return -1, 0
         params = item.callspec.params if hasattr(item, "callspec") else {}
-        return seen.setdefault((params.get("device"), params.get("optimization")), len(seen))
+        place = seen.setdefault((params.get("device"), params.get("optimization")), len(seen))
+        return int(params.get("optimization") != baseline), place
 
     items.sort(key=key)

@@ -3,18 +3,30 @@
 FLOPs are 2 x multiply-accumulates over matrix products, convolutions and attention, as `torch.utils.flop_counter`
 counts them. Attention is counted in its eager form, since the counter does not know every fused kernel. Masks change
 no count, so none are passed (building one would read values, which meta tensors lack).
+
+``python -m blip_fixtures.flops MODEL --batch-size 1 --image-size 224 --text-tokens 13 --new-tokens 50`` prints it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.checkpoints.architecture import build_on_meta
+from blip_fixtures.checkpoints.catalog import CATALOG
+from blip_fixtures.checkpoints.resolve import PACKAGED, RANDOM, TRAINED, find_architecture
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from blip_fixtures.checkpoints.resolve import Checkpoint
+
+EXIT_BAD_INPUT = 2
+PHASES = ("vision", "qformer", "prefill", "decode")
 
 COUNTER = "torch.utils.flop_counter on the meta device, eager attention"
 
@@ -57,17 +69,13 @@ def mean_count(counts: Iterable[FlopCount]) -> FlopCount:
 
 
 class FlopCounter:
-    """Counts for one architecture. Results are kept, since batches of one shape cost the same."""
+    """Counts for one architecture. Results are kept, since batches of one shape cost the same.
+
+    Raises `ValueError` for a configuration that makes no model.
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        import torch
-        from transformers import AutoModelForImageTextToText, InstructBlipConfig
-
-        config = InstructBlipConfig.from_dict(checkpoint.config)
-        with torch.device("meta"):
-            self._model = AutoModelForImageTextToText.from_config(
-                config, dtype=torch.float32, attn_implementation="eager"
-            ).eval()
+        self._model = build_on_meta(checkpoint.config, attention="eager")
         self._vision = lru_cache(maxsize=None)(self._count_vision)
         self._qformer = lru_cache(maxsize=None)(self._count_qformer)
         self._language = lru_cache(maxsize=None)(self._count_language)
@@ -86,6 +94,39 @@ class FlopCounter:
             prefill=prefill,
             decode=later * second + slope * later * (later - 1) / 2,
         )
+
+    @cached_property
+    def modules(self) -> dict[str, tuple[str, ...]]:
+        """By phase, the paths of the modules whose parameters one forward of the phase reads in full.
+
+        Those of ``decode`` are one later step's, which takes the image's keys and values from the cache. Of an
+        embedding single rows are read, so none is listed.
+        """
+        from torch import nn
+
+        seen: list[str] = []
+        handles = [
+            module.register_forward_pre_hook(lambda _module, _inputs, path=path: seen.append(path))
+            for path, module in self._model.named_modules()
+            if list(module.parameters(recurse=False)) and not isinstance(module, nn.Embedding)
+        ]
+        ran: dict[str, tuple[str, ...]] = {}
+
+        def record(phase: str) -> None:
+            ran[phase] = tuple(dict.fromkeys(seen))
+            seen.clear()
+
+        try:
+            size = self._model.config.vision_config.image_size
+            self._count_vision(1, size)
+            record("vision")
+            self._count_qformer(1, size, 1)
+            record("qformer")
+            self._count_language(1, 1, after_step=lambda step: record("prefill" if step == 0 else "decode"))
+        finally:
+            for handle in handles:
+                handle.remove()
+        return ran
 
     def _count_vision(self, batch: int, image_size: int) -> int:
         import torch
@@ -109,7 +150,9 @@ class FlopCounter:
 
         return _count(run)
 
-    def _count_language(self, batch: int, text_tokens: int) -> tuple[int, int, int]:
+    def _count_language(
+        self, batch: int, text_tokens: int, after_step: Callable[[int], None] = lambda _step: None
+    ) -> tuple[int, int, int]:
         """(encoder and first decoder step, second step, growth from one step to the next)."""
         import torch
 
@@ -128,12 +171,15 @@ class FlopCounter:
 
             return _count(run)
 
-        prefill = step(inputs_embeds=embeddings)
-        second, third = (step(**state) for _ in range(2))
+        counts = []
+        for number in range(3):
+            counts.append(step(**state) if number else step(inputs_embeds=embeddings))
+            after_step(number)
+        prefill, second, third = counts
         return prefill, second, third - second
 
 
-def _count(run: Any) -> int:
+def _count(run: Callable[[], None]) -> int:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -141,3 +187,87 @@ def _count(run: Any) -> int:
     with torch.no_grad(), counter:
         run()
     return int(counter.get_total_flops())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0, or 2 with one sentence on stderr when the input is no use."""
+    options = _parser().parse_args(arguments)
+    try:
+        _check(options)
+        # A hub id of the catalog needs no network; another one's configuration is fetched.
+        weights = RANDOM if options.model in CATALOG and options.revision is None else TRAINED
+        checkpoint = find_architecture(options.model, weights, options.revision)
+        _check_sizes(options, checkpoint)
+        counter = FlopCounter(checkpoint)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    shape = BatchShape(
+        batch_size=options.batch_size,
+        image_size=options.image_size,
+        qformer_tokens=options.text_tokens if options.qformer_tokens is None else options.qformer_tokens,
+        text_tokens=options.text_tokens,
+        steps=options.new_tokens,
+    )
+    count = counter.count(shape)
+    if options.json:
+        found = {"model": options.model, "shape": asdict(shape), "total": count.total, **asdict(count)}
+        print(json.dumps({**found, "counter": COUNTER}, indent=1))
+    else:
+        print(_table(options.model, shape, count))
+    return 0
+
+
+def _table(model: str, shape: BatchShape, count: FlopCount) -> str:
+    said = (
+        f"FLOPs of one batch of {model}: {shape.batch_size} x {shape.image_size} px, {shape.text_tokens} text tokens, "
+        f"{shape.steps} new tokens"
+    )
+    rows = [(phase, getattr(count, phase)) for phase in (*PHASES, "total")]
+    lines = [f"{phase:<8} {value / 1e9:>12,.1f} G {value / count.total:>7.1%}" for phase, value in rows]
+    return "\n".join([said, *lines, f"counted by {COUNTER}"])
+
+
+def _check(options: argparse.Namespace) -> None:
+    for name in ("batch_size", "image_size", "text_tokens", "new_tokens", "qformer_tokens"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ValueError(f"--{name.replace('_', '-')} is {value}; give a whole number of at least 1")
+
+
+def _check_sizes(options: argparse.Namespace, checkpoint: Checkpoint) -> None:
+    if options.image_size % checkpoint.patch_size:
+        raise ValueError(
+            f"--image-size {options.image_size} is not a multiple of the {checkpoint.patch_size} pixel patches of "
+            f"{checkpoint.model}; choose a multiple"
+        )
+    tokens = options.text_tokens if options.qformer_tokens is None else options.qformer_tokens
+    if tokens > checkpoint.max_text_tokens:
+        raise ValueError(
+            f"{tokens} text tokens are above the {checkpoint.max_text_tokens} positions of the Q-Former of "
+            f"{checkpoint.model}; choose at most that"
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m blip_fixtures.flops",
+        description="Counts the FLOPs of one batch by phase, without weights and without running anything.",
+    )
+    parser.add_argument("model", metavar="MODEL", help=f"{', '.join(CATALOG)}, {PACKAGED}, a folder, or a hub id")
+    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="samples (default: %(default)s)")
+    parser.add_argument("--image-size", type=int, default=224, metavar="N", help="pixels a side (default: %(default)s)")
+    parser.add_argument(
+        "--text-tokens", type=int, default=13, metavar="N", help="text tokens of the prompt (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--qformer-tokens", type=int, metavar="N", help="text tokens in the Q-Former (default: as --text-tokens)"
+    )
+    parser.add_argument("--new-tokens", type=int, default=50, metavar="N", help="generated (default: %(default)s)")
+    parser.add_argument("--revision", metavar="REV", help="branch, tag or commit of a hub id outside the catalog")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from blip_fixtures.case import PRESETS
+from blip_fixtures.case import AXES, PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LANGUAGES = ("en", "ru")
+WEIGHTS = ("checkpoint", "random")
 ENERGY_MODES = ("auto", "require", "off")
 DEFAULT_WARMUP_ROUNDS = 2
 MIN_ROUNDS = 10
+
+
+# The device is chosen by an option of its own.
+_BASELINE_AXES = tuple(axis for axis in AXES if axis != "device")
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,12 @@ class Options:
     """What the command line and the ini file ask for. `None` means: as many as the suite thinks right."""
 
     model: str
+    weights: str
+    revision: str | None
     data: str
     prompts: str
     devices: tuple[str, ...]
+    baseline: dict[str, str | int]
     new_tokens: NewTokens
     rounds: int | None
     warmup_rounds: int
@@ -51,7 +59,11 @@ class Options:
     @classmethod
     def from_config(cls, config: pytest.Config) -> Options:
         """The options of one pytest run. Raises `pytest.UsageError` in one sentence for a value that cannot be."""
-        return cls(**{spec.dest: spec.resolve(config) for spec in SPECS})
+        options = cls(**{spec.dest: spec.resolve(config) for spec in SPECS})
+        if options.weights == "random":
+            # Synthetic weights know no end token, so a limit alone would compare answers of chance lengths.
+            options = replace(options, new_tokens=replace(options.new_tokens, fixed=True))
+        return options
 
 
 def _count(least: int) -> Callable[[str], int]:
@@ -86,6 +98,18 @@ def _devices(values: list[str]) -> tuple[str, ...]:
     if "auto" in values and len(set(values)) > 1:
         raise ValueError("auto stands for every device, so name either auto or single devices")
     return tuple(dict.fromkeys(values))
+
+
+def _baseline(values: list[str]) -> dict[str, str | int]:
+    chosen: dict[str, str | int] = {}
+    for value in values:
+        axis, _, text = value.partition("=")
+        if axis not in _BASELINE_AXES or not text:
+            raise ValueError(f"give AXIS=VALUE with one of {', '.join(_BASELINE_AXES)}")
+        if axis in chosen:
+            raise ValueError(f"{axis} is given twice")
+        chosen[axis] = int(text) if axis.endswith(("_size", "_length")) and text.isdecimal() else text
+    return chosen
 
 
 def _some_text(text: str) -> str:
@@ -144,7 +168,7 @@ class Spec:
             given, where = config.getini(self.ini), self.ini
         if given is None or given == []:
             if not self.default:
-                return None
+                return self.parse([]) if self.repeatable else None
             given = [self.default] if self.repeatable else self.default
         try:
             return self.parse(given)
@@ -162,6 +186,15 @@ SPECS = (
         "The checkpoint to measure: instructblip-tiny (packaged, works offline), a hub id such as "
         "Salesforce/instructblip-flan-t5-xl, or a folder that save_pretrained wrote.",
     ),
+    Spec(
+        "weights",
+        "checkpoint",
+        _one_of(WEIGHTS),
+        "KIND",
+        "checkpoint, or random: the model's architecture at full size with synthetic weights, without any download. "
+        "Then every row generates exactly --blip-new-tokens tokens, and there is no quality.",
+    ),
+    Spec("revision", "", _some_text, "REV", "Branch, tag or commit of a hub id. Default: the hub's main branch."),
     Spec(
         "data",
         "sample",
@@ -185,6 +218,15 @@ SPECS = (
         "Where to run: auto (the CPU, and the first CUDA device where there is one), cpu, cuda, cuda:N. Repeatable. "
         "The device sweep runs on all of them, the other sweeps on the last CUDA device named, else on the CPU.",
         field="devices",
+        repeatable=True,
+    ),
+    Spec(
+        "baseline",
+        "",
+        _baseline,
+        "AXIS=VALUE",
+        "Hold another value than conftest.py where a sweep does not vary the axis, such as optimization=bf16 or "
+        f"batch_size=1. Axes: {', '.join(_BASELINE_AXES)}. Repeatable.",
         repeatable=True,
     ),
     Spec(

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from blip_fixtures.collection import EVERY_DEVICE, Plan, is_benchmark, parametrize_device, sort_items
+from blip_fixtures.collection import (
+    EVERY_DEVICE,
+    Plan,
+    hold_baseline,
+    is_benchmark,
+    parametrize_device,
+    sort_items,
+)
 from blip_fixtures.fixtures import RUN, case, measure
 from blip_fixtures.options import Options, add_options
 
@@ -27,8 +34,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{EVERY_DEVICE}: run the benchmark on every device of --blip-device.")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if is_benchmark(metafunc):
+        hold_baseline(metafunc, metafunc.config.stash[OPTIONS])
         parametrize_device(metafunc, metafunc.config.stash[OPTIONS])
 
 
@@ -36,7 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     plan = Plan.of(items, config.stash[OPTIONS])
     if plan.cases:
-        sort_items(items)
+        sort_items(items, config.stash[OPTIONS])
         plan.mark_items(items)
 
 

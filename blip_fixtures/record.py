@@ -47,13 +47,21 @@ class Latency(TypedDict):
 
 
 class Phases(TypedDict):
-    """Seconds per batch and phase."""
+    """Seconds per batch and phase, means over the pass of their own.
+
+    The time to the first token is the first three together. `sum_s` is the whole call, `latency_ratio` its share of the
+    latency pass's mean.
+    """
 
     vision_s: float | None
     qformer_s: float | None
     prefill_s: float | None
     decode_per_token_s: float | None
     time_to_first_token_s: float | None
+    decode_s: NotRequired[float]
+    sum_s: NotRequired[float]
+    rounds: NotRequired[int]
+    latency_ratio: NotRequired[float]
 
 
 class EnergyWindow(TypedDict):
@@ -128,11 +136,17 @@ class Tokens(TypedDict):
 
 
 class Limit(TypedDict):
-    """The least time the hardware allows."""
+    """The least time the hardware allows, and how many times longer the median latency is.
+
+    `bound_by` says of each phase whether ``arithmetic`` or ``memory`` binds it; the rates are those of the device.
+    """
 
     seconds: float | None
     ratio: float | None
-    bound_by: str | None
+    bound_by: dict[str, str] | None
+    phases_s: NotRequired[dict[str, float]]
+    flops_per_s: NotRequired[float]
+    bytes_per_s: NotRequired[dict[str, float]]
 
 
 class Data(TypedDict):

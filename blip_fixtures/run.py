@@ -4,47 +4,41 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from blip_fixtures import meters
 from blip_fixtures.case import checkpoint_name
-from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_model, load_processor
-from blip_fixtures.checkpoints.resolve import CheckpointError, resolve_checkpoint
-from blip_fixtures.collection import check_against_checkpoint
-from blip_fixtures.data.sources import DataError, load_samples
-from blip_fixtures.devices import device_name, why_unavailable
+from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_model
+from blip_fixtures.checkpoints.processor import load_processor
+from blip_fixtures.devices import device_name, synchronizing_timer, why_unavailable
 from blip_fixtures.inference import BatchMaker
 from blip_fixtures.journal import Journal
+from blip_fixtures.limits import measure_rates
 from blip_fixtures.measurement.energy import measure_idle_watts
 from blip_fixtures.measurement.environment import describe_machine, describe_moment
 from blip_fixtures.measurement.measure import measure_case
 from blip_fixtures.measurement.workload import Workload
 from blip_fixtures.meters import MeterError, own_domain
-from blip_fixtures.meters.finding import Meters, find_meters
 from blip_fixtures.optimizations import find_optimization
+from blip_fixtures.preflight import prepare
 from blip_fixtures.progress import Progress
 from blip_fixtures.record import SCHEMA_VERSION, Record, validate
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    import pytest
     from pytest_benchmark.fixture import BenchmarkFixture
     from pytest_benchmark.stats import Metadata
 
     from blip_fixtures.case import Case
-    from blip_fixtures.checkpoints.resolve import Checkpoint
     from blip_fixtures.collection import Plan
-    from blip_fixtures.data.sources import SampleSet
     from blip_fixtures.flops import FlopCounter
+    from blip_fixtures.limits import Rates
     from blip_fixtures.measurement.latency import ReferenceKernel
     from blip_fixtures.measurement.measure import Measured
     from blip_fixtures.options import Options
+    from blip_fixtures.preflight import Ready
 
-_NOT_BUILT = "this release has no pass for it"
 _ENERGY_OFF = "measured with --blip-energy=off"
 
 
@@ -56,9 +50,7 @@ class Run:
         config: pytest.Config,
         options: Options,
         plan: Plan,
-        checkpoint: Checkpoint,
-        samples: dict[str, SampleSet],
-        energy: Meters,
+        ready: Ready,
         *,
         alone: bool = False,
     ) -> None:
@@ -68,12 +60,14 @@ class Run:
         self.stats: list[Metadata] = []
         self.folder = options.report_dir / checkpoint_name(options.model)
         self._config = config
-        self._checkpoint = checkpoint
-        self._samples = samples
-        self._meters = energy
+        self._checkpoint = ready.checkpoint
+        self._samples = ready.samples
+        self._unrunnable = ready.unrunnable
+        self._meters = ready.meters
         self._idle_watts: dict[tuple[str, str], dict[str, float | MeterError]] = {}
         self._models = OneLiveModel(self._load)
         self._references: dict[str, ReferenceKernel] = {}
+        self._rates: dict[tuple[str, str], Rates] = {}
         self._journal = Journal(self.folder / "journal.jsonl")
         self._progress = Progress(config, total=len(plan.cases), alone=alone)
 
@@ -83,45 +77,37 @@ class Run:
 
         `alone` says that the session holds no other tests.
         """
-        if options.devices != ("auto",):
-            for device in dict.fromkeys(case.device for case in plan.cases):
-                reason = why_unavailable(device)
-                if reason is not None:
-                    raise pytest.UsageError(reason)
-        try:
-            checkpoint = resolve_checkpoint(options.model)
-            check_against_checkpoint(plan, checkpoint)
-            names = dict.fromkeys(case.dataset for case in plan.cases)
-            samples = {name: load_samples(name, options.data, options.limit) for name in names}
-        except (CheckpointError, DataError) as error:
-            raise pytest.UsageError(str(error)) from None
-        reasons = [_too_few_samples(case, samples[case.dataset]) for case in plan.cases]
-        if all(reasons):
-            raise pytest.UsageError(f"no case can run: {reasons[0]}")
-        _check_writable(options.report_dir / checkpoint_name(options.model))
         # Disabled benchmarks measure nothing, so nobody waits for the counters' periods.
-        energy = Meters() if config.getoption("benchmark_disable", False) else _find_meters(plan, options)
-        return cls(config, options, plan, checkpoint, samples, energy, alone=alone)
+        ready = prepare(plan, options, with_meters=not config.getoption("benchmark_disable", False))
+        return cls(config, options, plan, ready, alone=alone)
 
     def measure(self, case: Case, benchmark: BenchmarkFixture) -> Record | None:
         """The record of `case`: an earlier one, or a new one from its passes, stored before this returns.
 
-        `None` where pytest-benchmark is disabled. An error of the passes is stored as a record too, and raised.
+        `None` where pytest-benchmark is disabled. An error of the passes is stored as a record too, and raised, but a
+        lack of memory is the answer of this machine: the next case starts with its model loaded anew.
         """
         if case in self.records:
             return self.records[case]
         self._progress.start(case.id)
-        reason = self._why_unavailable(case)
+        reason = self._unrunnable.get(case)
         if reason is not None:
             return self._store(case, self._record(case, status="unavailable", reason=reason), result=f"- {reason}")
         moment = describe_moment()
+        exhausted = None
         try:
             measured = self._measured(case, benchmark)
         except Exception as error:
-            status = "out_of_memory" if _is_out_of_memory(error) else "failed"
-            text = f"{type(error).__name__}: {error}".strip()
-            self._store(case, self._record(case, status=status, reason=text, moment=moment), result=status)
-            raise
+            reason = f"{type(error).__name__}: {error}".strip()
+            if not _is_out_of_memory(error):
+                self._store(case, self._record(case, status="failed", reason=reason, moment=moment), result="failed")
+                raise
+            exhausted = reason
+        if exhausted is not None:
+            # Only here, behind the handler, has the error let go of the frames that hold the model and its tensors.
+            self._models.evict()
+            record = self._record(case, status="out_of_memory", reason=exhausted, moment=moment)
+            return self._store(case, record, result="out of memory")
         if measured is None:
             self._progress.finish("ran once, not measured: benchmarks are disabled")
             return None
@@ -178,17 +164,11 @@ class Run:
             terminal.write_line(f"No energy of {name}: {error.reason} ({error.status})")
         terminal.write_line(f"\nThe document: {(self.folder / 'README.md').resolve()}")
 
-    def _why_unavailable(self, case: Case) -> str | None:
-        return (
-            _too_few_samples(case, self._samples[case.dataset])
-            or find_optimization(case.optimization).why_unavailable(case.device)
-            or why_unavailable(case.device)
-        )
-
     def _measured(self, case: Case, benchmark: BenchmarkFixture) -> Measured | None:
+        loaded = self._models.get(case.device, case.optimization)
         workload = Workload(
             case=case,
-            loaded=self._models.get(case.device, case.optimization),
+            loaded=loaded,
             processor=self._processor,
             samples=self._samples[case.dataset],
             maker=self._batch_maker,
@@ -199,6 +179,7 @@ class Run:
             self.options,
             reference=self._reference(case.device),
             flop_counter=self._flop_counter,
+            rates=lambda: self._rates_of(loaded),
             meters=self._meters.ready(case.device),
             idle_watts=lambda: self._idle(case),
             on_round=self._progress.tick,
@@ -228,6 +209,16 @@ class Run:
             }
         measured.energy = {**absent, **measured.energy}
 
+    def _rates_of(self, loaded: LoadedModel) -> Rates:
+        """The rates of the model's device in its dtype, measured before the first case that needs them."""
+        dtype = find_optimization(loaded.optimization).dtype
+        key = (loaded.device, dtype)
+        if key not in self._rates:
+            self._rates[key] = measure_rates(
+                loaded.model, self._flop_counter.modules, *key, timer=synchronizing_timer(loaded.device)
+            )
+        return self._rates[key]
+
     def _load(self, device: str, optimization: str) -> LoadedModel:
         return load_model(self._checkpoint, device, optimization, find_optimization(optimization).dtype)
 
@@ -242,7 +233,7 @@ class Run:
 
     @cached_property
     def _batch_maker(self) -> BatchMaker:
-        return BatchMaker(self._processor, int(self._checkpoint.config["image_token_index"]), self.options.prompts)
+        return BatchMaker(self._processor, self._checkpoint.image_token_id, self.options.prompts)
 
     @cached_property
     def _flop_counter(self) -> FlopCounter:
@@ -257,7 +248,8 @@ class Run:
 
     @cached_property
     def _environment(self) -> dict[str, Any]:
-        return describe_machine(self._commit_info)
+        revision = {"checkpoint_revision": self._checkpoint.revision, "hub_revision": self._checkpoint.hub_revision}
+        return {**describe_machine(self._commit_info), **revision}
 
     def _store(self, case: Case, record: Record, result: str) -> Record:
         self.records[case] = validate(record)
@@ -277,7 +269,6 @@ class Run:
         """The record of `case`. Without `measured` every part is null and `reason` stands for all of them."""
         samples = self._samples[case.dataset]
         parts = dataclasses.asdict(measured) if measured is not None else {}
-        missing = {"phases": _NOT_BUILT, "limit": _NOT_BUILT, **parts.get("missing", {})} if measured else {}
         return {
             "schema_version": SCHEMA_VERSION,
             "case_id": case.id,
@@ -287,13 +278,13 @@ class Run:
             "status": status,
             "reason": reason,
             "latency": parts.get("latency"),
-            "phases": None,
+            "phases": parts.get("phases"),
             "energy": parts.get("energy", {}),
             "flops": parts.get("flops"),
             "memory": parts.get("memory"),
             "quality": parts.get("quality", {}),
             "tokens": parts.get("tokens"),
-            "limit": None,
+            "limit": parts.get("limit"),
             "data": {
                 "source": samples.source,
                 "revision": samples.revision,
@@ -305,7 +296,7 @@ class Run:
             "environment": {**self._environment, **(moment or {})},
             "applied": parts.get("applied", {}),
             "notes": parts.get("notes", []),
-            "missing": missing,
+            "missing": parts.get("missing", {}),
         }
 
     def _settings(self, case: Case) -> dict[str, Any]:
@@ -325,18 +316,6 @@ class Run:
         return device_name(case.device) if why_unavailable(case.device) is None else None
 
 
-def _find_meters(plan: Plan, options: Options) -> Meters:
-    """The meters of the devices that will work. Raises `pytest.UsageError` where one is required and missing."""
-    if options.energy == "off":
-        return Meters()
-    devices = [device for device in dict.fromkeys(case.device for case in plan.cases) if not why_unavailable(device)]
-    found = find_meters(devices, options.rapl_root)
-    if options.energy == "require" and any(own_domain(device) in found.absent(device) for device in devices):
-        said = "; ".join(f"{name} ({error.status}): {error.reason}" for name, error in found.all_absent().items())
-        raise pytest.UsageError(f"--blip-energy=require, and energy meters are missing: {said}")
-    return found
-
-
 def _is_out_of_memory(error: Exception) -> bool:
     import torch
 
@@ -344,23 +323,3 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator: can't allocate" in str(
         error
     )
-
-
-def _too_few_samples(case: Case, samples: SampleSet) -> str | None:
-    if len(samples) >= case.batch_size:
-        return None
-    return (
-        f"{len(samples)} {case.dataset} samples do not fill a batch of {case.batch_size}; "
-        "raise --blip-limit or give more data"
-    )
-
-
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise pytest.UsageError(
-            f"cannot write to the report folder {folder}: {error.strerror}; choose another with --blip-report-dir"
-        ) from None

@@ -60,7 +60,8 @@ def collecting(repeats: int) -> None:
 
 def prepared() -> tuple[Any, Any, Any]:
     """The packaged model, a batch of one for it, and a token limit of exactly 8."""
-    from blip_fixtures.checkpoints.loading import load_model, load_processor
+    from blip_fixtures.checkpoints.loading import load_model
+    from blip_fixtures.checkpoints.processor import load_processor
     from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
     from blip_fixtures.data.sources import load_samples
     from blip_fixtures.inference import BatchMaker, to_device

@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
+from blip_fixtures.checkpoints.resolve import RANDOM, Checkpoint, CheckpointError
+from blip_fixtures.checkpoints.synthetic import build_random
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,52 +37,53 @@ class LoadedModel:
         return sum(storages.values())
 
 
-def load_processor(checkpoint: Checkpoint) -> Any:
-    """The checkpoint's processor, with the Pillow image processor, which needs no torchvision."""
-    from transformers import AutoTokenizer, InstructBlipProcessor
-    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
-
-    folder = str(checkpoint.folder)
-    try:
-        processor = InstructBlipProcessor(
-            image_processor=BlipImageProcessorPil.from_pretrained(folder, local_files_only=True),
-            tokenizer=AutoTokenizer.from_pretrained(folder, local_files_only=True),
-            qformer_tokenizer=AutoTokenizer.from_pretrained(
-                folder, subfolder="qformer_tokenizer", local_files_only=True
-            ),
-            num_query_tokens=int(checkpoint.config.get("num_query_tokens", 32)),
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"cannot load the processor of {checkpoint.model!r}: {error}; "
-            "save the checkpoint again with save_pretrained"
-        ) from error
-    return processor
-
-
 def load_model(checkpoint: Checkpoint, device: str, optimization: str, dtype: str) -> LoadedModel:
     """The checkpoint's weights in `dtype` (``float16``, ...) on `device`, in evaluation mode.
 
-    The dtype is applied while loading: a cast afterwards would also cast the layers that T5 keeps in fp32.
+    The dtype is applied while loading: a cast afterwards would also cast the layers that T5 keeps in fp32. Synthetic
+    weights are made on the device. Raises `CheckpointError`.
     """
+    start_s = time.perf_counter()
+    if checkpoint.weights == RANDOM:
+        model = build_random(checkpoint.config, device, dtype)
+    else:
+        model = _from_pretrained(checkpoint, dtype)
+        model.to(device).eval()
+    return LoadedModel(checkpoint, device, optimization, model, load_s=time.perf_counter() - start_s)
+
+
+def _from_pretrained(checkpoint: Checkpoint, dtype: str) -> Any:
     import torch
     from safetensors import SafetensorError
     from transformers import InstructBlipForConditionalGeneration
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-
-    start_s = time.perf_counter()
+    model: Any
+    report: Any
     try:
-        model: Any = InstructBlipForConditionalGeneration.from_pretrained(
-            str(checkpoint.folder), dtype=getattr(torch, dtype), use_safetensors=True, local_files_only=True
-        )
-    except (OSError, ValueError, SafetensorError) as error:
+        model, report = InstructBlipForConditionalGeneration.from_pretrained(
+            str(checkpoint.folder),
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )  # type: ignore[misc]  # with the info it is a pair
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
         raise CheckpointError(
             f"cannot load the weights of {checkpoint.model!r}: {error}; fetch or save the checkpoint again"
         ) from error
-    model.to(device).eval()
-    return LoadedModel(checkpoint, device, optimization, model, load_s=time.perf_counter() - start_s)
+    # transformers draws missing tensors at random and only warns.
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise CheckpointError(
+            f"the weights of {checkpoint.model!r} lack {len(missing)} tensors of its configuration, {missing[0]} among "
+            "them; fetch or save the checkpoint again"
+        )
+    return model
 
 
 class OneLiveModel:

@@ -1,19 +1,30 @@
-"""From what `--blip-model` names to a folder in the hub's layout. Imports no torch."""
+"""From what `--blip-model` names to a checkpoint: first its configuration, then its weights. Imports no torch."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures.checkpoints.catalog import CATALOG, catalog_config
+from blip_fixtures.checkpoints.hub import CONFIG_FILES, WEIGHT_FILES, HubError, fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PACKAGED = "instructblip-tiny"
 MODEL_TYPE = "instructblip"
-_HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+LANGUAGE_MODEL_TYPE = "t5"
+TRAINED, RANDOM = "checkpoint", "random"
+# Part of the revision of synthetic weights: another recipe gives other numbers.
+_SYNTHETIC_RECIPE = 1
 _DIGEST_BLOCK_BYTES = 16 * 2**20
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 class CheckpointError(ValueError):
@@ -22,12 +33,19 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights, configuration and processor in one folder. `revision` changes when the weights do."""
+    """An architecture and where its weights come from.
+
+    `weights` is ``checkpoint`` for the trained ones or ``random`` for synthetic ones. `folder` holds the files in the
+    hub's layout and is `None` for an architecture of the catalog, which has none. `revision` changes when the weights
+    do; it is empty until `with_weights` has seen them.
+    """
 
     model: str
-    folder: Path
+    folder: Path | None
     revision: str
     config: dict[str, Any]
+    weights: str = TRAINED
+    hub_revision: str | None = None
 
     @property
     def image_size(self) -> int:
@@ -44,45 +62,89 @@ class Checkpoint:
         """Text tokens that the Q-Former has positions for."""
         return int(self.config["qformer_config"].get("max_position_embeddings", 512))
 
+    @property
+    def query_tokens(self) -> int:
+        """Query vectors that the Q-Former hands to the language model: the image tokens of a prompt."""
+        return int(self.config.get("num_query_tokens", 32))
 
-def resolve_checkpoint(model: str) -> Checkpoint:
-    """The checkpoint that `model` names: the packaged one, a folder, or a hub id (fetched when it is not cached).
+    @property
+    def image_token_id(self) -> int:
+        """The token that stands for a query vector in `input_ids`."""
+        return int(self.config["image_token_index"])
+
+
+def resolve_checkpoint(model: str, weights: str = TRAINED, hub_revision: str | None = None) -> Checkpoint:
+    """The checkpoint that `model` names, its weights at hand and whole (fetched from the hub when not cached).
 
     Raises `CheckpointError` in one sentence for a name that leads to no usable InstructBLIP.
     """
-    if model == PACKAGED:
-        folder = Path(str(files("blip_fixtures.checkpoints").joinpath(PACKAGED)))
-    elif Path(model).is_dir():
-        folder = Path(model)
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+", model) and not model.startswith("."):
-        folder = _fetch(model)
-    else:
+    return with_weights(find_architecture(model, weights, hub_revision))
+
+
+def find_architecture(model: str, weights: str = TRAINED, hub_revision: str | None = None) -> Checkpoint:
+    """The configuration that `model` names: the packaged one, a folder's, or a hub id's. No weights are touched.
+
+    With ``random`` weights a hub id must stand in the catalog, and no hub is asked. Raises `CheckpointError`.
+    """
+    is_hub_id = model != PACKAGED and not Path(model).is_dir()
+    if is_hub_id and not _HUB_ID.fullmatch(model):
         raise CheckpointError(
             f"unknown checkpoint {model!r}: it is neither a folder nor a hub id (owner/name); "
             f"give one of these, or {PACKAGED} for the packaged checkpoint"
         )
-    config = _read_config(model, folder)
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
+    if hub_revision is not None and (not is_hub_id or weights == RANDOM):
         raise CheckpointError(
-            f"checkpoint {model!r} has no *.safetensors file in {folder}; only safetensors are loaded, "
-            "save it again with save_pretrained"
+            f"--blip-revision={hub_revision} has no meaning for {model!r} with {weights} weights: only a checkpoint of "
+            "the hub has revisions; leave the option out"
         )
-    return Checkpoint(model=model, folder=folder, revision=_digest(weights), config=config)
+    if is_hub_id and weights == RANDOM:
+        config, folder = _catalogued(model), None
+    else:
+        folder = _folder_of(model, hub_revision)
+        config = _read_config(model, folder)
+    _check_config(model, config)
+    return Checkpoint(
+        model=model, folder=folder, revision="", config=config, weights=weights, hub_revision=hub_revision
+    )
 
 
-def _fetch(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+def with_weights(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with its weights seen: fetched where they are the hub's, each file checked for its length.
 
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=list(_HUB_FILES)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        cause = str(error).strip().splitlines()[0]
+    Raises `CheckpointError` for weights that are missing, cut off, or pickled.
+    """
+    if checkpoint.weights == RANDOM or checkpoint.folder is None:
+        return dataclasses.replace(checkpoint, revision=_synthetic_revision(checkpoint.config))
+    folder = checkpoint.folder
+    if checkpoint.model != PACKAGED and not Path(checkpoint.model).is_dir():
+        folder = _fetch(checkpoint.model, checkpoint.hub_revision, WEIGHT_FILES)
+    weights = _weight_files(checkpoint.model, folder)
+    for path in weights:
+        _check_whole(checkpoint.model, path)
+    return dataclasses.replace(checkpoint, folder=folder, revision=_digest(weights))
+
+
+def _catalogued(model: str) -> dict[str, Any]:
+    config = catalog_config(model)
+    if config is None:
         raise CheckpointError(
-            f"cannot fetch checkpoint {hub_id!r} from the hub ({type(error).__name__}: {cause}); check the id and the "
-            f"network, or give a local folder or {PACKAGED}"
-        ) from None
+            f"the catalog has no architecture of {model!r}; with --blip-weights=random give one of "
+            f"{', '.join(CATALOG)}, {PACKAGED}, or a folder with a config.json"
+        )
+    return config
+
+
+def _folder_of(model: str, hub_revision: str | None) -> Path:
+    if model == PACKAGED:
+        return Path(str(files("blip_fixtures.checkpoints").joinpath(PACKAGED)))
+    return Path(model) if Path(model).is_dir() else _fetch(model, hub_revision, CONFIG_FILES)
+
+
+def _fetch(hub_id: str, hub_revision: str | None, patterns: tuple[str, ...]) -> Path:
+    try:
+        return fetch(hub_id, hub_revision, patterns)
+    except HubError as error:
+        raise CheckpointError(f"cannot fetch checkpoint {hub_id!r}: {error}") from None
 
 
 def _read_config(model: str, folder: Path) -> dict[str, Any]:
@@ -95,13 +157,79 @@ def _read_config(model: str, folder: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {path}: {error}; save the checkpoint again") from None
-    found = config.get("model_type") if isinstance(config, dict) else None
+    return config if isinstance(config, dict) else {}
+
+
+def _check_config(model: str, config: Mapping[str, Any]) -> None:
+    found = config.get("model_type")
     if found != MODEL_TYPE:
         raise CheckpointError(
             f"checkpoint {model!r} is of model type {found!r} and the suite measures {MODEL_TYPE!r}; "
             "give an InstructBLIP checkpoint"
         )
-    return dict(config)
+    for part in ("vision_config", "qformer_config", "text_config"):
+        if not isinstance(config.get(part), dict):
+            raise CheckpointError(
+                f"the config.json of checkpoint {model!r} has no {part}; give a folder that save_pretrained wrote"
+            )
+    language = config["text_config"].get("model_type")
+    if language != LANGUAGE_MODEL_TYPE:
+        raise CheckpointError(
+            f"the language model of checkpoint {model!r} is of type {language!r} and the suite measures "
+            f"{LANGUAGE_MODEL_TYPE!r}, an encoder and a decoder; give an InstructBLIP with Flan-T5"
+        )
+    if not isinstance(config.get("image_token_index"), int):
+        raise CheckpointError(
+            f"the config.json of checkpoint {model!r} names no image_token_index, and without it generate ignores the "
+            "image; give a newer revision of the checkpoint, or add the number of its processor's <image> token"
+        )
+
+
+def _weight_files(model: str, folder: Path) -> list[Path]:
+    """What `from_pretrained` will read: one file, or the shards that an index lists."""
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if index.is_file():
+        try:
+            shards = sorted(
+                {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+            )
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise CheckpointError(
+                f"cannot read {index} ({type(error).__name__}: {error}); fetch or save the checkpoint again"
+            ) from None
+        missing = [name for name in shards if not (folder / name).is_file()]
+        if missing or not shards:
+            raise CheckpointError(
+                f"checkpoint {model!r} lacks {', '.join(missing) or 'every weight'} of its index in {folder}; "
+                "fetch or save the checkpoint again"
+            )
+        return [folder / name for name in shards]
+    pickled = sorted(path.name for path in folder.glob("*.bin")) + sorted(path.name for path in folder.glob("*.pt"))
+    if pickled:
+        raise CheckpointError(
+            f"checkpoint {model!r} has its weights as pickle only ({pickled[0]}) in {folder}; a pickle can run any "
+            "code, so only safetensors are loaded: save it again with save_pretrained"
+        )
+    raise CheckpointError(
+        f"checkpoint {model!r} has no model.safetensors in {folder}; fetch it again with the network up, or save it "
+        "again with save_pretrained"
+    )
+
+
+def _check_whole(model: str, path: Path) -> None:
+    """Reads the header alone: it says how long the file must be."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"the weights of checkpoint {model!r} are broken: {path.name} in {path.parent} is cut off or no "
+            f"safetensors file ({error}); fetch or save the checkpoint again"
+        ) from None
 
 
 def _digest(weights: list[Path]) -> str:
@@ -116,3 +244,8 @@ def _digest(weights: list[Path]) -> str:
                 file.seek(max(_DIGEST_BLOCK_BYTES, size - _DIGEST_BLOCK_BYTES))
                 digest.update(file.read())
     return digest.hexdigest()[:12]
+
+
+def _synthetic_revision(config: Mapping[str, Any]) -> str:
+    text = json.dumps([_SYNTHETIC_RECIPE, config], sort_keys=True)
+    return f"synthetic-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -1,4 +1,4 @@
-"""All passes of one case, in order: warm-up and latency, quality, energy, memory, FLOPs, proof."""
+"""All passes of one case, in order: warm-up and latency, phases, quality, energy, memory, FLOPs and limit, proof."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures import quality
-from blip_fixtures.devices import synchronize
-from blip_fixtures.flops import COUNTER, BatchShape, FlopCounter, mean_count
+from blip_fixtures.checkpoints.resolve import RANDOM
+from blip_fixtures.devices import synchronize, synchronizing_timer
+from blip_fixtures.flops import COUNTER, BatchShape, mean_count
+from blip_fixtures.limits import CacheShape, floor, weights_read
 from blip_fixtures.measurement.energy import WINDOWS, Call, EnergyFound, energy_pass, window_s
 from blip_fixtures.measurement.latency import latency_pass
 from blip_fixtures.measurement.memory import PeakMemory
+from blip_fixtures.measurement.phases import phase_pass, summarize_phases
 from blip_fixtures.optimizations import find_optimization
 from blip_fixtures.options import MIN_ROUNDS
 
@@ -21,10 +24,18 @@ if TYPE_CHECKING:
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
+    from blip_fixtures.flops import FlopCount, FlopCounter
+    from blip_fixtures.limits import Rates
     from blip_fixtures.measurement.workload import BatchAnswers, Workload
     from blip_fixtures.meters import Meter, MeterError
     from blip_fixtures.options import Options
-    from blip_fixtures.record import Energy, Flops, Latency, Memory, Metric, Tokens
+    from blip_fixtures.record import Energy, Flops, Latency, Limit, Memory, Metric, Phases, Tokens
+
+
+_NO_QUALITY = "the weights are synthetic, so the answers mean nothing"
+_ONE_TOKEN = "no token was generated behind the first"  # no password
+# Phases are measured apart from the latency; where both passes agree within this share nothing is said.
+PHASES_AGREE = 0.05
 
 
 @dataclass
@@ -36,6 +47,8 @@ class Measured:
     tokens: Tokens
     memory: Memory
     flops: Flops
+    phases: Phases
+    limit: Limit
     applied: dict[str, Any]
     energy: dict[str, Energy] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -49,6 +62,7 @@ def measure_case(
     *,
     reference: Callable[[], float],
     flop_counter: FlopCounter,
+    rates: Callable[[], Rates],
     meters: Mapping[str, Meter],
     idle_watts: Callable[[], Mapping[str, float | MeterError]],
     on_round: Callable[[], None],
@@ -62,23 +76,32 @@ def measure_case(
     latency = _latency(workload, benchmark, options, rounds, reference, on_round)
     if latency is None:
         return None
-    walked = workload.answers(options.new_tokens.limit)
+    phases = _phases(workload, options, rounds, latency, reference, on_round)
+    knows_language = workload.loaded.checkpoint.weights != RANDOM
+    walked = workload.answers(options.new_tokens.limit, generate=knows_language)
     energy = _energy(workload, walked, latency, options, meters, idle_watts)
     memory, memory_missing = _memory(workload, walked, options)
+    counted = _counted(workload, walked[:rounds], options, flop_counter)
+    missing = {**memory_missing, **energy.missing}
+    if rounds == 1:
+        missing["latency.stddev_s"] = "one round has no spread"
+    if phases["decode_per_token_s"] is None:
+        missing |= dict.fromkeys(("phases.decode_per_token_s", "limit.bound_by.decode"), _ONE_TOKEN)
+    if not knows_language:
+        missing["quality"] = _NO_QUALITY
+    limit = _limit(workload, counted, flop_counter, rates(), latency)
     return Measured(
         latency=latency,
-        quality=_quality(workload, walked),
+        quality=_quality(workload, walked) if knows_language else {},
         tokens=_tokens(walked, options),
         memory=memory,
-        flops=_flops(workload, walked[:rounds], options, flop_counter),
+        flops=_flops(counted),
+        phases=phases,
+        limit=limit,
         applied=find_optimization(workload.case.optimization).proof(workload.loaded),
         energy=energy.energy,
-        notes=[*_notes(workload, rounds), *energy.notes],
-        missing={
-            **memory_missing,
-            **energy.missing,
-            **({} if rounds > 1 else {"latency.stddev_s": "one round has no spread"}),
-        },
+        notes=[*_notes(workload, rounds), *_phase_notes(phases), *_limit_notes(limit), *energy.notes],
+        missing=missing,
     )
 
 
@@ -105,6 +128,35 @@ def _latency(
         rounds=rounds,
         warmup_rounds=options.warmup_rounds,
     )
+
+
+def _phases(
+    workload: Workload,
+    options: Options,
+    rounds: int,
+    latency: Latency,
+    reference: Callable[[], float],
+    on_round: Callable[[], None],
+) -> Phases:
+    """The same batches as the latency pass, in the same order and behind the same work, so that the two compare."""
+    numbers = iter(range(rounds))
+
+    def next_inputs() -> dict[str, Any]:
+        on_round()
+        inputs = workload.inputs(next(numbers))
+        reference()
+        return inputs
+
+    times = phase_pass(
+        workload.loaded.model,
+        lambda inputs: workload.generate(inputs, options.new_tokens),
+        next_inputs,
+        synchronizing_timer(workload.case.device),
+        rounds=rounds,
+    )
+    phases = summarize_phases(times)
+    phases["latency_ratio"] = (phases["sum_s"] or 0) / (latency["mean_s"] or math.inf)
+    return phases
 
 
 def _quality(workload: Workload, walked: list[BatchAnswers]) -> dict[str, Metric]:
@@ -177,27 +229,65 @@ def _memory(workload: Workload, walked: list[BatchAnswers], options: Options) ->
     return memory, {} if peak.reason is None else {"memory.peak_bytes": peak.reason}
 
 
-def _flops(workload: Workload, timed: list[BatchAnswers], options: Options, counter: FlopCounter) -> Flops:
-    """The mean over the batches that were timed, each with the steps that it took."""
+def _counted(
+    workload: Workload, timed: list[BatchAnswers], options: Options, counter: FlopCounter
+) -> list[tuple[BatchShape, FlopCount]]:
+    """The batches that were timed, each with the steps that it took and its FLOPs."""
     case = workload.case
-    counts = [
-        counter.count(
-            BatchShape(
-                batch_size=case.batch_size,
-                image_size=case.image_size,
-                qformer_tokens=batch.batch.qformer_tokens,
-                text_tokens=batch.batch.padded_text_tokens,
-                steps=options.new_tokens.limit if options.new_tokens.fixed else batch.answers.steps,
-            )
+    shapes = [
+        BatchShape(
+            batch_size=case.batch_size,
+            image_size=case.image_size,
+            qformer_tokens=batch.batch.qformer_tokens,
+            text_tokens=batch.batch.padded_text_tokens,
+            steps=options.new_tokens.limit if options.new_tokens.fixed else batch.answers.steps,
         )
         for batch in timed
     ]
-    mean = mean_count(counts)
+    return [(shape, counter.count(shape)) for shape in shapes]
+
+
+def _flops(counted: list[tuple[BatchShape, FlopCount]]) -> Flops:
+    mean = mean_count(count for _, count in counted)
     return {"total": mean.total, **asdict(mean), "counter": COUNTER}  # type: ignore[typeddict-item]  # asdict has no field types
+
+
+def _limit(
+    workload: Workload,
+    counted: list[tuple[BatchShape, FlopCount]],
+    counter: FlopCounter,
+    rates: Rates,
+    latency: Latency,
+) -> Limit:
+    """The floor of the timed batches, and how many times longer their median latency is."""
+    loaded = workload.loaded
+    cache = CacheShape.of(loaded.checkpoint.config, loaded.pixel_dtype.itemsize)
+    limit = floor(counted, weights_read(loaded.model, counter.modules), cache, rates)
+    limit["ratio"] = (latency["median_s"] or 0) / (limit["seconds"] or math.inf)
+    return limit
+
+
+def _limit_notes(limit: Limit) -> list[str]:
+    if (limit["ratio"] or 0) >= 1:
+        return []
+    return ["limit: the latency is below it, so the machine was slower when the rates were measured than in the rounds"]
+
+
+def _phase_notes(phases: Phases) -> list[str]:
+    ratio = phases["latency_ratio"] or 1
+    if abs(ratio - 1) <= PHASES_AGREE:
+        return []
+    return [
+        f"phases: their sum is {100 * ratio:.0f} % of the latency pass's mean: the machine was not equally fast in "
+        "both passes, or waiting for the device between the phases costs that much"
+    ]
 
 
 def _notes(workload: Workload, rounds: int) -> list[str]:
     """What a reader must know beside what the record's fields tell."""
-    if rounds >= workload.batches:
-        return []
-    return [f"latency: timed on the first {rounds} of {workload.batches} batches; quality uses all"]
+    notes = []
+    if rounds < workload.batches:
+        notes.append(f"latency: timed on the first {rounds} of {workload.batches} batches; quality uses all")
+    if workload.loaded.checkpoint.folder is None:
+        notes.append("tokens: counted by a generic tokenizer; T5's own counts differ by up to a fifth")
+    return notes

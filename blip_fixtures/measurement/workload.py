@@ -53,13 +53,21 @@ class Workload:
         """Token ids of the answers, (batch, 1 + steps)."""
         return inference.generate(self.loaded.model, inputs, new_tokens)
 
-    def answers(self, limit: int) -> list[BatchAnswers]:
-        """The quality pass: every batch once, each answer up to its natural end or `limit` tokens."""
+    def answers(self, limit: int, *, generate: bool = True) -> list[BatchAnswers]:
+        """The quality pass: every batch once, each answer up to its natural end or `limit` tokens.
+
+        Weights that know no language have no natural end: without `generate` each answer is `limit` unread tokens.
+        """
         walked = []
         for number in range(self.batches):
             batch = self.batch(number)
-            token_ids = self.generate(self._on_device(batch), NewTokens(limit))
-            walked.append(BatchAnswers(batch, inference.decode(self.processor, self.loaded.model, token_ids)))
+            size = self.case.batch_size
+            if generate:
+                token_ids = self.generate(self._on_device(batch), NewTokens(limit))
+                answers = inference.decode(self.processor, self.loaded.model, token_ids)
+            else:
+                answers = inference.Answers(texts=("",) * size, new_tokens=(limit,) * size, steps=limit)
+            walked.append(BatchAnswers(batch, answers))
         return walked
 
     def _on_device(self, batch: inference.Batch) -> dict[str, Any]:

@@ -83,14 +83,19 @@ FIELD_SECTIONS: dict[str, tuple[str, tuple[Column, ...]]] = {
             Column("prefill (ms)", "phases.prefill_s", formats.milliseconds),
             Column("decode per token (ms)", "phases.decode_per_token_s", formats.milliseconds),
             Column("time to first token (ms)", "phases.time_to_first_token_s", formats.milliseconds),
+            Column("sum (ms)", "phases.sum_s", formats.milliseconds),
+            Column("sum / latency", "phases.latency_ratio", as_share),
         ),
     ),
     "limit": (
-        "Limit",
+        "Distance to the limit",
         (
             Column("limit (ms)", "limit.seconds", formats.milliseconds),
             Column("latency / limit", "limit.ratio", lambda ratio: formats.significant(ratio, 3)),
-            Column("bound by", "limit.bound_by", as_text),
+            Column("vision bound by", "limit.bound_by.vision", as_text),
+            Column("Q-Former bound by", "limit.bound_by.qformer", as_text),
+            Column("prefill bound by", "limit.bound_by.prefill", as_text),
+            Column("decode bound by", "limit.bound_by.decode", as_text),
         ),
     ),
 }
@@ -156,10 +161,32 @@ def field_section(field: str, selection: Selection, prose: Prose) -> list[str]:
         prose.say(f"{field}_intro", counter=", ".join(sorted(counters)), kind=", ".join(sorted(kinds))),
         *constants(names, prose),
         grid([*names.headers, *(column.header for column in columns)], rows),
+        *(_rates(shown, selection, prose) if field == "limit" else ()),
         *notes(
             [*_gathered(remarks, shown, names, prose), *_absent_rows(cases, shown, parts[0], selection, prose)], prose
         ),
     ]
+
+
+def _rates(shown: Sequence[Record], selection: Selection, prose: Prose) -> list[str]:
+    """The measured rates behind the limits, once for every device and optimization."""
+    said = {}
+    for record in shown:
+        limit = record["limit"]
+        if limit is not None and "flops_per_s" in limit and "bytes_per_s" in limit:
+            reads = sorted(limit["bytes_per_s"].values())
+            low, high = (formats.significant(rate / 1e9, 3) for rate in (reads[0], reads[-1]))
+            said[_device_and_optimization(record, selection)] = prose.say(
+                "limit_rate",
+                rows=_device_and_optimization(record, selection),
+                flops=formats.flops(limit["flops_per_s"]),
+                read=low if low == high else prose.say("range", low=low, high=high),
+            )
+    return [prose.say("limit_rates", rates="; ".join(said.values()))] if said else []
+
+
+def _device_and_optimization(record: Record, selection: Selection) -> str:
+    return f"{_axis(record, 'device', selection)} {_axis(record, 'optimization', selection)}"
 
 
 def quality_section(selection: Selection, prose: Prose) -> list[str]:
@@ -291,6 +318,7 @@ def reasons_of(selection: Selection, path: str, prose: Prose) -> str:
 
 
 def _dig(record: Record, path: str) -> Any:
-    field, _, name = path.partition(".")
-    holder: Any = record[field]  # type: ignore[literal-required]
-    return None if holder is None else holder.get(name)
+    value: Any = record
+    for name in path.split("."):
+        value = None if value is None else value.get(name)
+    return value

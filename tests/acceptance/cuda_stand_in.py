@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import blip_fixtures.run
-from blip_fixtures import inference
+from blip_fixtures import inference, limits
 from blip_fixtures.checkpoints.loading import LoadedModel, load_model
 from blip_fixtures.measurement import latency
 
@@ -27,11 +27,16 @@ ANSWERS = {
     "reset_peak_memory_stats": lambda _: None,
     "memory_allocated": lambda _: 0,
     "max_memory_allocated": lambda _: 0,
+    "mem_get_info": lambda _: (2**34, 2**35),
 }
 
 
 def load_on_cpu(checkpoint: Any, device: str, optimization: str, dtype: str) -> LoadedModel:
     return dataclasses.replace(load_model(checkpoint, "cpu", optimization, dtype), device=device)
+
+
+def rates_of_the_cpu(model: Any, modules: Any, _: str, dtype: str, timer: Any) -> limits.Rates:
+    return limits.measure_rates(model, modules, "cpu", dtype, timer)
 
 
 def pytest_configure() -> None:
@@ -41,6 +46,11 @@ def pytest_configure() -> None:
     to_device, reference = inference.to_device, latency.ReferenceKernel
     changed: list[tuple[Any, str, Any]] = [
         (blip_fixtures.run, "load_model", load_on_cpu),
+        (
+            blip_fixtures.run,
+            "measure_rates",
+            lambda model, modules, _, dtype, timer: measure_rates(model, modules, "cpu", dtype, timer),
+        ),
         (inference, "to_device", lambda batch, _, dtype: to_device(batch, "cpu", dtype)),
         (latency, "ReferenceKernel", lambda _: reference("cpu")),
     ]

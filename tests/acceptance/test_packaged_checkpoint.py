@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from blip_fixtures.checkpoints.loading import LoadedModel, load_model, load_processor
+from blip_fixtures.checkpoints.loading import LoadedModel, load_model
+from blip_fixtures.checkpoints.processor import load_processor
 from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
 from blip_fixtures.data.sources import load_samples
 from blip_fixtures.inference import BatchMaker, decode, generate, to_device

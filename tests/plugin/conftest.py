@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import blip_fixtures.run  # noqa: F401  # imported here, so that tests patch the module that runs use
-from blip_fixtures.checkpoints.loading import load_model, load_processor
+from blip_fixtures.checkpoints.loading import load_model
+from blip_fixtures.checkpoints.processor import load_processor
 from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
 from blip_fixtures.data.sources import load_samples
 from blip_fixtures.flops import BatchShape, FlopCounter

@@ -75,7 +75,7 @@ def test_a_bad_mode_is_refused(suite: Suite) -> None:
 
 
 def test_disabled_benchmarks_wait_for_no_meter(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blip_fixtures.run.find_meters", lambda *_: pytest.fail("a meter was asked for"))
+    monkeypatch.setattr("blip_fixtures.preflight.find_meters", lambda *_: pytest.fail("a meter was asked for"))
     suite.run(ONE_CASE, "--benchmark-disable").assert_outcomes(passed=1)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from blip_fixtures.checkpoints.loading import LoadedModel, load_model
 from blip_fixtures.checkpoints.resolve import Checkpoint
-from blip_fixtures.record import read_records
+from blip_fixtures.record import Record, read_records
 from tests.plugin.conftest import TWO_SWEEPS, Suite
 
 
@@ -27,6 +27,11 @@ def test_a_run_writes_the_files_of_the_contract(suite: Suite) -> None:
     )
 
 
+def notes_on_latency(record: Record) -> list[str]:
+    """Without what this machine happens to be like while the test runs."""
+    return [note for note in record["notes"] if note.startswith("latency")]
+
+
 def test_a_record_holds_what_was_asked_for(suite: Suite) -> None:
     suite.run(TWO_SWEEPS, "--blip-prompts=seed", "--blip-device=cpu")
     first, second = suite.records()
@@ -37,10 +42,11 @@ def test_a_record_holds_what_was_asked_for(suite: Suite) -> None:
     assert first["generation"] == {"new_tokens": 4, "fixed": False}
     assert first["data"] is not None
     assert (first["data"]["samples"], first["data"]["batches"], first["data"]["dropped"]) == (4, 4, 0)
-    assert first["notes"] == ["latency: timed on the first 2 of 4 batches; quality uses all"]
-    assert second["notes"] == []
+    assert notes_on_latency(first) == ["latency: timed on the first 2 of 4 batches; quality uses all"]
+    assert notes_on_latency(second) == []
     assert len(first["quality"]["wer"]["per_sample"]) == 4
-    assert set(first["missing"]) >= {"phases", "limit"}
+    assert first["phases"] is not None
+    assert first["limit"] is not None
     assert first["energy"]["cpu_package"]["status"] == "unsupported"
     assert first["flops"] is not None
     assert first["memory"] is not None
@@ -58,7 +64,7 @@ def test_the_default_number_of_rounds_is_ten_and_covers_every_batch(suite: Suite
     (record,) = suite.records()
     assert record["latency"] is not None
     assert len(record["latency"]["rounds_s"]) == rounds
-    assert record["notes"] == []
+    assert notes_on_latency(record) == []
 
 
 def test_fixed_new_tokens_reach_the_record(suite: Suite) -> None:

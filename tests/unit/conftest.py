@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from blip_fixtures.checkpoints.loading import LoadedModel, load_model, load_processor
+from blip_fixtures.checkpoints.loading import LoadedModel, load_model
+from blip_fixtures.checkpoints.processor import load_processor
 from blip_fixtures.checkpoints.resolve import PACKAGED, Checkpoint, resolve_checkpoint
 
 

@@ -95,6 +95,8 @@ def _defaults() -> dict[str, Any]:
             "prefill_s": 0.03,
             "decode_per_token_s": 0.014,
             "time_to_first_token_s": 0.06,
+            "sum_s": 0.2,
+            "latency_ratio": 0.95,
         },
         "energy": {"cpu_package": make_energy()},
         "flops": {
@@ -117,7 +119,13 @@ def _defaults() -> dict[str, Any]:
             "output_mean": 10.0,
             "output_max": 10,
         },
-        "limit": {"seconds": 0.05, "ratio": 4.1, "bound_by": "memory"},
+        "limit": {
+            "seconds": 0.05,
+            "ratio": 4.1,
+            "bound_by": {"vision": "arithmetic", "qformer": "arithmetic", "prefill": "arithmetic", "decode": "memory"},
+            "flops_per_s": 2.5e12,
+            "bytes_per_s": {"vision": 2e11, "qformer": 3e11, "prefill": 2e11, "decode": 2e11},
+        },
         "data": {"source": "sample", "revision": None, "samples": 32, "batches": 32, "dropped": 0},
         "generation": {"new_tokens": 50, "fixed": False},
         "environment": {

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_model, load_processor
+from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_model
+from blip_fixtures.checkpoints.processor import load_processor
 from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
 from blip_fixtures.optimizations import NotApplied, find_optimization
 
@@ -75,8 +76,13 @@ def test_one_model_lives_at_a_time() -> None:
     assert models.loads == 2
 
 
+def copied(checkpoint: Checkpoint, to: Path) -> Path:
+    assert checkpoint.folder is not None
+    return Path(shutil.copytree(checkpoint.folder, to))
+
+
 def test_truncated_weights(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(checkpoint.folder, tmp_path / "cut"))
+    folder = copied(checkpoint, tmp_path / "cut")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:10_000])
     broken = dataclasses.replace(checkpoint, model="cut", folder=folder)
@@ -87,7 +93,7 @@ def test_truncated_weights(checkpoint: Checkpoint, tmp_path: Path) -> None:
 
 
 def test_missing_tokenizer(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(checkpoint.folder, tmp_path / "cut"))
+    folder = copied(checkpoint, tmp_path / "cut")
     shutil.rmtree(folder / "qformer_tokenizer")
     broken = dataclasses.replace(checkpoint, model="cut", folder=folder)
     with pytest.raises(CheckpointError, match="cannot load the processor of 'cut'"):

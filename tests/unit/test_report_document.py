@@ -13,6 +13,7 @@ import pytest
 from blip_fixtures.report.document import ReportError, write_document
 from blip_fixtures.report.plots import PLOT_FILES
 from blip_fixtures.report.prose import LANGUAGES, load_prose
+from blip_fixtures.report.sections import FIELD_SECTIONS
 from tests.unit.records import make_energy, make_metric, make_record, small_run
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -67,7 +68,7 @@ def test_sections_stand_in_their_order(tmp_path: Path) -> None:
         "FLOPS by part",
         "Memory",
         "Phases",
-        "Limit",
+        "Distance to the limit",
         "Energy",
         "Environment",
         "How to reproduce",
@@ -184,7 +185,7 @@ def test_cases_without_quality_are_named_with_their_reason(tmp_path: Path) -> No
 @pytest.mark.parametrize("field", ["tokens", "memory", "phases", "limit"])
 def test_a_field_that_no_record_has_is_one_line_with_the_reason(tmp_path: Path, field: str) -> None:
     record = make_record(**{field: None}, missing={field: "nobody measured it"})
-    text = section(document(tmp_path, record), field.capitalize())
+    text = section(document(tmp_path, record), FIELD_SECTIONS[field][0])
     assert text.strip().endswith(": nobody measured it.")
     assert "|" not in text
 

@@ -1,0 +1,69 @@
+"""Fetching a checkpoint from the hub: first what describes it, the weights only when they are wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CONFIG_FILES = ("*.json", "*.txt", "*.model")
+WEIGHT_FILES = ("*.safetensors",)
+
+
+class HubError(RuntimeError):
+    """The hub did not give the files; the message says why, and ends with what to do."""
+
+
+def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
+    """The local folder with the files of `hub_id` that match `patterns`; those in the cache are not fetched again.
+
+    Raises `HubError`.
+    """
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    hub = constants.ENDPOINT
+    try:
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
+    except GatedRepoError:
+        raise HubError(f"{hub} gives it to accepted users only; accept its terms there and log in") from None
+    except RepositoryNotFoundError:
+        raise HubError(
+            f"{hub} knows no such repository, or it is private; check the id, or log in where it is private"
+        ) from None
+    except RevisionNotFoundError:
+        raise HubError(f"{hub} has no revision {revision!r} of it; check --blip-revision") from None
+    except LocalEntryNotFoundError:
+        raise HubError(
+            f"{hub} cannot be reached and the local cache lacks the files; check the network, or give a local folder"
+        ) from None
+    except HfHubHTTPError as error:
+        raise HubError(f"{hub} answered {_first_line(error)}; try again, or give a local folder") from None
+    except HFValidationError as error:
+        raise HubError(f"that is no hub id ({_first_line(error)}); give owner/name") from None
+    except Exception as error:
+        # The HTTP client changed between releases of huggingface_hub, and its errors share no base class.
+        is_network = isinstance(error, (ConnectionError, TimeoutError))
+        if not is_network and type(error).__module__.partition(".")[0] not in _CLIENTS:
+            if not isinstance(error, OSError):
+                raise
+            raise HubError(
+                f"the files cannot be kept in {constants.HF_HUB_CACHE} ({error.strerror or error}); make room there, "
+                "or set HF_HOME to another folder"
+            ) from None
+        raise HubError(
+            f"the connection to {hub} broke ({type(error).__name__}: {_first_line(error)}); run again, what was "
+            "fetched is kept"
+        ) from None
+
+
+_CLIENTS = ("huggingface_hub", "httpx", "httpx2", "httpcore", "requests", "urllib3")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,106 @@
+"""The processor of a checkpoint, and a generic one for an architecture that comes without its tokenizers."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def load_processor(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's processor, with the Pillow image processor, which needs no torchvision.
+
+    The number of query tokens is the model's: processors saved before it was theirs do not name it.
+    """
+    from transformers import AutoTokenizer, InstructBlipProcessor
+    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+    if checkpoint.folder is None:
+        return _generic_processor(checkpoint)
+    folder = str(checkpoint.folder)
+    local = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        processor = InstructBlipProcessor(
+            image_processor=BlipImageProcessorPil.from_pretrained(folder, local_files_only=True),
+            tokenizer=AutoTokenizer.from_pretrained(folder, **local),
+            qformer_tokenizer=AutoTokenizer.from_pretrained(folder, subfolder="qformer_tokenizer", **local),
+            num_query_tokens=checkpoint.query_tokens,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"cannot load the processor of {checkpoint.model!r}: {error}; "
+            "save the checkpoint again with save_pretrained"
+        ) from error
+    return processor
+
+
+def _generic_processor(checkpoint: Checkpoint) -> Any:
+    from transformers import InstructBlipProcessor
+    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+    config = checkpoint.config
+    size = {"height": checkpoint.image_size, "width": checkpoint.image_size}
+    return InstructBlipProcessor(
+        image_processor=BlipImageProcessorPil(size=size),
+        tokenizer=generic_tokenizer(config["text_config"]["vocab_size"], reserved=(checkpoint.image_token_id,)),
+        qformer_tokenizer=generic_tokenizer(config["qformer_config"]["vocab_size"], cls=True),
+        num_query_tokens=checkpoint.query_tokens,
+    )
+
+
+# A piece is a word of up to eight letters, the next eight of a longer one, up to three capitals, two digits, or one
+# other sign: about what sentencepiece makes of English with T5's 32,000 pieces.
+_PIECES = re.compile(r"[A-Z]?[a-z]{1,8}|[A-Z]{1,3}|\d{1,2}|[^\sA-Za-z0-9]")
+_PAD, _END, _UNKNOWN, _CLS = 0, 1, 2, 3
+_SPECIAL_TOKENS = 5
+
+
+def generic_tokenizer(vocab_size: int, *, reserved: Sequence[int] = (), cls: bool = False) -> Any:
+    """A tokenizer without a vocabulary: pieces of about the length of T5's, numbered by a checksum of their letters.
+
+    Ids are below `vocab_size` and never in `reserved`. Each text ends with an end token; `cls` puts one before it too,
+    as BERT does. The ids mean nothing, and no text can be had back from them: it serves weights that know no language.
+    """
+    from transformers import PreTrainedTokenizer
+
+    class GenericTokenizer(PreTrainedTokenizer):
+        model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012  # the name and type that transformers reads
+
+        @property
+        def vocab_size(self) -> int:
+            return vocab_size
+
+        def get_vocab(self) -> dict[str, int]:
+            return {"<pad>": _PAD, "</s>": _END, "<unk>": _UNKNOWN, "<cls>": _CLS}
+
+        def _tokenize(self, text: str, **_: Any) -> list[str]:
+            return _PIECES.findall(text)
+
+        def _convert_token_to_id(self, token: str) -> int:
+            special = self.get_vocab().get(token)
+            if special is not None:
+                return special
+            number = _SPECIAL_TOKENS + zlib.crc32(token.encode()) % (vocab_size - _SPECIAL_TOKENS - len(reserved))
+            for taken in sorted(reserved):
+                number += number >= taken
+            return number
+
+        def _convert_id_to_token(self, index: int) -> str:
+            return f"<{index}>"
+
+        def build_inputs_with_special_tokens(
+            self, token_ids_0: list[int], token_ids_1: list[int] | None = None
+        ) -> list[int]:
+            return [*([_CLS] if cls else []), *token_ids_0, *(token_ids_1 or []), _END]
+
+        def num_special_tokens_to_add(self, pair: bool = False) -> int:  # noqa: ARG002  # the library's signature
+            return 1 + cls
+
+    return GenericTokenizer(  # type: ignore[no-untyped-call]
+        pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )

@@ -1,0 +1,109 @@
+"""The phase pass: where the seconds of a `generate` call go. Apart from the latency pass, since it stops the device.
+
+A phase ends when its part of the model has returned and the device is idle, and the next one begins there: the vision
+encoder, the Q-Former with the projection, the prefill (the language encoder and the first decoder step), decoding. So
+the phases fill the call without a gap or an overlap; what `generate` does between two parts counts for the later one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from blip_fixtures.record import Phases
+
+
+@dataclass(frozen=True)
+class PhaseTimes:
+    """Seconds of one call, by phase; `later_steps` are the decoder's steps behind the first."""
+
+    vision_s: float
+    qformer_s: float
+    prefill_s: float
+    decode_s: float
+    later_steps: int
+
+    @property
+    def total_s(self) -> float:
+        """The whole call."""
+        return self.vision_s + self.qformer_s + self.prefill_s + self.decode_s
+
+
+def phase_pass(
+    model: Any,
+    generate: Callable[[Any], Any],
+    next_inputs: Callable[[], Any],
+    timer: Callable[[], float],
+    *,
+    rounds: int,
+) -> list[PhaseTimes]:
+    """Time `rounds` calls of ``generate(inputs)`` by phase. `timer` waits for the device before it reads the clock."""
+    times = []
+    for _ in range(rounds):
+        inputs = next_inputs()
+        with _boundaries(model, timer) as ends_s:
+            start_s = timer()
+            generate(inputs)
+            end_s = timer()
+        vision_s, qformer_s, *steps_s = (ends_s[name] for name in ("vision", "qformer", "first_step"))
+        times.append(
+            PhaseTimes(
+                vision_s=vision_s - start_s,
+                qformer_s=qformer_s - vision_s,
+                prefill_s=steps_s[0] - qformer_s,
+                decode_s=end_s - steps_s[0],
+                later_steps=int(ends_s["steps"]) - 1,
+            )
+        )
+    return times
+
+
+@contextlib.contextmanager
+def _boundaries(model: Any, timer: Callable[[], float]) -> Iterator[dict[str, float]]:
+    """A mapping that gets the moment at which each part ended first, and the number of the decoder's steps."""
+    ends_s: dict[str, float] = {"steps": 0}
+
+    def ended(name: str) -> Callable[..., None]:
+        def note(*_: object) -> None:
+            if name not in ends_s:
+                ends_s[name] = timer()
+
+        return note
+
+    def stepped(*_: object) -> None:
+        ends_s["steps"] += 1
+
+    handles = [
+        model.vision_model.register_forward_hook(ended("vision")),
+        model.language_projection.register_forward_hook(ended("qformer")),
+        model.language_model.register_forward_hook(ended("first_step")),
+        model.language_model.register_forward_hook(stepped),
+    ]
+    try:
+        yield ends_s
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def summarize_phases(times: list[PhaseTimes]) -> Phases:
+    """Means over the calls. Decoding is per generated token behind the first, null where no call had one."""
+    later = sum(one.later_steps for one in times)
+    vision_s, qformer_s, prefill_s = (
+        fmean(getattr(one, name) for one in times) for name in ("vision_s", "qformer_s", "prefill_s")
+    )
+    return {
+        "vision_s": vision_s,
+        "qformer_s": qformer_s,
+        "prefill_s": prefill_s,
+        "decode_per_token_s": sum(one.decode_s for one in times) / later if later else None,
+        "time_to_first_token_s": vision_s + qformer_s + prefill_s,
+        "decode_s": fmean(one.decode_s for one in times),
+        "sum_s": fmean(one.total_s for one in times),
+        "rounds": len(times),
+    }
