@@ -67,41 +67,47 @@ class Estimator:
         self._cache = CacheShape.of(config, getattr(torch, dtype).itemsize)
         self.weights = weight_bytes(self._model)
         self._dtype = getattr(torch, dtype)
-        self.need = cache(self._need)
+        # A run through a part takes some tenths of a second, and sweeps share most of them.
+        self._vision, self._qformer, self._language = (
+            cache(part) for part in (self._run_vision, self._run_qformer, self._run_language)
+        )
 
-    def _need(self, size: Size) -> Need:
+    def need(self, size: Size) -> Need:
         """The peak over the phases, each run on the meta device with its live tensors counted."""
-        activations = int(_ALLOCATOR_SLACK * max(self._vision(size), self._qformer(size), self._language(size)))
+        live = (
+            self._vision(size.batch_size, size.image_size),
+            self._qformer(size.batch_size, size.image_size, size.text_tokens),
+            self._language(size.batch_size, size.text_tokens),
+        )
+        activations = int(_ALLOCATOR_SLACK * max(live))
         held = self._cache.bytes_held(size.batch_size, size.text_tokens, size.new_tokens)
         return Need(self.weights, activations, held)
 
-    def _vision(self, size: Size) -> int:
+    def _run_vision(self, batch_size: int, image_size: int) -> int:
         import torch
 
-        pixels = torch.empty(size.batch_size, 3, size.image_size, size.image_size, dtype=self._dtype, device="meta")
+        pixels = torch.empty(batch_size, 3, image_size, image_size, dtype=self._dtype, device="meta")
         return _peak_live_bytes(lambda: self._model.vision_model(pixels, interpolate_pos_encoding=True))
 
-    def _qformer(self, size: Size) -> int:
+    def _run_qformer(self, batch_size: int, image_size: int, text_tokens: int) -> int:
         import torch
 
         config = self._model.config
-        patches = (size.image_size // config.vision_config.patch_size) ** 2 + 1
-        ids = torch.zeros(size.batch_size, size.text_tokens, dtype=torch.long, device="meta")
-        features = torch.empty(
-            size.batch_size, patches, config.vision_config.hidden_size, dtype=self._dtype, device="meta"
-        )
-        queries = self._model.query_tokens.to(self._dtype).expand(size.batch_size, -1, -1)
+        patches = (image_size // config.vision_config.patch_size) ** 2 + 1
+        ids = torch.zeros(batch_size, text_tokens, dtype=torch.long, device="meta")
+        features = torch.empty(batch_size, patches, config.vision_config.hidden_size, dtype=self._dtype, device="meta")
+        queries = self._model.query_tokens.to(self._dtype).expand(batch_size, -1, -1)
         return features.nbytes + _peak_live_bytes(
             lambda: self._model.qformer(input_ids=ids, query_embeds=queries, encoder_hidden_states=features)
         )
 
-    def _language(self, size: Size) -> int:
+    def _run_language(self, batch_size: int, text_tokens: int) -> int:
         import torch
 
-        positions = self._model.config.num_query_tokens + size.text_tokens
+        positions = self._model.config.num_query_tokens + text_tokens
         width = self._model.config.text_config.hidden_size
-        embeddings = torch.empty(size.batch_size, positions, width, dtype=self._dtype, device="meta")
-        token = torch.zeros(size.batch_size, 1, dtype=torch.long, device="meta")
+        embeddings = torch.empty(batch_size, positions, width, dtype=self._dtype, device="meta")
+        token = torch.zeros(batch_size, 1, dtype=torch.long, device="meta")
         return _peak_live_bytes(
             lambda: self._model.language_model(inputs_embeds=embeddings, decoder_input_ids=token, use_cache=True)
         )
@@ -194,23 +200,20 @@ def why_too_large(
     need = estimators[optimization]().need(size)
     if need.total <= free:
         return None
-    fitting = [
-        f"batch {batch_size}"
-        for batch_size in _smaller(size.batch_size)
-        if estimators[optimization]().need(replace(size, batch_size=batch_size)).total <= free
-    ][:1]
-    fitting += [name for name, other in estimators.items() if name != optimization and other().need(size).total <= free]
+
+    def fits(name: str, other: Size) -> bool:
+        estimator = estimators[name]()
+        return estimator.weights <= free and estimator.need(other).total <= free
+
+    smaller = (replace(size, batch_size=size.batch_size >> shift) for shift in range(1, size.batch_size.bit_length()))
+    fitting = [f"batch {other.batch_size}" for other in smaller if fits(optimization, other)][:1]
+    fitting += [name for name in estimators if name != optimization and fits(name, size)]
     advice = f"{' or '.join(fitting)} would fit" if fitting else "nothing smaller fits either, so use another device"
     return (
         f"{optimization} at batch {size.batch_size} needs about {_gib(need.total)} on {device} (weights "
         f"{_gib(need.weights)}, activations {_gib(need.activations)}, cache {_gib(need.cache)}) and {_gib(free)} are "
         f"free; {advice}"
     )
-
-
-def _smaller(batch_size: int) -> list[int]:
-    """Half of it, a quarter, ... 1."""
-    return [batch_size >> shift for shift in range(1, batch_size.bit_length())]
 
 
 def _gib(count: int) -> str:

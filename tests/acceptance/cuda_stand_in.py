@@ -46,11 +46,7 @@ def pytest_configure() -> None:
     to_device, reference = inference.to_device, latency.ReferenceKernel
     changed: list[tuple[Any, str, Any]] = [
         (blip_fixtures.run, "load_model", load_on_cpu),
-        (
-            blip_fixtures.run,
-            "measure_rates",
-            lambda model, modules, _, dtype, timer: measure_rates(model, modules, "cpu", dtype, timer),
-        ),
+        (blip_fixtures.run, "measure_rates", rates_of_the_cpu),
         (inference, "to_device", lambda batch, _, dtype: to_device(batch, "cpu", dtype)),
         (latency, "ReferenceKernel", lambda _: reference("cpu")),
     ]
