@@ -50,7 +50,7 @@ class Phases(TypedDict):
     """Seconds per batch and phase, means over the pass of their own.
 
     The time to the first token is the first three together. `sum_s` is the whole call, `latency_ratio` its share of the
-    latency pass's mean.
+    latency pass's mean over the same rounds.
     """
 
     vision_s: float | None

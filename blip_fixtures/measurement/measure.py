@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures import quality
@@ -138,7 +139,7 @@ def _phases(
     reference: Callable[[], float],
     on_round: Callable[[], None],
 ) -> Phases:
-    """The same batches as the latency pass, in the same order and behind the same work, so that the two compare."""
+    """The same batches as the latency pass, in the same order and behind the same work: the two compare round by round."""
     numbers = iter(range(rounds))
 
     def next_inputs() -> dict[str, Any]:
@@ -155,7 +156,7 @@ def _phases(
         rounds=rounds,
     )
     phases = summarize_phases(times)
-    phases["latency_ratio"] = (phases["sum_s"] or 0) / (latency["mean_s"] or math.inf)
+    phases["latency_ratio"] = phases["sum_s"] / fmean(latency["rounds_s"][: len(times)])
     return phases
 
 
