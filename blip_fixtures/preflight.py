@@ -53,10 +53,11 @@ def prepare(plan: Plan, options: Options, *, with_meters: bool = True) -> Ready:
         names = dict.fromkeys(case.dataset for case in plan.cases)
         samples = {name: load_samples(name, options.data, options.limit) for name in names}
         unrunnable = _unrunnable(plan, options, checkpoint, samples)
+        meters = _find_meters(plan, options) if with_meters else Meters()
         checkpoint = with_weights(checkpoint)
     except (CheckpointError, DataError) as error:
         raise pytest.UsageError(str(error)) from None
-    return Ready(checkpoint, samples, _find_meters(plan, options) if with_meters else Meters(), unrunnable)
+    return Ready(checkpoint, samples, meters, unrunnable)
 
 
 def _check_devices(plan: Plan, options: Options) -> None:
@@ -112,15 +113,27 @@ def _too_large(cases: list[Case], options: Options, checkpoint: Checkpoint) -> d
                 for name, entry in OPTIMIZATIONS.items()
                 if entry.why_unavailable(device) is None
             }
-            for case in (case for case in cases if case.device == device):
-                reason = why_too_large(_size(case, options), case.optimization, device, free, estimators)
-                if reason is not None:
-                    reasons[case] = reason
+            for optimization in dict.fromkeys(case.optimization for case in cases if case.device == device):
+                alike = [case for case in cases if (case.device, case.optimization) == (device, optimization)]
+                refuse = partial(why_too_large, optimization=optimization, device=device, free=free)
+                # Where one as large as the largest of each axis fits, all do.
+                if refuse(_largest(alike, options), estimators=estimators) is not None:
+                    found = {case: refuse(_size(case, options), estimators=estimators) for case in alike}
+                    reasons |= {case: reason for case, reason in found.items() if reason is not None}
     except ValueError as error:
         raise CheckpointError(
             f"cannot build checkpoint {options.model!r}: {error}; give a folder that save_pretrained wrote"
         ) from None
     return reasons
+
+
+def _largest(cases: list[Case], options: Options) -> Size:
+    return Size(
+        max(case.batch_size for case in cases),
+        max(case.image_size for case in cases),
+        max(case.sequence_length for case in cases),
+        options.new_tokens.limit,
+    )
 
 
 def _size(case: Case, options: Options) -> Size:

@@ -23,6 +23,7 @@ def build_on_meta(config: Mapping[str, Any], dtype: str = "float32", *, attentio
     `from_pretrained` would give it under `dtype`. Raises `ValueError` for a configuration that makes no model.
     """
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from torch import nn
     from transformers import InstructBlipConfig, InstructBlipForConditionalGeneration
 
@@ -34,8 +35,9 @@ def build_on_meta(config: Mapping[str, Any], dtype: str = "float32", *, attentio
                 dtype=getattr(torch, dtype),
                 **({} if attention is None else {"attn_implementation": attention}),
             )
-    except (AttributeError, KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"its configuration makes no model ({type(error).__name__}: {error})") from None
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, StrictDataclassError) as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"its configuration makes no model ({type(error).__name__}: {said})") from None
     language = model.language_model
     if has_own_head(config):
         language.lm_head.weight = nn.Parameter(torch.empty_like(language.lm_head.weight), requires_grad=False)

@@ -139,7 +139,7 @@ def _phases(
     reference: Callable[[], float],
     on_round: Callable[[], None],
 ) -> Phases:
-    """The same batches as the latency pass, in the same order and behind the same work: the two compare round by round."""
+    """The same batches as the latency pass, in the same order and behind the same work: they compare round by round."""
     numbers = iter(range(rounds))
 
     def next_inputs() -> dict[str, Any]:

@@ -46,11 +46,11 @@ def run(folder: Path, tmp_path: Path) -> Runner:
             "HF_HUB_ETAG_TIMEOUT": "2",
             "HF_HUB_DISABLE_TELEMETRY": "1",
         }
-        quick = ("-k", "test_device", "--blip-limit=2", "--blip-rounds=1", "--blip-warmup-rounds=0")
+        quick: tuple[str, ...] = ("-k", "test_device", "--blip-limit=2", "--blip-rounds=1", "--blip-warmup-rounds=0")
+        quick += ("--blip-device=cpu", "--blip-energy=off", f"--blip-model={model}")
         where = f"--blip-report-dir={tmp_path / 'reports'}"
         return subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "benchmarks", f"--blip-model={model}"]
-            + [*quick, "--blip-device=cpu", "--blip-energy=off", where, *args],
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "benchmarks", *quick, where, *args],
             cwd=folder,
             env=environment,
             capture_output=True,

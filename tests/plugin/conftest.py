@@ -10,11 +10,14 @@ import pytest
 
 import blip_fixtures.run  # noqa: F401  # imported here, so that tests patch the module that runs use
 from blip_fixtures.checkpoints.loading import load_model
-from blip_fixtures.checkpoints.processor import load_processor
+from blip_fixtures.checkpoints.processor import generic_tokenizer, load_processor
 from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
+from blip_fixtures.checkpoints.synthetic import build_random
 from blip_fixtures.data.sources import load_samples
+from blip_fixtures.fit import Estimator, Size
 from blip_fixtures.flops import BatchShape, FlopCounter
 from blip_fixtures.inference import BatchMaker, decode, generate, to_device
+from blip_fixtures.limits import measure_rates
 from blip_fixtures.measurement.environment import describe_machine
 from blip_fixtures.options import NewTokens
 from blip_fixtures.quality import score
@@ -79,11 +82,18 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     batch = maker.batch(load_samples("textvqa", "sample"), 0, batch_size=1, image_size=336, text_limit=50)
     token_ids = generate(loaded.model, to_device(batch, "cpu", loaded.pixel_dtype), NewTokens(2))
     score(decode(processor, loaded.model, token_ids).texts, [["answer"]])
-    FlopCounter(checkpoint).count(BatchShape(1, 336, 5, 5, 2))
+    counter = FlopCounter(checkpoint)
+    counter.count(BatchShape(1, 336, 5, 5, 2))
+    measure_rates(loaded.model, counter.modules, "cpu", "float16")
+    Estimator(checkpoint.config, "float16").need(Size(1, 336, 5, 2))
+    build_random(checkpoint.config, "cpu", "float16")
+    generic_tokenizer(100)
     write_document([make_record()], tmp_path_factory.mktemp("document"))
     describe_machine({})
 
 
 @pytest.fixture
-def suite(pytester: pytest.Pytester, imported: None) -> Suite:
+def suite(pytester: pytest.Pytester, imported: None, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    # Every run measures its machine's rates; a thousandth of the usual patience is enough to see that it does.
+    monkeypatch.setattr("blip_fixtures.limits._SECONDS", 0.002)
     return Suite(pytester)

@@ -186,11 +186,6 @@ def test_a_failed_case_has_its_line_to_itself(suite: Suite) -> None:
     result.stdout.re_match_lines([r"\[2/3\] .*  failed$", r"\[3/3\] .* a batch$"])
 
 
-def test_memory_that_runs_out_has_its_own_status(suite: Suite) -> None:
-    suite.run(BREAKS.format(error='MemoryError("too large")'))
-    assert suite.records()[1]["status"] == "out_of_memory"
-
-
 def test_an_interrupted_run_keeps_its_finished_cases(suite: Suite) -> None:
     result = suite.run_in_subprocess(BREAKS.format(error="KeyboardInterrupt"))
     assert result.ret == pytest.ExitCode.INTERRUPTED

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
 from tests.plugin.conftest import TWO_SWEEPS, Suite
 
 BAD_OPTIONS = [
@@ -25,6 +29,11 @@ BAD_OPTIONS = [
     ("--blip-model=.", "checkpoint '.' has no config.json in .; give a folder that save_pretrained wrote"),
     ("--blip-data=nowhere", "data folder 'nowhere' does not exist; give sample, or a folder with parquet files in it"),
     ("--blip-data=.", "no parquet files in textvqa; put the textvqa split there, in the hub's columns"),
+    ("--blip-weights=zeros", "--blip-weights cannot be 'zeros': choose one of checkpoint, random"),
+    ("--blip-revision=", "--blip-revision cannot be '': it is empty; leave the option out for the default"),
+    ("--blip-revision=v1", "--blip-revision=v1 has no meaning for 'instructblip-tiny' with checkpoint weights: only"),
+    ("--blip-baseline=bf16", "--blip-baseline cannot be 'bf16': give AXIS=VALUE with one of dataset, optimization, "),
+    ("--blip-baseline=device=cpu", "--blip-baseline cannot be 'device=cpu': give AXIS=VALUE with one of dataset, "),
     ("--blip-report-dir=test_it.py", "cannot write to the report folder test_it.py/instructblip-tiny: "),
 ]
 
@@ -75,12 +84,29 @@ def test_ini_devices_are_a_list(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("batch_size=0", "batch_size must be a whole number of at least 1, not 0"),
+        ("batch_size=two", "batch_size must be a whole number of at least 1, not 'two'"),
+        ("sequence_length=0", "sequence_length must be a whole number of at least 1, not 0"),
+        ("image_size=225", "image size 225 is not a multiple of the 28 pixel patches"),
+        ("optimization=fp8", "unknown optimization 'fp8'; the suite knows fp16"),
+    ],
+)
+def test_bad_baseline(suite: Suite, value: str, complaint: str) -> None:
+    result = suite.run("def test_it(measure):\n    measure()\n", f"--blip-baseline={value}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *: {complaint}*"])
+
+
+@pytest.mark.parametrize(
     ("axis", "values", "complaint"),
     [
         ("batch_size", "[0]", "batch_size must be a whole number of at least 1, not 0"),
         ("dataset", "['vqa']", "unknown dataset 'vqa'; the suite knows textvqa, coco, scienceqa"),
         ("optimization", "['fp8']", "unknown optimization 'fp8'; the suite knows fp16"),
         ("image_size", "[225]", "image size 225 is not a multiple of the"),
+        ("sequence_length", "[0]", "sequence_length must be a whole number of at least 1, not 0"),
         ("sequence_length", "[513]", "sequence length 513 is above the 512 positions of the Q-Former"),
     ],
 )
@@ -131,6 +157,72 @@ def test_help_explains_every_option(suite: Suite) -> None:
     for spec in SPECS:
         assert spec.flag in text
         assert spec.ini in text
+
+
+def packaged_copy(suite: Suite) -> Path:
+    """A writable copy of the packaged checkpoint, as the folder `mine`."""
+    folder = resolve_checkpoint(PACKAGED).folder
+    assert folder is not None
+    return Path(shutil.copytree(folder, suite.pytester.path / "mine"))
+
+
+def truncate(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+
+
+def pickle_only(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def another_type(folder: Path) -> None:
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace('"model_type": "instructblip"', '"model_type": "blip-2"'))
+
+
+def no_image_token(folder: Path) -> None:
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace('"image_token_index": 4,', ""))
+
+
+def decoder_only(folder: Path) -> None:
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace('"model_type": "t5"', '"model_type": "llama"'))
+
+
+def no_shard(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (
+            truncate,
+            "the weights of checkpoint 'mine' are broken: model.safetensors in mine is cut off or no safetensors",
+        ),
+        (pickle_only, "checkpoint 'mine' has its weights as pickle only (pytorch_model.bin) in mine; a pickle can run"),
+        (another_type, "checkpoint 'mine' is of model type 'blip-2' and the suite measures 'instructblip'; give an"),
+        (no_image_token, "the config.json of checkpoint 'mine' names no image_token_index, and without it generate ig"),
+        (
+            decoder_only,
+            "the language model of checkpoint 'mine' is of type 'llama' and the suite measures 't5', an enc",
+        ),
+        (no_shard, "checkpoint 'mine' lacks model-00001-of-00002.safetensors of its index in mine; fetch or save"),
+    ],
+)
+def test_a_spoiled_checkpoint_is_refused_before_it_loads(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], None], complaint: str
+) -> None:
+    spoil(packaged_copy(suite))
+    monkeypatch.setattr("blip_fixtures.run.load_model", lambda *_: pytest.fail("a model was loaded"))
+    result = suite.run(TWO_SWEEPS, "--blip-model=mine")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (error,) = [line for line in result.errlines if line.startswith("ERROR: ")]
+    assert error.startswith(f"ERROR: {complaint}")
+    assert not list(suite.pytester.path.rglob("journal.jsonl"))
 
 
 def test_a_run_in_which_no_case_can_run(suite: Suite) -> None:

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from ptflops import get_model_complexity_info
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import InstructBlipConfig
 
-from blip_fixtures.checkpoints.resolve import Checkpoint
+from blip_fixtures.checkpoints.resolve import Checkpoint, find_architecture
 from blip_fixtures.flops import BatchShape, FlopCount, FlopCounter, mean_count
-
-FLAN_T5_XL = {
-    "model_type": "t5",
-    "vocab_size": 32128,
-    "d_model": 2048,
-    "d_kv": 64,
-    "d_ff": 5120,
-    "num_layers": 24,
-    "num_decoder_layers": 24,
-    "num_heads": 32,
-    "feed_forward_proj": "gated-gelu",
-}
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +78,12 @@ def test_ptflops_agrees_on_the_forward_pass(counter: FlopCounter, eager_model: A
 
 def test_the_full_size_architecture_counts_the_known_figure() -> None:
     """801.7 G: flan-t5-xl at batch 1, 224 pixels, 13 text tokens, 50 generated tokens."""
-    config = InstructBlipConfig(text_config=FLAN_T5_XL).to_dict()
-    checkpoint = Checkpoint(model="xl", folder=Path(), revision="", config=config)
+    checkpoint = find_architecture("Salesforce/instructblip-flan-t5-xl", "random")
     count = FlopCounter(checkpoint).count(BatchShape(1, 224, 13, 13, 50))
     assert count.total == pytest.approx(801.7e9, rel=1e-3)
     assert count.vision + count.qformer == pytest.approx(535.8e9, rel=1e-3)
+    # The language encoder counts 104.6 G, the decoder 161.3 G.
+    assert count.prefill + count.decode == pytest.approx((104.6 + 161.3) * 1e9, rel=1e-3)
 
 
 def test_no_steps_cost_no_decoding(counter: FlopCounter) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import weakref
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_model
 from blip_fixtures.checkpoints.processor import load_processor
@@ -90,6 +92,35 @@ def test_truncated_weights(checkpoint: Checkpoint, tmp_path: Path) -> None:
         CheckpointError, match=r"cannot load the weights of 'cut': .*; fetch or save the checkpoint again"
     ):
         load_model(broken, "cpu", "fp16", "float16")
+
+
+def test_weights_that_lack_a_tensor(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """transformers would draw it at random, warn, and go on."""
+    folder = copied(checkpoint, tmp_path / "lacking")
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["language_projection.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    lacking = dataclasses.replace(checkpoint, model="lacking", folder=folder)
+    with pytest.raises(
+        CheckpointError,
+        match=r"the weights of 'lacking' lack 1 tensors of its configuration, language_projection.weight among",
+    ):
+        load_model(lacking, "cpu", "fp16", "float16")
+
+
+def test_synthetic_weights_need_no_folder(checkpoint: Checkpoint) -> None:
+    synthetic = Checkpoint("m", None, "r", checkpoint.config, weights="random")
+    loaded = load_model(synthetic, "cpu", "bf16", "bfloat16")
+    assert find_optimization("bf16").proof(loaded)["parameters_by_dtype"].keys() == {"bfloat16"}
+
+
+def test_an_old_processor_takes_its_query_tokens_from_the_model(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    folder = copied(checkpoint, tmp_path / "old")
+    settings = json.loads((folder / "processor_config.json").read_text())
+    del settings["num_query_tokens"]
+    (folder / "processor_config.json").write_text(json.dumps(settings))
+    old = dataclasses.replace(checkpoint, folder=folder)
+    assert load_processor(old).num_query_tokens == checkpoint.config["num_query_tokens"] == 16
 
 
 def test_missing_tokenizer(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""The catalog's architectures, and what the meta device tells of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from blip_fixtures.checkpoints.architecture import build_on_meta, has_own_head, weight_bytes
+from blip_fixtures.checkpoints.catalog import CATALOG, catalog_config
+from blip_fixtures.checkpoints.loading import LoadedModel, load_model
+from blip_fixtures.checkpoints.resolve import Checkpoint
+
+# Parameters of the published checkpoints: 4.02 B and 12.3 B.
+PARAMETERS = {
+    "Salesforce/instructblip-flan-t5-xl": 4_022_969_088,
+    "Salesforce/instructblip-flan-t5-xxl": 12_310_119_168,
+}
+
+
+def test_every_entry_has_a_known_number_of_parameters() -> None:
+    assert CATALOG.keys() == PARAMETERS.keys()
+
+
+@pytest.mark.parametrize("model", CATALOG)
+def test_parameters_on_the_meta_device(model: str) -> None:
+    built = build_on_meta(CATALOG[model])
+    assert sum(parameter.numel() for parameter in built.parameters()) == PARAMETERS[model]
+    assert all(parameter.is_meta for parameter in built.parameters())
+
+
+def test_without_a_head_of_its_own_the_model_is_smaller() -> None:
+    config = catalog_config("Salesforce/instructblip-flan-t5-xl")
+    assert config is not None
+    del config["text_config"]["tie_word_embeddings"]
+    tied = sum(parameter.numel() for parameter in build_on_meta(config).parameters())
+    assert PARAMETERS["Salesforce/instructblip-flan-t5-xl"] - tied == 32128 * 2048
+
+
+def test_the_published_configuration_and_what_transformers_saves_of_it_have_the_same_head() -> None:
+    config = catalog_config("Salesforce/instructblip-flan-t5-xl")
+    assert config is not None
+    saved = build_on_meta(config).config.to_dict()
+    assert saved["text_config"]["tie_word_embeddings"] is True
+    assert has_own_head(saved)
+    assert has_own_head(config)
+
+
+def test_a_copy_leaves_the_catalog_alone() -> None:
+    config = catalog_config("Salesforce/instructblip-flan-t5-xl")
+    assert config is not None
+    config["vision_config"]["hidden_size"] = 1
+    assert CATALOG["Salesforce/instructblip-flan-t5-xl"]["vision_config"]["hidden_size"] == 1408
+
+
+def test_what_the_catalog_lacks() -> None:
+    assert catalog_config("nobody/nothing") is None
+
+
+@pytest.mark.parametrize(("optimization", "dtype"), [("fp16", "float16"), ("bf16", "bfloat16"), ("fp32", "float32")])
+def test_each_tensor_has_the_dtype_that_loading_gives_it(checkpoint: Checkpoint, optimization: str, dtype: str) -> None:
+    built = build_on_meta(checkpoint.config, dtype)
+    loaded = load_model(checkpoint, "cpu", optimization, dtype)
+
+    def dtypes(model: Any) -> dict[str, Any]:
+        return {name: parameter.dtype for name, parameter in model.named_parameters()}
+
+    assert dtypes(built) == dtypes(loaded.model)
+    assert weight_bytes(built) == loaded.weights_bytes
+
+
+def test_shapes_are_those_of_the_loaded_model(checkpoint: Checkpoint, loaded: LoadedModel) -> None:
+    built = build_on_meta(checkpoint.config)
+    assert {name: tensor.shape for name, tensor in built.state_dict().items()} == {
+        name: tensor.shape for name, tensor in loaded.model.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("part", ["vision_config", "text_config"])
+def test_a_configuration_that_makes_no_model(checkpoint: Checkpoint, part: str) -> None:
+    config = {**checkpoint.config, part: {**checkpoint.config[part], "num_heads": "four", "hidden_size": "wide"}}
+    with pytest.raises(ValueError, match=r"its configuration makes no model \(.*\)"):
+        build_on_meta(config)
