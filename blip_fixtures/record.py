@@ -118,11 +118,12 @@ class Memory(TypedDict):
 
 
 class Metric(TypedDict):
-    """A metric over the whole dataset and its value for each sample."""
+    """A metric over the whole dataset and its value for each sample; `interval` holds 95 % (bootstrap)."""
 
     value: float | None
     per_sample: list[float | None]
     higher_is_better: bool
+    interval: NotRequired[list[float] | None]
 
 
 class Tokens(TypedDict):
@@ -182,6 +183,7 @@ class Record(TypedDict):
     flops: Flops | None
     memory: Memory | None
     quality: dict[str, Metric]
+    predictions: NotRequired[list[str]]
     tokens: Tokens | None
     limit: Limit | None
     data: Data | None

@@ -269,7 +269,7 @@ class Run:
         """The record of `case`. Without `measured` every part is null and `reason` stands for all of them."""
         samples = self._samples[case.dataset]
         parts = dataclasses.asdict(measured) if measured is not None else {}
-        return {
+        record: Record = {
             "schema_version": SCHEMA_VERSION,
             "case_id": case.id,
             "config_hash": case.config_hash(self._settings(case)),
@@ -298,6 +298,9 @@ class Run:
             "notes": parts.get("notes", []),
             "missing": parts.get("missing", {}),
         }
+        if measured is not None and measured.predictions:
+            record["predictions"] = measured.predictions
+        return record
 
     def _settings(self, case: Case) -> dict[str, Any]:
         """Everything but the case that must be equal for two records to compare."""

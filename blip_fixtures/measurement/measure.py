@@ -51,6 +51,7 @@ class Measured:
     phases: Phases
     limit: Limit
     applied: dict[str, Any]
+    predictions: list[str] = field(default_factory=list)
     energy: dict[str, Energy] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
@@ -80,6 +81,7 @@ def measure_case(
     phases = _phases(workload, options, rounds, latency, reference, on_round)
     knows_language = workload.loaded.checkpoint.weights != RANDOM
     walked = workload.answers(options.new_tokens.limit, generate=knows_language)
+    predictions = [text for batch in walked for text in batch.answers.texts] if knows_language else []
     energy = _energy(workload, walked, latency, options, meters, idle_watts)
     memory, memory_missing = _memory(workload, walked, options)
     counted = _counted(workload, walked[:rounds], options, flop_counter)
@@ -93,7 +95,8 @@ def measure_case(
     limit = _limit(workload, counted, flop_counter, rates(), latency)
     return Measured(
         latency=latency,
-        quality=_quality(workload, walked) if knows_language else {},
+        quality=_quality(workload, walked, predictions) if predictions else {},
+        predictions=predictions,
         tokens=_tokens(walked, options),
         memory=memory,
         flops=_flops(counted),
@@ -160,10 +163,11 @@ def _phases(
     return phases
 
 
-def _quality(workload: Workload, walked: list[BatchAnswers]) -> dict[str, Metric]:
-    predictions = [text for batch in walked for text in batch.answers.texts]
-    references = [workload.samples[number].references for batch in walked for number in batch.batch.samples]
-    return quality.score(predictions, references)
+def _quality(workload: Workload, walked: list[BatchAnswers], predictions: list[str]) -> dict[str, Metric]:
+    samples = [workload.samples[number] for batch in walked for number in batch.batch.samples]
+    questions = [quality.Question(sample.references, sample.choices, sample.answer_index) for sample in samples]
+    digits_from_zero = workload.case.prompts in quality.DIGITS_FROM_ZERO
+    return quality.score(workload.case.dataset, predictions, questions, digits_from_zero=digits_from_zero)
 
 
 def _tokens(walked: list[BatchAnswers], options: Options) -> Tokens:
@@ -289,6 +293,8 @@ def _notes(workload: Workload, rounds: int) -> list[str]:
     notes = []
     if rounds < workload.batches:
         notes.append(f"latency: timed on the first {rounds} of {workload.batches} batches; quality uses all")
+    if workload.case.dataset == "coco" and workload.batches * workload.case.batch_size == 1:
+        notes.append("quality: with one image only, every word stands in all of them, so CIDEr is 0 by definition")
     if workload.loaded.checkpoint.folder is None:
         notes.append("tokens: counted by a generic tokenizer; T5's own counts differ by up to a fifth")
     return notes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from blip_fixtures.quality.metric import summed_metric
 from blip_fixtures.quality.words import words
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ def word_error_rate(predictions: Sequence[str], references: Sequence[Sequence[st
     count, its sample's value is `None` unless the answer is empty too.
     """
     counts = [_best_edits(prediction, accepted) for prediction, accepted in zip(predictions, references, strict=True)]
-    reference_words = sum(length for _, length in counts)
-    return {
-        "value": sum(edits for edits, _ in counts) / reference_words if reference_words else None,
-        "per_sample": [_finite(_rate(edits, length)) for edits, length in counts],
-        "higher_is_better": False,
-    }
+    return summed_metric(
+        counts,
+        lambda sums: sums[..., 0] / sums[..., 1],
+        [_finite(_rate(edits, length)) for edits, length in counts],
+        higher_is_better=False,
+    )
 
 
 def _best_edits(prediction: str, accepted: Sequence[str]) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.report import figures, formats
@@ -217,15 +216,23 @@ def _dataset_quality(cases: Sequence[Record], selection: Selection, prose: Prose
             if metric not in _metrics(record):
                 remarks.append(Remark(label, metric, figures.why_missing(record, f"quality.{metric}", prose), True))
         remarks += _scoped_notes(record, label, "quality")
+    differing = _differing(shown)
+    has_differing = len(shown) > 1 and any(share is not None for share in differing)
     rows = [
-        [*names.cells(record), *(_metric_cell(name, record["quality"].get(name)) for name in metrics), _samples(record)]
-        for record in shown
+        [
+            *names.cells(record),
+            *(_metric_cell(name, record["quality"].get(name)) for name in metrics),
+            *([as_share(share)] if has_differing else []),
+            _samples(record),
+        ]
+        for record, share in zip(shown, differing, strict=True)
     ]
+    differs = [prose.say("quality_differs", label=names.label(shown[0]))] if has_differing else []
     return [
         f"### {label_of}",
         *constants(names, prose),
-        grid([*names.headers, *metrics, "samples"], rows),
-        _better(shown, metrics, prose),
+        grid([*names.headers, *metrics, *(["answers differing"] if has_differing else []), "samples"], rows),
+        " ".join([_better(shown, metrics, prose), *differs]),
         *notes(
             [*_gathered(remarks, shown, names, prose), *_absent_rows(cases, shown, "quality", selection, prose)], prose
         ),
@@ -237,26 +244,35 @@ def _metrics(record: Record) -> list[str]:
 
 
 def _metric_cell(name: str, metric: Metric | None) -> str:
-    """``46.6 % ± 8.8``: an accuracy or a share in percent, other metrics plain with 3 decimals."""
+    """``46.6 % [37.8, 55.4]``: an accuracy or a share in percent, other metrics plain with 3 decimals."""
     if metric is None or not formats.is_known(metric["value"]):
         return formats.MISSING
-    is_percent = name.endswith(("accuracy", "share", "exact_match"))
-    error = _twice_standard_error(metric)
-    if is_percent:
-        shown = as_share(metric["value"])
-        return shown if error is None else f"{shown} ± {formats.percent(error)}"
-    shown = formats.quality(metric["value"])
-    return shown if error is None else f"{shown} ± {formats.quality(error)}"
+    is_percent = name.endswith(("accuracy", "share"))
+    shown, show = (as_share(metric["value"]), formats.percent) if is_percent else (_plain(metric), formats.quality)
+    interval = metric.get("interval")
+    return shown if interval is None else f"{shown} [{', '.join(show(end) for end in interval)}]"
 
 
-def _twice_standard_error(metric: Metric) -> float | None:
-    """Of a metric that is the mean over its samples; None for one that is not, such as a corpus error rate."""
-    samples = [value for value in metric["per_sample"] if value is not None]
-    if len(samples) < 2 or metric["value"] is None:
-        return None
-    if abs(fmean(samples) - metric["value"]) > 1e-6 * max(1.0, abs(metric["value"])):
-        return None
-    return 2 * stdev(samples) / float(len(samples) ** 0.5)
+def _plain(metric: Metric) -> str:
+    return formats.quality(metric["value"])
+
+
+def _differing(shown: Sequence[Record]) -> list[float | None]:
+    """By row, the share of samples whose answer is not that of the first row; `None` where the two do not pair."""
+    first = shown[0].get("predictions") or []
+    shares: list[float | None] = []
+    for record in shown:
+        answers = record.get("predictions") or []
+        pairs = list(zip(first, answers, strict=False))
+        alike = len(answers) == len(first) > 0 and record["data"] == {**(shown[0]["data"] or {}), **_batching(record)}
+        shares.append(sum(one != other for one, other in pairs) / len(pairs) if alike else None)
+    return shares
+
+
+def _batching(record: Record) -> dict[str, Any]:
+    """What the batch size alone changes of a record's data."""
+    data = record["data"]
+    return {} if data is None else {"batches": data["batches"], "dropped": data["dropped"]}
 
 
 def _samples(record: Record) -> str:

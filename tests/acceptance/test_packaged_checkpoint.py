@@ -15,7 +15,7 @@ from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
 from blip_fixtures.data.sources import load_samples
 from blip_fixtures.inference import BatchMaker, decode, generate, to_device
 from blip_fixtures.options import NewTokens
-from blip_fixtures.quality import score
+from blip_fixtures.quality import Question, score
 
 CHECKPOINT = resolve_checkpoint(PACKAGED)
 BATCH_SIZE = 16
@@ -41,7 +41,8 @@ def answer(loaded: LoadedModel, dataset: str, image_size: int = 224, text_limit:
         batch = maker().batch(samples, index, BATCH_SIZE, image_size, text_limit)
         token_ids = generate(loaded.model, to_device(batch, "cpu", loaded.pixel_dtype), NewTokens(50))
         texts += decode(load_processor_once(), loaded.model, token_ids).texts
-    metrics = score(texts, [sample.references for sample in samples])
+    questions = [Question(sample.references, sample.choices, sample.answer_index) for sample in samples]
+    metrics = score(dataset, texts, questions)
     return {name: metric["value"] for name, metric in metrics.items() if metric["value"] is not None}
 
 
@@ -55,6 +56,9 @@ def fp16(dataset: str, image_size: int = 224, text_limit: int = 200) -> dict[str
     return answer(model("float16"), dataset, image_size, text_limit)
 
 
+ACCURACY = {"textvqa": "vqa_accuracy", "scienceqa": "accuracy"}
+
+
 def standard_error(share: float, count: int = 64) -> float:
     return math.sqrt(share * (1 - share) / count)
 
@@ -65,7 +69,7 @@ def scienceqa_chance() -> float:
 
 
 def test_reading() -> None:
-    assert fp16("textvqa")["exact_match"] >= 0.80
+    assert fp16("textvqa")["vqa_accuracy"] >= 0.80
 
 
 def test_captions() -> None:
@@ -73,24 +77,24 @@ def test_captions() -> None:
 
 
 def test_science() -> None:
-    assert fp16("scienceqa")["exact_match"] >= scienceqa_chance() + 0.20
+    assert fp16("scienceqa")["accuracy"] >= scienceqa_chance() + 0.20
 
 
 @pytest.mark.parametrize("image_size", [336, 448])
 @pytest.mark.parametrize("dataset", ["textvqa", "scienceqa"])
 def test_other_resolutions_stay_clearly_above_chance(dataset: str, image_size: int) -> None:
     chance = READING_CHANCE if dataset == "textvqa" else scienceqa_chance()
-    assert fp16(dataset, image_size)["exact_match"] >= chance + 3 * standard_error(chance)
+    assert fp16(dataset, image_size)[ACCURACY[dataset]] >= chance + 3 * standard_error(chance)
 
 
 def test_cut_prompts_lower_science() -> None:
-    whole, cut = fp16("scienceqa")["exact_match"], fp16("scienceqa", text_limit=50)["exact_match"]
+    whole, cut = fp16("scienceqa")["accuracy"], fp16("scienceqa", text_limit=50)["accuracy"]
     assert cut <= whole - 2 * standard_error(whole)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_dtypes_agree(dtype: str) -> None:
-    assert answer(model(dtype), "textvqa")["exact_match"] >= 0.80
+    assert answer(model(dtype), "textvqa")["vqa_accuracy"] >= 0.80
 
 
 @pytest.mark.parametrize("dataset", ["textvqa", "coco", "scienceqa"])
@@ -101,6 +105,6 @@ def test_damaged_weights_show(dataset: str) -> None:
         for parameter in damaged.model.parameters():
             if parameter.ndim > 1:
                 parameter += 0.5 * parameter.std() * torch.randn(parameter.shape, generator=generator)
-    metric = "wer" if dataset == "coco" else "exact_match"
+    metric = ACCURACY.get(dataset, "wer")
     sign = 1 if metric == "wer" else -1
     assert sign * answer(damaged, dataset)[metric] >= sign * fp16(dataset)[metric] + 0.2

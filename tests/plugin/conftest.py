@@ -20,7 +20,7 @@ from blip_fixtures.inference import BatchMaker, decode, generate, to_device
 from blip_fixtures.limits import measure_rates
 from blip_fixtures.measurement.environment import describe_machine
 from blip_fixtures.options import NewTokens
-from blip_fixtures.quality import score
+from blip_fixtures.quality import Question, score
 from blip_fixtures.record import Record, read_records
 from blip_fixtures.report.document import write_document
 from tests.unit.records import make_record
@@ -81,7 +81,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     maker = BatchMaker(processor, checkpoint.config["image_token_index"], "paper")
     batch = maker.batch(load_samples("textvqa", "sample"), 0, batch_size=1, image_size=336, text_limit=50)
     token_ids = generate(loaded.model, to_device(batch, "cpu", loaded.pixel_dtype), NewTokens(2))
-    score(decode(processor, loaded.model, token_ids).texts, [["answer"]])
+    score("textvqa", decode(processor, loaded.model, token_ids).texts, [Question(("answer",) * 10)])
     counter = FlopCounter(checkpoint)
     counter.count(BatchShape(1, 336, 5, 5, 2))
     measure_rates(loaded.model, counter.modules, "cpu", "float16")

@@ -93,7 +93,7 @@ def test_partial_batches_are_dropped_and_counted(suite: Suite) -> None:
     assert record["data"] is not None
     assert (record["data"]["batches"], record["data"]["dropped"]) == (2, 1)
     assert "1 sample" in (suite.folder / "README.md").read_text()
-    assert len(record["quality"]["exact_match"]["per_sample"]) == 4
+    assert len(record["quality"]["vqa_accuracy"]["per_sample"]) == len(record["predictions"]) == 4
 
 
 def test_too_few_samples_for_a_batch_leave_a_row_with_its_reason(suite: Suite) -> None:

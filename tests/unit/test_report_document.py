@@ -157,23 +157,34 @@ def test_quality_is_percent_for_accuracies_only(tmp_path: Path) -> None:
     quality = {
         "wer": make_metric(0.75, higher_is_better=False),
         "vqa_accuracy": make_metric(0.466),
-        "exact_match": make_metric(0.4),
         "unparsed_share": make_metric(0.031, higher_is_better=False),
         "cider": make_metric(1.199),
     }
     text = section(document(tmp_path, make_record(quality=quality)), "Quality")
-    assert re.search(r"\| 0\.750 \| 46\.6 % +\| 40 % +\| 3\.1 % +\| 1\.199 \| 32 +\|", text)
-    assert "Higher is better: vqa_accuracy, exact_match, cider. Lower is better: wer, unparsed_share." in text
+    assert re.search(r"\| 0\.750 \| 46\.6 % +\| 3\.1 % +\| 1\.199 \| 32 +\|", text)
+    assert "Higher is better: vqa_accuracy, cider. Lower is better: wer, unparsed_share." in text
 
 
-def test_the_standard_error_is_given_only_for_means_over_samples(tmp_path: Path) -> None:
+def test_intervals_stand_in_brackets(tmp_path: Path) -> None:
     quality = {
-        "accuracy": make_metric(0.5, per_sample=[1.0, 0.0] * 50),
-        "wer": make_metric(0.4, higher_is_better=False, per_sample=[1.0, 0.0] * 50),
+        "accuracy": {**make_metric(0.5), "interval": [0.4, 0.605]},
+        "wer": {**make_metric(0.4, higher_is_better=False), "interval": [0.3, 0.5]},
     }
     text = section(document(tmp_path, make_record(quality=quality)), "Quality")
-    assert "50 % ± 10" in text
-    assert "0.400 ±" not in text
+    assert "| 50 % [40, 60.5] | 0.400 [0.300, 0.500] |" in text
+
+
+def test_answers_that_differ_from_the_first_row_are_counted(tmp_path: Path) -> None:
+    records = [
+        make_record(optimization=name, sweeps=["optimization"], predictions=answers)
+        for name, answers in (("fp16", ["a", "b", "c", "d"]), ("bf16", ["a", "b", "c", "x"]), ("fp32", ["a"]))
+    ]
+    text = section(document(tmp_path, *records), "Quality")
+    rows = [
+        line.split("|")[-3].strip() for line in text.splitlines() if line.startswith("| fp") or line.startswith("| bf")
+    ]
+    assert rows == ["0 %", "25 %", "-"]
+    assert "whose answer is not that of the first row, fp16." in text
 
 
 def test_cases_without_quality_are_named_with_their_reason(tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""``python -m blip_fixtures.quality DATASET FILE.jsonl``: the metrics of a predictions file as JSON.
+
+Each line is an object with `prediction` and the dataset's own reference columns: TextVQA `answers`, COCO `answer`,
+ScienceQA `choices` and `answer`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures.case import DATASETS, PRESETS
+from blip_fixtures.quality import DIGITS_FROM_ZERO, Question, score
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_BAD_INPUT = 2
+PEOPLE = 10
+
+
+class PredictionsError(ValueError):
+    """A predictions file that cannot be scored; the message says which line, why, and what to do."""
+
+
+def read_predictions(dataset: str, path: Path) -> tuple[list[str], list[Question]]:
+    """The predictions of a file and what each is scored against. Raises `PredictionsError`."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PredictionsError(f"cannot read {path}: {error}; give a file with one JSON object a line") from None
+    predictions, questions = [], []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = _object(line)
+            predictions.append(_text(row, "prediction"))
+            questions.append(_question(dataset, row))
+        except ValueError as error:
+            raise PredictionsError(f"{path}, line {number}: {error}; mend the line or remove it") from None
+    if not predictions:
+        raise PredictionsError(f"{path} holds no predictions; give one JSON object a line")
+    return predictions, questions
+
+
+def _object(line: str) -> dict[str, Any]:
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        raise ValueError("it is no object")  # noqa: TRY004  # one kind of error for all that a file may hold
+    return row
+
+
+def _question(dataset: str, row: dict[str, Any]) -> Question:
+    match dataset:
+        case "textvqa":
+            answers = _texts(row, "answers")
+            if len(answers) != PEOPLE:
+                raise ValueError(f"answers has {len(answers)} texts where those of {PEOPLE} people are needed")
+            return Question(answers)
+        case "coco":
+            return Question(_texts(row, "answer"))
+    choices = _texts(row, "choices")
+    answer = row.get("answer")
+    if not isinstance(answer, int) or isinstance(answer, bool) or not 0 <= answer < len(choices):
+        raise ValueError(f"answer is {answer!r} where an index into its {len(choices)} choices is needed")
+    return Question((choices[answer],), choices, answer)
+
+
+def _text(row: dict[str, Any], column: str) -> str:
+    value = row.get(column)
+    if not (isinstance(value, str)):
+        raise ValueError(f"{column} is {value!r} where a text is needed")  # noqa: TRY004  # as above
+    return value
+
+
+def _texts(row: dict[str, Any], column: str) -> tuple[str, ...]:
+    value = row.get(column)
+    if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
+        raise ValueError(f"{column} is {value!r} where a list of texts is needed")
+    return tuple(value)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 with a JSON object on stdout, or 2 with one sentence on stderr when the input is no use."""
+    options = _parser().parse_args(arguments)
+    try:
+        predictions, questions = read_predictions(options.dataset, options.file)
+    except PredictionsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    metrics = score(options.dataset, predictions, questions, digits_from_zero=options.prompts in DIGITS_FROM_ZERO)
+    print(json.dumps({name: metric["value"] for name, metric in metrics.items()}))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m blip_fixtures.quality", description="Scores a predictions file with the suite's own metrics."
+    )
+    parser.add_argument("dataset", choices=DATASETS, metavar="DATASET", help=", ".join(DATASETS))
+    parser.add_argument("file", type=Path, metavar="FILE.jsonl", help="one JSON object a line")
+    parser.add_argument(
+        "--prompts",
+        choices=PRESETS,
+        default=PRESETS[0],
+        help="the preset that the answers were asked with: under seed a digit names an option (default: %(default)s)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
