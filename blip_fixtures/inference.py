@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from blip_fixtures.data.sources import SampleSet
     from blip_fixtures.options import NewTokens
 
-DEFAULT_BATCH_BUDGET_BYTES = 1 << 30
+# Few hundred pictures: enough for the packaged samples, and far below what a large data set would take.
+DEFAULT_BATCH_BUDGET_BYTES = 256 * 2**20
 
 
 class InputError(RuntimeError):

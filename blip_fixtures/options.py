@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from blip_fixtures.case import AXES, PRESETS
+from blip_fixtures.case import AXES, DATASETS, PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LANGUAGES = ("en", "ru")
 WEIGHTS = ("checkpoint", "random")
+DATA_ERRORS = ("fail", "skip", "convert")
 ENERGY_MODES = ("auto", "require", "off")
 DEFAULT_WARMUP_ROUNDS = 2
 MIN_ROUNDS = 10
@@ -44,6 +45,8 @@ class Options:
     weights: str
     revision: str | None
     data: str
+    data_errors: str
+    datasets: dict[str, str]
     prompts: str
     devices: tuple[str, ...]
     baseline: dict[str, str | int]
@@ -109,6 +112,18 @@ def _baseline(values: list[str]) -> dict[str, str | int]:
         if axis in chosen:
             raise ValueError(f"{axis} is given twice")
         chosen[axis] = int(text) if axis.endswith(("_size", "_length")) and text.isdecimal() else text
+    return chosen
+
+
+def _datasets(values: list[str]) -> dict[str, str]:
+    chosen: dict[str, str] = {}
+    for value in values:
+        dataset, _, where = value.partition("=")
+        if dataset not in DATASETS or not where:
+            raise ValueError(f"give DATASET=ID_OR_PATH with one of {', '.join(DATASETS)}")
+        if dataset in chosen:
+            raise ValueError(f"{dataset} is given twice")
+        chosen[dataset] = where
     return chosen
 
 
@@ -200,8 +215,25 @@ SPECS = (
         "sample",
         _some_text,
         "SOURCE",
-        "Where questions and pictures come from: sample (64 packaged rows for each dataset), or a folder with "
-        "textvqa/, coco/ and scienceqa/ parquet files in the hub's columns.",
+        "Where questions and pictures come from: sample (64 packaged rows for each dataset), hub (the datasets' own "
+        "splits), or a folder with textvqa/, coco/ and scienceqa/ parquet files in the hub's columns.",
+    ),
+    Spec(
+        "dataset",
+        "",
+        _datasets,
+        "DATASET=ID_OR_PATH[@REVISION]",
+        "Take one dataset from elsewhere: a repository of the hub, a folder of parquet files, or one file. Repeatable.",
+        field="datasets",
+        repeatable=True,
+    ),
+    Spec(
+        "data-errors",
+        "fail",
+        _one_of(DATA_ERRORS),
+        "MODE",
+        "What to do with a row that is no good: fail (end the run, naming it, before anything is measured), skip "
+        "(leave it out and count it), convert (as fail, but turn pictures of other modes into RGB).",
     ),
     Spec(
         "prompts",

@@ -51,13 +51,18 @@ def prepare(plan: Plan, options: Options, *, with_meters: bool = True) -> Ready:
         check_against_checkpoint(plan, checkpoint)
         _check_writable(options.report_dir / checkpoint_name(options.model))
         names = dict.fromkeys(case.dataset for case in plan.cases)
-        samples = {name: load_samples(name, options.data, options.limit) for name in names}
+        samples = {name: _samples(name, options) for name in names}
         unrunnable = _unrunnable(plan, options, checkpoint, samples)
         meters = _find_meters(plan, options) if with_meters else Meters()
         checkpoint = with_weights(checkpoint)
     except (CheckpointError, DataError) as error:
         raise pytest.UsageError(str(error)) from None
     return Ready(checkpoint, samples, meters, unrunnable)
+
+
+def _samples(dataset: str, options: Options) -> SampleSet:
+    override = options.datasets.get(dataset)
+    return load_samples(dataset, options.data, options.limit, override=override, errors=options.data_errors)
 
 
 def _check_devices(plan: Plan, options: Options) -> None:

@@ -151,13 +151,14 @@ class Limit(TypedDict):
 
 
 class Data(TypedDict):
-    """Where the samples came from and how many the passes used."""
+    """Where the samples came from and how many the passes used; `skipped` rows of the source were no good."""
 
     source: str
     revision: str | None
     samples: int | None
     batches: int | None
     dropped: int | None
+    skipped: NotRequired[int]
 
 
 class Generation(TypedDict):

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.checkpoints.catalog import CATALOG, catalog_config
-from blip_fixtures.checkpoints.hub import CONFIG_FILES, WEIGHT_FILES, HubError, fetch
+from blip_fixtures.hub import HubError, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PACKAGED = "instructblip-tiny"
+# What describes a checkpoint is small; its weights are fetched when they are wanted.
+CONFIG_FILES = ("*.json", "*.txt", "*.model")
+WEIGHT_FILES = ("*.safetensors",)
 MODEL_TYPE = "instructblip"
 LANGUAGE_MODEL_TYPE = "t5"
 TRAINED, RANDOM = "checkpoint", "random"

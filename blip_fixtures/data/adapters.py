@@ -2,42 +2,50 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.data.images import encoded_image
 from blip_fixtures.data.samples import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
-    from PIL.Image import Image
+PEOPLE = 10
+
+
+@dataclass(frozen=True)
+class RowContext:
+    """Where a row comes from: its number, the folder of its file, and whether pictures of other modes are converted."""
+
+    number: int
+    folder: Path
+    convert: bool = False
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """`columns` must be in the file; `to_sample(row, number)` may use further ones when they are there.
+    """`columns` are needed; each may go by one of the names listed, the hub's own first.
 
-    `to_sample` raises `ValueError` naming the column whose value no sample can be made of.
+    `to_sample` gets a row whose columns have their first names. It may use further columns when they are there, and
+    raises `ValueError` naming the column whose value no sample can be made of.
     """
 
-    columns: frozenset[str]
-    to_sample: Callable[[Mapping[str, Any], int], Sample]
+    columns: dict[str, tuple[str, ...]]
+    to_sample: Callable[[Mapping[str, Any], RowContext], Sample]
 
+    def missing(self, found: Iterable[str]) -> list[str]:
+        """The needed columns that go by none of their names in `found`."""
+        names = set(found)
+        return [column for column, known in self.columns.items() if not names.intersection(known)]
 
-def _opener(image: Any) -> Callable[[], Image]:
-    """Decodes when called, so that samples hold encoded bytes only."""
-    encoded = image.get("bytes") if isinstance(image, dict) else None
-    if not encoded:
-        raise ValueError("image holds no bytes")
-
-    def open_image() -> Image:
-        from PIL import Image
-
-        with Image.open(io.BytesIO(encoded)) as picture:
-            return picture.convert("RGB")
-
-    return open_image
+    def sample(self, row: Mapping[str, Any], context: RowContext) -> Sample:
+        """The sample of a row in any of the known namings."""
+        renamed = dict(row)
+        for column, known in self.columns.items():
+            renamed[column] = row[next(name for name in known if name in row)]
+        return self.to_sample(renamed, context)
 
 
 def _text(row: Mapping[str, Any], column: str) -> str:
@@ -54,33 +62,40 @@ def _texts(row: Mapping[str, Any], column: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _textvqa(row: Mapping[str, Any], number: int) -> Sample:
+def _id(row: Mapping[str, Any], context: RowContext) -> str:
+    return str(row.get("question_id", row.get("id", context.number)))
+
+
+def _textvqa(row: Mapping[str, Any], context: RowContext) -> Sample:
+    answers = _texts(row, "answers")
+    if len(answers) != PEOPLE:
+        raise ValueError(f"answers has {len(answers)} texts where those of {PEOPLE} people are needed")
     return Sample(
-        id=str(row.get("question_id", number)),
-        open_image=_opener(row["image"]),
+        id=_id(row, context),
+        open_image=encoded_image(row["image"], context.folder, convert=context.convert),
         question=_text(row, "question"),
-        references=_texts(row, "answers"),
+        references=answers,
         ocr_tokens=tuple(row.get("ocr_tokens") or ()),
     )
 
 
-def _coco(row: Mapping[str, Any], number: int) -> Sample:
+def _coco(row: Mapping[str, Any], context: RowContext) -> Sample:
     return Sample(
-        id=str(row.get("question_id", row.get("id", number))),
-        open_image=_opener(row["image"]),
-        question=_text(row, "question"),
+        id=_id(row, context),
+        open_image=encoded_image(row["image"], context.folder, convert=context.convert),
+        question=str(row.get("question") or ""),
         references=_texts(row, "answer"),
     )
 
 
-def _scienceqa(row: Mapping[str, Any], number: int) -> Sample:
+def _scienceqa(row: Mapping[str, Any], context: RowContext) -> Sample:
     choices = _texts(row, "choices")
     answer_index = row["answer"]
     if not isinstance(answer_index, int) or not 0 <= answer_index < len(choices):
         raise ValueError(f"answer is {answer_index!r} where an index into its {len(choices)} choices is needed")
     return Sample(
-        id=str(row.get("question_id", row.get("id", number))),
-        open_image=_opener(row["image"]),
+        id=_id(row, context),
+        open_image=encoded_image(row["image"], context.folder, convert=context.convert),
         question=_text(row, "question"),
         references=(choices[answer_index],),
         choices=choices,
@@ -90,7 +105,16 @@ def _scienceqa(row: Mapping[str, Any], number: int) -> Sample:
 
 
 ADAPTERS = {
-    "textvqa": Adapter(frozenset({"question", "image", "answers"}), _textvqa),
-    "coco": Adapter(frozenset({"question", "image", "answer"}), _coco),
-    "scienceqa": Adapter(frozenset({"question", "image", "choices", "answer"}), _scienceqa),
+    "textvqa": Adapter(
+        {"question": ("question",), "image": ("image",), "answers": ("answers", "answer")},
+        _textvqa,
+    ),
+    "coco": Adapter(
+        {"image": ("image",), "answer": ("answer", "answers", "captions", "caption", "sentences")},
+        _coco,
+    ),
+    "scienceqa": Adapter(
+        {"question": ("question",), "image": ("image",), "choices": ("choices",), "answer": ("answer",)},
+        _scienceqa,
+    ),
 }

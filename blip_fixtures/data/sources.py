@@ -1,25 +1,31 @@
-"""Where samples come from: the packaged parquet files or a folder of the same layout."""
+"""Where samples come from: the packaged parquet files, a folder of the same layout, or the hub."""
 
 from __future__ import annotations
 
 import bisect
 import hashlib
 import itertools
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from blip_fixtures.data.adapters import ADAPTERS
+from blip_fixtures.data.adapters import ADAPTERS, RowContext
+from blip_fixtures.data.catalog import HUB, Split
+from blip_fixtures.hub import HubError, fetch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import datasets
 
     from blip_fixtures.data.samples import Sample
 
 PACKAGED = "sample"
+FROM_HUB = "hub"
+FAIL, SKIP, CONVERT = "fail", "skip", "convert"
+ERROR_MODES = (FAIL, SKIP, CONVERT)
 _ORDER_SEED = 0
 
 
@@ -27,38 +33,100 @@ class DataError(ValueError):
     """A dataset that cannot be used; the message says which file, why, and what to do."""
 
 
+@dataclass(frozen=True)
+class Files:
+    """The parquet files of one dataset. `source` is what the record names; `revision` a commit or a digest."""
+
+    dataset: str
+    source: str
+    paths: tuple[Path, ...]
+    revision: str
+
+
+def find_files(dataset: str, source: str, override: str | None = None) -> Files:
+    """The files of `dataset` that `--blip-data` names, or `--blip-dataset` for this one. Raises `DataError`.
+
+    `override` is a folder, a parquet file, or a hub id, each with an optional ``@REVISION``.
+    """
+    if override is not None:
+        return _overridden(dataset, override)
+    if source == FROM_HUB:
+        return _first_of_hub(dataset, HUB[dataset])
+    return _of_folder(dataset, data_folder(source) / dataset, source)
+
+
 def data_folder(source: str) -> Path:
     """The folder that `--blip-data` names. Raises `DataError` where there is none."""
     if source == PACKAGED:
         return Path(str(files("blip_fixtures.data").joinpath("samples")))
     folder = Path(source)
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"data folder {source!r} is a file; give sample, or a folder with parquet files in it")
-    if not folder.exists():
-        raise DataError(f"data folder {source!r} does not exist; give sample, or a folder with parquet files in it")
+    if not folder.is_dir():
+        state = "is a file" if folder.exists() else "does not exist"
+        raise DataError(f"data folder {source!r} {state}; give sample, hub, or a folder with parquet files in it")
     return folder
 
 
-def parquet_files(folder: Path, dataset: str) -> list[Path]:
-    """The dataset's parquet files in name order. Raises `DataError` where there are none."""
-    found = sorted((folder / dataset).glob("*.parquet"))
-    if not found:
+def _of_folder(dataset: str, folder: Path, source: str) -> Files:
+    paths = tuple(sorted(folder.glob("*.parquet")))
+    if not paths:
         raise DataError(
-            f"no parquet files in {folder / dataset}; put the {dataset} split there, in the hub's columns, "
+            f"no parquet files in {folder}; put the {dataset} split there, in the hub's columns, "
             "or choose other benchmarks with -k"
         )
-    return found
+    return Files(dataset, source, paths, _digest(paths))
+
+
+def _overridden(dataset: str, override: str) -> Files:
+    name, _, revision = override.rpartition("@") if "@" in override else (override, "", "")
+    path = Path(override)
+    if path.is_dir():
+        return _of_folder(dataset, path, override)
+    if path.is_file():
+        return Files(dataset, override, (path,), _digest([path]))
+    return _of_hub(dataset, Split(name, *HUB[dataset][0].where), revision or None)
+
+
+def _first_of_hub(dataset: str, splits: Sequence[Split]) -> Files:
+    """The first repository that answers; the last one's error where none does."""
+    causes = []
+    for split in splits:
+        try:
+            return _of_hub(dataset, split, None)
+        except DataError as error:
+            causes.append(str(error))
+    raise DataError("; ".join(causes))
+
+
+def _of_hub(dataset: str, split: Split, revision: str | None) -> Files:
+    try:
+        folder = fetch(split.repository, revision, (split.pattern,), kind="dataset")
+    except HubError as error:
+        raise DataError(f"cannot fetch {dataset} from {split.repository!r}: {error}") from None
+    paths = tuple(sorted(folder.glob(split.pattern)))
+    if not paths:
+        raise DataError(
+            f"{split.repository!r} has no {split.pattern}; give another repository or a folder with "
+            f"--blip-dataset {dataset}=..."
+        )
+    # The cache keeps each commit in a folder of its name, which pins what was read.
+    return Files(dataset, split.repository, paths, folder.name[:12])
 
 
 @dataclass(frozen=True)
 class SampleSet(Sequence["Sample"]):
-    """The samples of one dataset, decoded row by row on access, so that memory does not grow with their number."""
+    """The samples of one dataset, decoded row by row on access, so that memory does not grow with their number.
+
+    `skipped` are the rows that `--blip-data-errors=skip` left out.
+    """
 
     dataset: str
     source: str
     revision: str
     rows: datasets.Dataset
+    folder: Path
     order: tuple[int, ...]
+    convert: bool = False
+    skipped: int = 0
 
     def __len__(self) -> int:
         return len(self.order)
@@ -69,49 +137,83 @@ class SampleSet(Sequence["Sample"]):
     def __getitem__(self, index: slice) -> list[Sample]: ...
     def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
         if isinstance(index, slice):
-            return [self._sample(number) for number in self.order[index]]
-        return self._sample(self.order[index])
+            return [self.row(number) for number in self.order[index]]
+        return self.row(self.order[index])
 
-    def _sample(self, number: int) -> Sample:
-        return ADAPTERS[self.dataset].to_sample(self.rows[number], number)
+    def row(self, number: int) -> Sample:
+        """The sample of row `number` of the files, whether taken or not."""
+        context = RowContext(number, self.folder, self.convert)
+        return ADAPTERS[self.dataset].sample(self.rows[number], context)
 
 
-def load_samples(dataset: str, source: str, limit: int | None = None) -> SampleSet:
+def load_samples(
+    dataset: str,
+    source: str,
+    limit: int | None = None,
+    *,
+    override: str | None = None,
+    errors: str = FAIL,
+) -> SampleSet:
     """The first `limit` samples of `dataset` in an order that is the same on every machine; all of them for `None`.
 
-    Raises `DataError` for files that are missing, unreadable, empty or without a needed column, and for the first of
-    the taken rows that is no sample or whose image cannot be read.
+    Raises `DataError` for files that are missing, unreadable, empty or without a needed column, and for the first row
+    that is no sample or whose image cannot be read; under ``skip`` such rows are left out and counted instead, and
+    under ``convert`` pictures of other modes than RGB are converted.
     """
     import datasets
 
-    paths = parquet_files(data_folder(source), dataset)
-    counts = [_row_count(path, dataset) for path in paths]
+    found = find_files(dataset, source, override)
+    counts = [_row_count(path, dataset) for path in found.paths]
     if sum(counts) == 0:
-        raise DataError(f"{paths[0].parent} holds no rows; put the {dataset} split there")
+        raise DataError(f"{found.paths[0].parent} holds no rows; put the {dataset} split there")
     datasets.disable_progress_bars()
-    rows = datasets.Dataset.from_parquet([str(path) for path in paths])
+    rows = datasets.Dataset.from_parquet([str(path) for path in found.paths])
     rows = rows.cast_column("image", datasets.Image(decode=False))
-    order = list(range(len(rows)))
-    if limit is not None and limit < len(order):
-        order = random.Random(_ORDER_SEED).sample(order, limit)
-    samples = SampleSet(dataset, source, _digest(paths), rows, tuple(order))
-    _check_rows(samples, paths, counts)
-    return samples
+    every = SampleSet(dataset, found.source, found.revision, rows, found.paths[0].parent, (), convert=errors == CONVERT)
+    order, skipped = _sound_rows(every, limit, errors, _Places(found.paths, counts))
+    return SampleSet(dataset, found.source, found.revision, rows, every.folder, tuple(order), every.convert, skipped)
 
 
-def _check_rows(samples: SampleSet, paths: list[Path], counts: list[int]) -> None:
-    """Every taken row, before anything is measured. `counts` are the rows of each file."""
-    starts = [0, *itertools.accumulate(counts)]
-    for position, number in enumerate(samples.order):
+@dataclass(frozen=True)
+class _Places:
+    """Which row of which file a row's number stands for."""
+
+    paths: Sequence[Path]
+    counts: Sequence[int]
+
+    def name(self, number: int) -> str:
+        starts = [0, *itertools.accumulate(self.counts)]
+        file = bisect.bisect_right(starts, number) - 1
+        return f"{self.paths[file]}, row {number - starts[file]} (counted from 0)"
+
+
+def _sound_rows(every: SampleSet, limit: int | None, errors: str, places: _Places) -> tuple[list[int], int]:
+    """The first `limit` rows in order that are samples, and how many before them are not."""
+    taken: list[int] = []
+    skipped = 0
+    for number in _order(len(every.rows), limit):
+        if limit is not None and len(taken) == limit:
+            break
         try:
-            image = samples[position].image
-            image.close()
-        except (ValueError, OSError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken files
-            file = bisect.bisect_right(starts, number) - 1
-            cause = f"image cannot be decoded ({error})" if not isinstance(error, ValueError) else error
-            raise DataError(
-                f"{paths[file]}, row {number - starts[file]} (counted from 0): {cause}; mend the row or leave it out"
-            ) from None
+            every.row(number).image.close()
+        except ValueError as error:
+            if errors != SKIP:
+                raise DataError(
+                    f"{places.name(number)}: {error}; mend the row, or pass --blip-data-errors=skip to leave it out"
+                ) from None
+            skipped += 1
+        else:
+            taken.append(number)
+    if not taken:
+        raise DataError(f"{every.folder} holds no sound row: all {skipped} were skipped; mend the split")
+    return taken, skipped
+
+
+def _order(count: int, limit: int | None) -> Sequence[int]:
+    """All rows as they stand, or in an order that depends on their number alone: a smaller limit takes fewer."""
+    if limit is None or limit >= count:
+        return range(count)
+    return sorted(range(count), key=lambda number: hashlib.sha256(f"{_ORDER_SEED}:{number}".encode()).digest())
 
 
 def _row_count(path: Path, dataset: str) -> int:
@@ -124,13 +226,18 @@ def _row_count(path: Path, dataset: str) -> int:
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"cannot read {path}: {str(error).rstrip('.')}; write the file again") from None
     found = set(footer.schema.to_arrow_schema().names)
-    missing = sorted(ADAPTERS[dataset].columns - found)
+    missing = ADAPTERS[dataset].missing(found)
     if missing:
-        raise DataError(f"{path} has the columns {', '.join(sorted(found))}; {dataset} also needs {', '.join(missing)}")
+        known: Mapping[str, tuple[str, ...]] = ADAPTERS[dataset].columns
+        expected = ", ".join(" or ".join(known[column]) for column in known)
+        raise DataError(
+            f"{path} has the columns {', '.join(sorted(found))}; {dataset} needs {expected}; missing: "
+            f"{', '.join(missing)}"
+        )
     return int(footer.num_rows)
 
 
-def _digest(paths: list[Path]) -> str:
+def _digest(paths: Sequence[Path]) -> str:
     """12 hex digits over the files' bytes."""
     digest = hashlib.sha256()
     for path in paths:

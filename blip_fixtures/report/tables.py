@@ -184,6 +184,8 @@ def _row_texts(record: Record, group: Group, prose: Prose) -> list[str]:
         texts.append(figures.case_fate(record, prose))
     if record["status"] == "ok" and record["data"] and record["data"]["dropped"]:
         texts.append(prose.say("dropped", samples=record["data"]["dropped"]))
+    if record["status"] == "ok" and record["data"] and record["data"].get("skipped"):
+        texts.append(prose.say("skipped", rows=record["data"]["skipped"]))
     if group.was_replaced(record):
         texts.append(prose.say("replaced"))
     return texts

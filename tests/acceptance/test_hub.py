@@ -103,7 +103,7 @@ def test_unknown_id(hub: Hub, run: Runner) -> None:
 
 def test_unknown_revision(hub: Hub, run: Runner) -> None:
     error = the_error(run(hub.url, "--blip-revision=v9"))
-    assert error.endswith(f"{hub.url} has no revision 'v9' of it; check --blip-revision")
+    assert error.endswith(f"{hub.url} has no revision 'v9' of it; check its name")
 
 
 def test_a_file_that_is_listed_and_missing(hub: Hub, run: Runner) -> None:

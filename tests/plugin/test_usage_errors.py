@@ -27,7 +27,10 @@ BAD_OPTIONS = [
     ("--blip-model=", "--blip-model cannot be '': it is empty; leave the option out for the default"),
     ("--blip-model=instructblip-huge", "unknown checkpoint 'instructblip-huge': it is neither a folder nor a hub id"),
     ("--blip-model=.", "checkpoint '.' has no config.json in .; give a folder that save_pretrained wrote"),
-    ("--blip-data=nowhere", "data folder 'nowhere' does not exist; give sample, or a folder with parquet files in it"),
+    (
+        "--blip-data=nowhere",
+        "data folder 'nowhere' does not exist; give sample, hub, or a folder with parquet files in it",
+    ),
     ("--blip-data=.", "no parquet files in textvqa; put the textvqa split there, in the hub's columns"),
     ("--blip-weights=zeros", "--blip-weights cannot be 'zeros': choose one of checkpoint, random"),
     ("--blip-revision=", "--blip-revision cannot be '': it is empty; leave the option out for the default"),

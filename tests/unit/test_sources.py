@@ -12,30 +12,37 @@ import pytest
 from PIL import Image
 
 from blip_fixtures.case import DATASETS
-from blip_fixtures.data.adapters import ADAPTERS
+from blip_fixtures.data.adapters import ADAPTERS, RowContext
 from blip_fixtures.data.sources import DataError, load_samples
 
 
-def png(size: int = 8) -> dict[str, Any]:
+def picture(mode: str = "RGB", size: tuple[int, int] = (8, 8), kind: str = "PNG", **settings: Any) -> dict[str, Any]:
     buffer = io.BytesIO()
-    Image.new("P", (size, size)).save(buffer, format="PNG")
+    Image.new(mode, size).save(buffer, format=kind, **settings)
     return {"bytes": buffer.getvalue(), "path": None}
+
+
+def animation() -> dict[str, Any]:
+    return picture(kind="GIF", save_all=True, append_images=[Image.new("RGB", (8, 8), "red")])
 
 
 def noise() -> bytes:
     buffer = io.BytesIO()
-    Image.effect_noise((64, 64), 80).save(buffer, format="PNG")
+    Image.effect_noise((64, 64), 80).convert("RGB").save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 NOISE = noise()
+HERE = RowContext(0, Path())
+# The first rows of a hundred: another machine must draw these very ones.
+PINNED = ["87", "46", "15", "44", "99", "76", "36"]
 
 
 def write_textvqa(folder: Path, rows: int = 5, drop: str | None = None, **changed: Any) -> Path:
     columns: dict[str, Any] = {
         "question_id": list(range(rows)),
         "question": [f"question {i}?" for i in range(rows)],
-        "image": [png() for _ in range(rows)],
+        "image": [picture() for _ in range(rows)],
         "answers": [[f"answer {i}"] * 10 for i in range(rows)],
         "ocr_tokens": [["a"] for _ in range(rows)],
     }
@@ -79,7 +86,7 @@ def test_packaged_references_follow_the_hubs_columns() -> None:
         assert sample.references == (sample.choices[sample.answer_index],)
 
 
-def test_a_folder_is_read_and_its_images_become_rgb(tmp_path: Path) -> None:
+def test_a_folder_is_read(tmp_path: Path) -> None:
     write_textvqa(tmp_path)
     samples = load_samples("textvqa", str(tmp_path))
     assert [sample.references[0] for sample in samples] == [f"answer {i}" for i in range(5)]
@@ -92,8 +99,13 @@ def test_limit_takes_the_same_rows_every_time(tmp_path: Path) -> None:
     first = [sample.id for sample in load_samples("textvqa", str(tmp_path), limit=7)]
     assert first == [sample.id for sample in load_samples("textvqa", str(tmp_path), limit=7)]
     assert len(set(first)) == 7
-    # Pinned: another machine must draw these very rows.
-    assert first == ["49", "97", "53", "5", "33", "65", "62"]
+    assert first == PINNED
+
+
+def test_a_smaller_limit_takes_fewer_of_the_same_rows(tmp_path: Path) -> None:
+    write_textvqa(tmp_path, rows=100)
+    many, few = ([sample.id for sample in load_samples("textvqa", str(tmp_path), limit=n)] for n in (20, 5))
+    assert many[:5] == few
 
 
 def test_a_larger_limit_changes_nothing(tmp_path: Path) -> None:
@@ -109,7 +121,7 @@ def test_revision_follows_the_bytes(tmp_path: Path) -> None:
 
 
 def test_missing_folder() -> None:
-    with pytest.raises(DataError, match="data folder 'nowhere' does not exist; give sample, or a folder"):
+    with pytest.raises(DataError, match="data folder 'nowhere' does not exist; give sample, hub, or a folder"):
         load_samples("textvqa", "nowhere")
 
 
@@ -120,7 +132,10 @@ def test_folder_without_the_dataset(tmp_path: Path) -> None:
 
 def test_missing_column_is_named_with_those_found(tmp_path: Path) -> None:
     write_textvqa(tmp_path, drop="answers")
-    with pytest.raises(DataError, match=r"has the columns .*question_id; textvqa also needs answers"):
+    with pytest.raises(
+        DataError,
+        match=r"has the columns .*question_id; textvqa needs .*answers or answer; missing: answers",
+    ):
         load_samples("textvqa", str(tmp_path))
 
 
@@ -143,15 +158,40 @@ def test_truncated_file(tmp_path: Path) -> None:
         ({"question": None}, "question is None where a text is needed"),
         ({"question": " "}, "question is ' ' where a text is needed"),
         ({"answers": []}, r"answers is \[\] where a list of texts is needed"),
-        ({"image": {"bytes": None, "path": "a.png"}}, "image holds no bytes"),
+        ({"answers": ["tea"] * 9}, "answers has 9 texts where those of 10 people are needed"),
+        ({"image": {"bytes": None, "path": None}}, "image holds neither bytes nor a path"),
+        ({"image": {"bytes": None, "path": "a.png"}}, "image names 'a.png', which is not in .*"),
+        (
+            {"image": {"bytes": None, "path": "../../etc/a.png"}},
+            r"image names .*/etc/a.png', which lies outside .*",
+        ),
+        ({"image": {"bytes": None, "path": "/etc/a.png"}}, r"image names '/etc/a.png', which lies outside .*"),
         ({"image": {"bytes": NOISE[:2000], "path": None}}, r"image cannot be decoded \(.*\)"),
-        ({"image": {"bytes": b"no picture", "path": None}}, r"image cannot be decoded \(.*\)"),
+        ({"image": {"bytes": b"no picture", "path": None}}, "image is of no known format"),
+        (
+            {"image": picture("CMYK", kind="JPEG")},
+            r"image has the mode CMYK where RGB is needed .*",
+        ),
+        (
+            {"image": picture("L")},
+            r"image has the mode L where RGB is needed \(--blip-data-errors=convert .*\)",
+        ),
+        ({"image": picture("RGBA")}, r"image has the mode RGBA where RGB is needed .*"),
+        ({"image": animation()}, r"image is animated \(2 frames\)"),
+        (
+            {"image": picture(size=(1, 1))},
+            "image has 1 x 1 pixels where at least 8 a side are .*",
+        ),
+        ({"image": picture("1", size=(20_000, 20_000))}, r"image has too many pixels \(.*\)"),
     ],
-    ids=["question", "blank", "answers", "no-image", "cut-image", "no-picture"],
+    ids=[
+        *("question", "blank", "no-answers", "nine-answers", "no-image", "no-file", "outside", "absolute"),
+        *("cut", "no-picture", "cmyk", "grey", "transparent", "animated", "tiny", "huge"),
+    ],
 )
 def test_a_bad_row_is_named(tmp_path: Path, changed: dict[str, Any], complaint: str) -> None:
     write_textvqa(tmp_path, **changed)
-    match = rf"validation.parquet, row 2 \(counted from 0\): {complaint}; mend the row or leave it out"
+    match = rf"validation.parquet, row 2 \(counted from 0\): {complaint}; mend the row, or pass --blip-data-errors=skip"
     with pytest.raises(DataError, match=match):
         load_samples("textvqa", str(tmp_path))
 
@@ -165,18 +205,81 @@ def test_a_bad_row_of_a_second_file_is_named_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("answer", [2, -1, None])
 def test_an_answer_outside_its_choices(answer: int | None) -> None:
-    row = {"question": "q?", "image": png(), "choices": ["a", "b"], "answer": answer}
+    row = {"question": "q?", "image": picture(), "choices": ["a", "b"], "answer": answer}
     with pytest.raises(ValueError, match=f"answer is {answer} where an index into its 2 choices is needed"):
-        ADAPTERS["scienceqa"].to_sample(row, 0)
+        ADAPTERS["scienceqa"].sample(row, HERE)
 
 
 def test_answers_that_are_one_text_are_refused() -> None:
-    row = {"question": "q?", "image": png(), "answers": "tea"}
+    row = {"question": "q?", "image": picture(), "answers": "tea"}
     with pytest.raises(ValueError, match="answers is 'tea' where a list of texts is needed"):
-        ADAPTERS["textvqa"].to_sample(row, 0)
+        ADAPTERS["textvqa"].sample(row, HERE)
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="is a file; give sample, or a folder with parquet files in it"):
+    with pytest.raises(DataError, match="is a file; give sample, hub, or a folder with parquet files in it"):
         load_samples("textvqa", str(tmp_path / "file"))
+
+
+def test_bad_rows_are_skipped_and_counted(tmp_path: Path) -> None:
+    write_textvqa(tmp_path, image=picture("CMYK", kind="JPEG"))
+    samples = load_samples("textvqa", str(tmp_path), errors="skip")
+    assert [sample.id for sample in samples] == ["0", "1", "3", "4"]
+    assert samples.skipped == 1
+
+
+def test_a_limit_is_filled_with_sound_rows(tmp_path: Path) -> None:
+    write_textvqa(tmp_path, question=None)
+    samples = load_samples("textvqa", str(tmp_path), limit=4, errors="skip")
+    assert len(samples) == 4
+    assert "2" not in [sample.id for sample in samples]
+
+
+def test_nothing_but_bad_rows(tmp_path: Path) -> None:
+    path = write_textvqa(tmp_path, rows=3)
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(1, "question", pa.array([None] * 3, pa.string())), path)
+    with pytest.raises(DataError, match="holds no sound row: all 3 were skipped; mend the split"):
+        load_samples("textvqa", str(tmp_path), errors="skip")
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "LA"])
+def test_other_modes_are_converted_when_asked(tmp_path: Path, mode: str) -> None:
+    write_textvqa(tmp_path, image=picture(mode))
+    samples = load_samples("textvqa", str(tmp_path), errors="convert")
+    assert samples[2].image.mode == "RGB"
+    assert samples.skipped == 0
+
+
+def test_a_picture_beside_its_file(tmp_path: Path) -> None:
+    path = write_textvqa(tmp_path, image={"bytes": None, "path": "pictures/a.png"})
+    (path.parent / "pictures").mkdir()
+    (path.parent / "pictures" / "a.png").write_bytes(picture()["bytes"])
+    assert load_samples("textvqa", str(tmp_path))[2].image.size == (8, 8)
+
+
+@pytest.mark.parametrize("name", ["answer", "answers", "captions", "sentences"])
+def test_captions_by_each_of_their_names(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "coco"
+    folder.mkdir()
+    pq.write_table(pa.table({"image": [picture()], name: [["a dog", "the dog"]]}), folder / "val.parquet")
+    (sample,) = load_samples("coco", str(tmp_path))
+    assert sample.references == ("a dog", "the dog")
+
+
+def test_one_dataset_from_elsewhere(tmp_path: Path) -> None:
+    path = write_textvqa(tmp_path)
+    by_folder = load_samples("textvqa", "sample", override=str(path.parent))
+    by_file = load_samples("textvqa", "sample", override=str(path))
+    assert len(by_folder) == len(by_file) == 5
+    assert by_file.source == str(path)
+    assert by_folder.revision == by_file.revision
+
+
+def test_memory_does_not_hold_the_pictures(tmp_path: Path) -> None:
+    """Samples open their pictures when asked, so a set of them holds rows of the file and no pixels."""
+    write_textvqa(tmp_path, rows=50)
+    samples = load_samples("textvqa", str(tmp_path))
+    assert not isinstance(samples.rows, list)
+    assert samples[3].image is not samples[3].image

@@ -1,21 +1,18 @@
-"""Fetching a checkpoint from the hub: first what describes it, the weights only when they are wanted."""
+"""Fetching files of a repository of the hub: those that match a pattern, and no others."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-CONFIG_FILES = ("*.json", "*.txt", "*.model")
-WEIGHT_FILES = ("*.safetensors",)
 
 
 class HubError(RuntimeError):
     """The hub did not give the files; the message says why, and ends with what to do."""
 
 
-def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
+def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind: str = "model") -> Path:
     """The local folder with the files of `hub_id` that match `patterns`; those in the cache are not fetched again.
 
-    Raises `HubError`.
+    `kind` is ``model`` or ``dataset``. The folder is named after the commit. Raises `HubError`.
     """
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import (
@@ -29,7 +26,7 @@ def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
 
     hub = constants.ENDPOINT
     try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns), repo_type=kind))
     except GatedRepoError:
         raise HubError(f"{hub} gives it to accepted users only; accept its terms there and log in") from None
     except RepositoryNotFoundError:
@@ -37,7 +34,7 @@ def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
             f"{hub} knows no such repository, or it is private; check the id, or log in where it is private"
         ) from None
     except RevisionNotFoundError:
-        raise HubError(f"{hub} has no revision {revision!r} of it; check --blip-revision") from None
+        raise HubError(f"{hub} has no revision {revision!r} of it; check its name") from None
     except LocalEntryNotFoundError:
         raise HubError(
             f"{hub} cannot be reached and the local cache lacks the files; check the network, or give a local folder"

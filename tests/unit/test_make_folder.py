@@ -1,0 +1,99 @@
+"""`python -m blip_fixtures.data make-folder`: a folder of pictures and a JSON become what `--blip-data` reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from blip_fixtures.data import __main__ as command
+from blip_fixtures.data.sources import load_samples
+
+ENTRIES: dict[str, dict[str, Any]] = {
+    "textvqa": {"image": "a.png", "question": "what does it say?", "answer": "stop"},
+    "coco": {"image": "a.png", "captions": ["a sign", "a red sign"]},
+    "scienceqa": {"image": "a.png", "question": "which?", "choices": ["Mars", "Venus"], "answer": "Venus", "hint": "h"},
+}
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    Image.new("RGB", (9, 9), "red").save(folder / "a.png")
+    Image.new("L", (9, 9)).save(folder / "grey.png")
+    (folder / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+def make(images: Path, dataset: str, entries: Any) -> tuple[int, Path]:
+    questions, out = images.parent / "questions.json", images.parent / "out"
+    questions.write_text(json.dumps(entries), encoding="utf-8")
+    arguments = ["make-folder", "--dataset", dataset, "--images", str(images), "--questions", str(questions)]
+    return command.main([*arguments, "--out", str(out)]), out
+
+
+@pytest.mark.parametrize("dataset", ENTRIES)
+def test_each_dataset(images: Path, dataset: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = make(images, dataset, [ENTRIES[dataset]] * 3)
+    assert code == 0
+    assert f"pytest benchmarks -k {dataset} --blip-data {out}" in capsys.readouterr().out
+    samples = load_samples(dataset, str(out))
+    assert len(samples) == 3
+    assert samples[0].image.size == (9, 9)
+    if dataset == "textvqa":
+        assert samples[0].references == ("stop",) * 10
+    if dataset == "scienceqa":
+        assert (samples[0].answer_index, samples[0].context) == (1, "h")
+    if dataset == "coco":
+        assert samples[0].references == ("a sign", "a red sign")
+
+
+def test_many_rows_become_several_files(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "ROWS_A_FILE", 2)
+    entries = [{**ENTRIES["textvqa"], "answer": str(number)} for number in range(5)]
+    _, out = make(images, "textvqa", entries)
+    assert len(list((out / "textvqa").glob("*.parquet"))) == 3
+    assert [sample.references[0] for sample in load_samples("textvqa", str(out))] == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "change", "complaint"),
+    [
+        ("textvqa", {"image": "none.png"}, "image 'none.png' cannot be read (No such file or directory)"),
+        ("textvqa", {"image": "../questions.json"}, "image '../questions.json' lies outside "),
+        ("textvqa", {"image": "broken.png"}, "image is of no known format"),
+        ("textvqa", {"question": ""}, "question is missing"),
+        ("textvqa", {"answer": None}, "answer is missing"),
+        ("textvqa", {"answers": ["a"] * 9}, "answers has 9 texts where those of 10 people are needed"),
+        ("scienceqa", {"answer": "Earth"}, "answer 'Earth' is none of its choices"),
+        ("scienceqa", {"answer": 5}, "answer is 5 where an index into its 2 choices is needed"),
+        ("coco", {"captions": []}, "answer is [] where a list of texts is needed"),
+    ],
+)
+def test_a_bad_entry_is_named_and_nothing_is_written(
+    images: Path, capsys: pytest.CaptureFixture[str], dataset: str, change: dict[str, Any], complaint: str
+) -> None:
+    code, out = make(images, dataset, [ENTRIES[dataset], {**ENTRIES[dataset], **change}])
+    assert code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: entry 1 (counted from 0): {complaint}")
+    assert list(out.iterdir()) == []
+
+
+def test_a_full_folder_is_left_alone(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(images, "coco", [ENTRIES["coco"]])
+    code, out = make(images, "coco", [ENTRIES["coco"]] * 2)
+    assert code == 2
+    assert "is not empty; give another --out, or remove it" in capsys.readouterr().err
+    assert len(load_samples("coco", str(out))) == 1
+
+
+@pytest.mark.parametrize("entries", [[], {"a": 1}, [1]])
+def test_no_list_of_questions(images: Path, capsys: pytest.CaptureFixture[str], entries: Any) -> None:
+    code, _ = make(images, "coco", entries)
+    assert code == 2
+    assert "error: " in capsys.readouterr().err
