@@ -21,17 +21,16 @@ class InputError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Batch:
-    """One full batch, prepared on the host.
+class BatchFacts:
+    """What is known of a batch without its tensors, so that the facts of a whole data set fit into memory.
 
-    `inputs` maps names of `generate`'s arguments to tensors: ``pixel_values`` (batch, 3, size, size) in fp32, and
-    token ids and masks (batch, tokens). `text_tokens` counts each sample's text tokens for the language model, without
-    query tokens and padding; `truncated` says whose prompt was cut.
+    `text_tokens` counts each sample's text tokens for the language model, without query tokens and padding;
+    `qformer_tokens` those of every row in the Q-Former, after padding; `truncated` says whose prompt was cut.
     """
 
-    inputs: dict[str, Any]
     samples: range
     text_tokens: tuple[int, ...]
+    qformer_tokens: int
     truncated: tuple[bool, ...]
 
     @property
@@ -39,15 +38,22 @@ class Batch:
         """Text tokens of every row after padding to the longest."""
         return max(self.text_tokens)
 
+
+@dataclass(frozen=True)
+class Batch:
+    """One full batch, prepared on the host.
+
+    `inputs` maps names of `generate`'s arguments to tensors: ``pixel_values`` (batch, 3, size, size) in fp32, and
+    token ids and masks (batch, tokens).
+    """
+
+    inputs: dict[str, Any]
+    facts: BatchFacts
+
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors."""
         return sum(tensor.nbytes for tensor in self.inputs.values())
-
-    @property
-    def qformer_tokens(self) -> int:
-        """Text tokens of every row in the Q-Former, after padding to the longest."""
-        return int(self.inputs["qformer_input_ids"].shape[1])
 
 
 class BatchMaker:
@@ -94,12 +100,13 @@ class BatchMaker:
                 "generate would ignore the image; use the processor that belongs to the checkpoint"
             )
         lengths = self._processor.tokenizer(prompts).input_ids
-        return Batch(
-            inputs=inputs,
+        facts = BatchFacts(
             samples=numbers,
             text_tokens=tuple((inputs["attention_mask"].sum(dim=1) - query_tokens).tolist()),
+            qformer_tokens=int(inputs["qformer_input_ids"].shape[1]),
             truncated=tuple(len(ids) > text_limit for ids in lengths),
         )
+        return Batch(inputs, facts)
 
     def _tokenize(self, prompts: list[str], text_limit: int) -> dict[str, Any]:
         """Token ids and masks under one limit for the Q-Former and the language model.

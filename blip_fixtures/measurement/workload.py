@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BatchAnswers:
-    """One batch's answers and the shape that its cost depends on."""
+    """One batch's answers and the facts that its cost depends on."""
 
-    batch: inference.Batch
+    batch: inference.BatchFacts
     answers: inference.Answers
 
 
@@ -67,7 +67,7 @@ class Workload:
                 answers = inference.decode(self.processor, self.loaded.model, token_ids)
             else:
                 answers = inference.Answers(texts=("",) * size, new_tokens=(limit,) * size, steps=limit)
-            walked.append(BatchAnswers(batch, answers))
+            walked.append(BatchAnswers(batch.facts, answers))
         return walked
 
     def _on_device(self, batch: inference.Batch) -> dict[str, Any]:

@@ -57,5 +57,5 @@ def test_batches_of_the_full_size_architecture() -> None:
     batch = maker.batch(load_samples("scienceqa", "sample", 4), 0, batch_size=4, image_size=336, text_limit=50)
     assert batch.inputs["pixel_values"].shape == (4, 3, 336, 336)
     assert int((batch.inputs["input_ids"] == 32100).sum()) == 4 * 32
-    assert batch.padded_text_tokens <= 50
-    assert any(batch.truncated)
+    assert batch.facts.padded_text_tokens <= 50
+    assert any(batch.facts.truncated)

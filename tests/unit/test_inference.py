@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
 import torch
 
+from blip_fixtures.case import Case
 from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.data.prompts import render_prompt
 from blip_fixtures.data.sources import SampleSet, load_samples
 from blip_fixtures.inference import Batch, BatchMaker, InputError, decode, generate, to_device
+from blip_fixtures.measurement.workload import Workload
 from blip_fixtures.options import NewTokens
 
 
@@ -31,7 +34,7 @@ def batch(maker: BatchMaker, scienceqa: SampleSet) -> Batch:
 
 
 def test_a_batch_holds_its_own_samples_at_the_asked_resolution(batch: Batch) -> None:
-    assert batch.samples == range(4, 8)
+    assert batch.facts.samples == range(4, 8)
     assert batch.inputs["pixel_values"].shape == (4, 3, 336, 336)
     assert batch.inputs["pixel_values"].dtype == torch.float32
 
@@ -43,10 +46,10 @@ def test_the_limit_holds_for_both_tokenizers_without_the_query_tokens(
     batch = maker.batch(scienceqa, 0, batch_size=64, image_size=224, text_limit=limit)
     lengths = [len(processor.tokenizer(render_prompt(sample, "scienceqa", "paper")).input_ids) for sample in scienceqa]
     assert max(lengths) > 200, "the packaged prompts must exceed every limit of the sweep"
-    assert batch.text_tokens == tuple(min(length, limit) for length in lengths)
-    assert batch.truncated == tuple(length > limit for length in lengths)
+    assert batch.facts.text_tokens == tuple(min(length, limit) for length in lengths)
+    assert batch.facts.truncated == tuple(length > limit for length in lengths)
     assert batch.inputs["input_ids"].shape == (64, processor.num_query_tokens + limit)
-    assert batch.qformer_tokens == limit
+    assert batch.facts.qformer_tokens == limit
 
 
 def test_uncut_inputs_are_those_of_the_processor(maker: BatchMaker, processor: Any, scienceqa: SampleSet) -> None:
@@ -65,7 +68,7 @@ def test_uncut_inputs_are_those_of_the_processor(maker: BatchMaker, processor: A
 
 def test_prompts_are_padded_to_the_longest_only(maker: BatchMaker) -> None:
     batch = maker.batch(load_samples("coco", "sample"), 0, batch_size=4, image_size=224, text_limit=200)
-    assert batch.padded_text_tokens < 20
+    assert batch.facts.padded_text_tokens < 20
 
 
 def test_every_row_holds_the_query_tokens_first(batch: Batch, checkpoint: Checkpoint) -> None:
@@ -104,7 +107,7 @@ def test_a_batch_above_the_budget_is_still_prepared(
     checkpoint: Checkpoint, processor: Any, scienceqa: SampleSet
 ) -> None:
     maker = BatchMaker(processor, checkpoint.config["image_token_index"], "paper", budget_bytes=1)
-    assert maker.batch(scienceqa, 0, 1, 224, 200).samples == range(1)
+    assert maker.batch(scienceqa, 0, 1, 224, 200).facts.samples == range(1)
 
 
 def test_pixels_take_the_models_dtype_and_ids_keep_theirs(batch: Batch) -> None:
@@ -138,3 +141,14 @@ def test_one_sample_answers_the_same_alone_and_in_a_batch(
         return decode(processor, loaded.model, token_ids).texts
 
     assert texts(4, 0) == tuple(text for index in range(4) for text in texts(1, index))
+
+
+def test_what_is_kept_of_an_answered_batch_holds_no_tensor(
+    checkpoint: Checkpoint, loaded: LoadedModel, processor: Any
+) -> None:
+    """The answers of a whole data set are kept until they are scored: pictures among them would fill the memory."""
+    case = Case("m", "checkpoint", "textvqa", "cpu", "fp32", 2, 224, 50, "paper")
+    maker = BatchMaker(processor, checkpoint.image_token_id, "paper", budget_bytes=1)
+    workload = Workload(case, loaded, processor, load_samples("textvqa", "sample", 4), maker)
+    walked = workload.answers(limit=3)
+    assert len(pickle.dumps(walked)) < 2000
