@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DATASETS = ("textvqa", "coco", "scienceqa")
+# The checkpoint's own weights, or synthetic ones.
+WEIGHTS = (TRAINED, RANDOM) = ("checkpoint", "random")
+# What becomes of a row that is no good.
+DATA_ERRORS = (FAIL, SKIP, CONVERT) = ("fail", "skip", "convert")
 PRESETS = ("paper", "lmms-eval", "seed")
 AXES = ("dataset", "device", "optimization", "batch_size", "image_size", "sequence_length")
 

@@ -126,16 +126,9 @@ def case_of(item: pytest.Function, options: Options) -> Case:
 def check_against_checkpoint(plan: Plan, checkpoint: Checkpoint) -> None:
     """Raise `pytest.UsageError` for the first case that this checkpoint's architecture cannot run."""
     for case in plan.cases:
-        if case.image_size % checkpoint.patch_size:
-            raise pytest.UsageError(
-                f"{case.id}: image size {case.image_size} is not a multiple of the {checkpoint.patch_size} pixel "
-                f"patches of {checkpoint.model}; choose a multiple"
-            )
-        if case.sequence_length > checkpoint.max_text_tokens:
-            raise pytest.UsageError(
-                f"{case.id}: sequence length {case.sequence_length} is above the {checkpoint.max_text_tokens} "
-                f"positions of the Q-Former of {checkpoint.model}; choose at most that"
-            )
+        reason = checkpoint.why_impossible(case.image_size, case.sequence_length)
+        if reason is not None:
+            raise pytest.UsageError(f"{case.id}: {reason}")
 
 
 def sort_items(items: list[pytest.Item], options: Options) -> None:

@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.case import RANDOM, TRAINED
 from blip_fixtures.checkpoints.architecture import build_on_meta
 from blip_fixtures.checkpoints.catalog import CATALOG
-from blip_fixtures.checkpoints.resolve import PACKAGED, RANDOM, TRAINED, find_architecture
+from blip_fixtures.checkpoints.resolve import PACKAGED, find_architecture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -197,15 +198,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A hub id of the catalog needs no network; another one's configuration is fetched.
         weights = RANDOM if options.model in CATALOG and options.revision is None else TRAINED
         checkpoint = find_architecture(options.model, weights, options.revision)
-        _check_sizes(options, checkpoint)
+        reason = checkpoint.why_impossible(options.image_size, options.qformer_tokens or options.text_tokens)
         counter = FlopCounter(checkpoint)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    if reason is not None:
+        print(f"error: {reason}", file=sys.stderr)
+        return EXIT_BAD_INPUT
     shape = BatchShape(
         batch_size=options.batch_size,
         image_size=options.image_size,
-        qformer_tokens=options.text_tokens if options.qformer_tokens is None else options.qformer_tokens,
+        qformer_tokens=options.qformer_tokens or options.text_tokens,
         text_tokens=options.text_tokens,
         steps=options.new_tokens,
     )
@@ -233,20 +237,6 @@ def _check(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} is {value}; give a whole number of at least 1")
-
-
-def _check_sizes(options: argparse.Namespace, checkpoint: Checkpoint) -> None:
-    if options.image_size % checkpoint.patch_size:
-        raise ValueError(
-            f"--image-size {options.image_size} is not a multiple of the {checkpoint.patch_size} pixel patches of "
-            f"{checkpoint.model}; choose a multiple"
-        )
-    tokens = options.text_tokens if options.qformer_tokens is None else options.qformer_tokens
-    if tokens > checkpoint.max_text_tokens:
-        raise ValueError(
-            f"{tokens} text tokens are above the {checkpoint.max_text_tokens} positions of the Q-Former of "
-            f"{checkpoint.model}; choose at most that"
-        )
 
 
 def _parser() -> argparse.ArgumentParser:

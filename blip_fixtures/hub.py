@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# Whose errors mean that the connection broke.
+_CLIENTS = ("huggingface_hub", "httpx", "httpx2", "httpcore", "requests", "urllib3")
+
 
 class HubError(RuntimeError):
     """The hub did not give the files; the message says why, and ends with what to do."""
@@ -57,9 +60,6 @@ def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind:
             f"the connection to {hub} broke ({type(error).__name__}: {_first_line(error)}); run again, what was "
             "fetched is kept"
         ) from None
-
-
-_CLIENTS = ("huggingface_hub", "httpx", "httpx2", "httpcore", "requests", "urllib3")
 
 
 def _first_line(error: Exception) -> str:

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from blip_fixtures.case import AXES, DATASETS, PRESETS
+from blip_fixtures.case import AXES, DATA_ERRORS, DATASETS, FAIL, PRESETS, RANDOM, TRAINED, WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LANGUAGES = ("en", "ru")
-WEIGHTS = ("checkpoint", "random")
-DATA_ERRORS = ("fail", "skip", "convert")
 ENERGY_MODES = ("auto", "require", "off")
 DEFAULT_WARMUP_ROUNDS = 2
 MIN_ROUNDS = 10
@@ -63,7 +61,7 @@ class Options:
     def from_config(cls, config: pytest.Config) -> Options:
         """The options of one pytest run. Raises `pytest.UsageError` in one sentence for a value that cannot be."""
         options = cls(**{spec.dest: spec.resolve(config) for spec in SPECS})
-        if options.weights == "random":
+        if options.weights == RANDOM:
             # Synthetic weights know no end token, so a limit alone would compare answers of chance lengths.
             options = replace(options, new_tokens=replace(options.new_tokens, fixed=True))
         return options
@@ -103,28 +101,29 @@ def _devices(values: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def _baseline(values: list[str]) -> dict[str, str | int]:
-    chosen: dict[str, str | int] = {}
+def _pairs(values: list[str], names: tuple[str, ...], form: str) -> dict[str, str]:
+    """``NAME=VALUE`` texts as a mapping, each name once."""
+    chosen: dict[str, str] = {}
     for value in values:
-        axis, _, text = value.partition("=")
-        if axis not in _BASELINE_AXES or not text:
-            raise ValueError(f"give AXIS=VALUE with one of {', '.join(_BASELINE_AXES)}")
-        if axis in chosen:
-            raise ValueError(f"{axis} is given twice")
-        chosen[axis] = int(text) if axis.endswith(("_size", "_length")) and text.isdecimal() else text
+        name, _, text = value.partition("=")
+        if name not in names or not text:
+            raise ValueError(f"give {form} with one of {', '.join(names)}")
+        if name in chosen:
+            raise ValueError(f"{name} is given twice")
+        chosen[name] = text
     return chosen
+
+
+def _baseline(values: list[str]) -> dict[str, str | int]:
+    chosen = _pairs(values, _BASELINE_AXES, "AXIS=VALUE")
+    return {
+        axis: int(text) if axis.endswith(("_size", "_length")) and text.isdecimal() else text
+        for axis, text in chosen.items()
+    }
 
 
 def _datasets(values: list[str]) -> dict[str, str]:
-    chosen: dict[str, str] = {}
-    for value in values:
-        dataset, _, where = value.partition("=")
-        if dataset not in DATASETS or not where:
-            raise ValueError(f"give DATASET=ID_OR_PATH with one of {', '.join(DATASETS)}")
-        if dataset in chosen:
-            raise ValueError(f"{dataset} is given twice")
-        chosen[dataset] = where
-    return chosen
+    return _pairs(values, DATASETS, "DATASET=ID_OR_PATH")
 
 
 def _some_text(text: str) -> str:
@@ -203,7 +202,7 @@ SPECS = (
     ),
     Spec(
         "weights",
-        "checkpoint",
+        TRAINED,
         _one_of(WEIGHTS),
         "KIND",
         "checkpoint, or random: the model's architecture at full size with synthetic weights, without any download. "
@@ -229,7 +228,7 @@ SPECS = (
     ),
     Spec(
         "data-errors",
-        "fail",
+        FAIL,
         _one_of(DATA_ERRORS),
         "MODE",
         "What to do with a row that is no good: fail (end the run, naming it, before anything is measured), skip "

@@ -19,7 +19,7 @@ DEFAULTS = ("Salesforce/instructblip-flan-t5-xl", "bfloat16")
 def main(arguments: list[str]) -> None:
     """Build once, with everything imported beforehand, and print what it took."""
     import torch
-    from transformers import InstructBlipForConditionalGeneration
+    from transformers import InstructBlipForConditionalGeneration  # noqa: F401  # seconds that are not the build's
 
     model_name, dtype = [*arguments, *DEFAULTS[len(arguments) :]]
     with PeakMemory("cpu") as peak:
@@ -29,10 +29,9 @@ def main(arguments: list[str]) -> None:
     weights = weight_bytes(model)
     grown = f"{peak.growth_bytes / weights:.3f} x" if peak.growth_bytes is not None else f"unknown ({peak.reason})"
     print(
-        f"{type(model).__name__} {model_name} in {dtype} ({weights / 1e9:.2f} GB): {took_s:.1f} s, peak {grown} its "
+        f"{model_name} in {dtype} ({weights / 1e9:.2f} GB): {took_s:.1f} s, peak {grown} its "
         f"size, torch {torch.__version__}, {torch.get_num_threads()} threads"
     )
-    assert isinstance(model, InstructBlipForConditionalGeneration)
 
 
 if __name__ == "__main__":

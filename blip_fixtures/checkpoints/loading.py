@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.checkpoints.resolve import RANDOM, Checkpoint, CheckpointError
+from blip_fixtures.case import RANDOM
+from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
 from blip_fixtures.checkpoints.synthetic import build_random
 
 if TYPE_CHECKING:

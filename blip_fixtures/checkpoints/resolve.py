@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.case import RANDOM, TRAINED
 from blip_fixtures.checkpoints.catalog import CATALOG, catalog_config
 from blip_fixtures.hub import HubError, fetch
 
@@ -23,7 +24,6 @@ CONFIG_FILES = ("*.json", "*.txt", "*.model")
 WEIGHT_FILES = ("*.safetensors",)
 MODEL_TYPE = "instructblip"
 LANGUAGE_MODEL_TYPE = "t5"
-TRAINED, RANDOM = "checkpoint", "random"
 # Part of the revision of synthetic weights: another recipe gives other numbers.
 _SYNTHETIC_RECIPE = 1
 _DIGEST_BLOCK_BYTES = 16 * 2**20
@@ -64,6 +64,20 @@ class Checkpoint:
     def max_text_tokens(self) -> int:
         """Text tokens that the Q-Former has positions for."""
         return int(self.config["qformer_config"].get("max_position_embeddings", 512))
+
+    def why_impossible(self, image_size: int, text_tokens: int) -> str | None:
+        """Why the architecture takes no pictures or no prompts of that size; `None` where it takes both."""
+        if image_size % self.patch_size:
+            return (
+                f"image size {image_size} is not a multiple of the {self.patch_size} pixel patches of {self.model}; "
+                "choose a multiple"
+            )
+        if text_tokens > self.max_text_tokens:
+            return (
+                f"sequence length {text_tokens} is above the {self.max_text_tokens} positions of the Q-Former of "
+                f"{self.model}; choose at most that"
+            )
+        return None
 
     @property
     def query_tokens(self) -> int:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.case import DATASETS
-from blip_fixtures.data.adapters import ADAPTERS, PEOPLE, RowContext
+from blip_fixtures.data.adapters import ADAPTERS, RowContext
+from blip_fixtures.data.columns import PEOPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

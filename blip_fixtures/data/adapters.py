@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.data.columns import answers_of_people, option, text, texts
 from blip_fixtures.data.images import encoded_image
 from blip_fixtures.data.samples import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
-
-PEOPLE = 10
 
 
 @dataclass(frozen=True)
@@ -48,33 +47,16 @@ class Adapter:
         return self.to_sample(renamed, context)
 
 
-def _text(row: Mapping[str, Any], column: str) -> str:
-    value = row[column]
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{column} is {value!r} where a text is needed")
-    return value
-
-
-def _texts(row: Mapping[str, Any], column: str) -> tuple[str, ...]:
-    value = row[column]
-    if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
-        raise ValueError(f"{column} is {value!r} where a list of texts is needed")
-    return tuple(value)
-
-
 def _id(row: Mapping[str, Any], context: RowContext) -> str:
     return str(row.get("question_id", row.get("id", context.number)))
 
 
 def _textvqa(row: Mapping[str, Any], context: RowContext) -> Sample:
-    answers = _texts(row, "answers")
-    if len(answers) != PEOPLE:
-        raise ValueError(f"answers has {len(answers)} texts where those of {PEOPLE} people are needed")
     return Sample(
         id=_id(row, context),
         open_image=encoded_image(row["image"], context.folder, convert=context.convert),
-        question=_text(row, "question"),
-        references=answers,
+        question=text(row, "question"),
+        references=answers_of_people(row, "answers"),
         ocr_tokens=tuple(row.get("ocr_tokens") or ()),
     )
 
@@ -84,19 +66,17 @@ def _coco(row: Mapping[str, Any], context: RowContext) -> Sample:
         id=_id(row, context),
         open_image=encoded_image(row["image"], context.folder, convert=context.convert),
         question=str(row.get("question") or ""),
-        references=_texts(row, "answer"),
+        references=texts(row, "answer"),
     )
 
 
 def _scienceqa(row: Mapping[str, Any], context: RowContext) -> Sample:
-    choices = _texts(row, "choices")
-    answer_index = row["answer"]
-    if not isinstance(answer_index, int) or not 0 <= answer_index < len(choices):
-        raise ValueError(f"answer is {answer_index!r} where an index into its {len(choices)} choices is needed")
+    choices = texts(row, "choices")
+    answer_index = option(row, "answer", choices)
     return Sample(
         id=_id(row, context),
         open_image=encoded_image(row["image"], context.folder, convert=context.convert),
-        question=_text(row, "question"),
+        question=text(row, "question"),
         references=(choices[answer_index],),
         choices=choices,
         answer_index=answer_index,

@@ -14,11 +14,6 @@ class Split:
     split: str
 
     @property
-    def where(self) -> tuple[str, str]:
-        """The place of the split within its repository."""
-        return self.config, self.split
-
-    @property
     def pattern(self) -> str:
         """Which files of the repository hold the split."""
         return f"{self.config}/{self.split}-*.parquet"

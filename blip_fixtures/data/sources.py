@@ -6,11 +6,12 @@ import bisect
 import hashlib
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from blip_fixtures.case import CONVERT, FAIL, SKIP
 from blip_fixtures.data.adapters import ADAPTERS, RowContext
 from blip_fixtures.data.catalog import HUB, Split
 from blip_fixtures.hub import HubError, fetch
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 PACKAGED = "sample"
 FROM_HUB = "hub"
-FAIL, SKIP, CONVERT = "fail", "skip", "convert"
-ERROR_MODES = (FAIL, SKIP, CONVERT)
 _ORDER_SEED = 0
 
 
@@ -83,7 +82,7 @@ def _overridden(dataset: str, override: str) -> Files:
         return _of_folder(dataset, path, override)
     if path.is_file():
         return Files(dataset, override, (path,), _digest([path]))
-    return _of_hub(dataset, Split(name, *HUB[dataset][0].where), revision or None)
+    return _of_hub(dataset, replace(HUB[dataset][0], repository=name), revision or None)
 
 
 def _first_of_hub(dataset: str, splits: Sequence[Split]) -> Files:

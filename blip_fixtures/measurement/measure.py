@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures import quality
-from blip_fixtures.checkpoints.resolve import RANDOM
+from blip_fixtures.case import RANDOM
 from blip_fixtures.devices import synchronize, synchronizing_timer
 from blip_fixtures.flops import COUNTER, BatchShape, mean_count
 from blip_fixtures.limits import CacheShape, floor, weights_read
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 _NO_QUALITY = "the weights are synthetic, so the answers mean nothing"
-_ONE_TOKEN = "no token was generated behind the first"  # no password
+_ONE_TOKEN = "no token was generated behind the first"
 # Phases are measured apart from the latency; where both passes agree within this share nothing is said.
 PHASES_AGREE = 0.05
 
@@ -292,7 +292,8 @@ def _notes(workload: Workload, rounds: int) -> list[str]:
     """What a reader must know beside what the record's fields tell."""
     notes = []
     if rounds < workload.batches:
-        notes.append(f"latency: timed on the first {rounds} of {workload.batches} batches; quality uses all")
+        uses_all = "; quality uses all" if workload.loaded.checkpoint.weights != RANDOM else ""
+        notes.append(f"latency: timed on the first {rounds} of {workload.batches} batches{uses_all}")
     if workload.case.dataset == "coco" and workload.batches * workload.case.batch_size == 1:
         notes.append("quality: with one image only, every word stands in all of them, so CIDEr is 0 by definition")
     if workload.loaded.checkpoint.folder is None:

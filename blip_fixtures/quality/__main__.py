@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.case import DATASETS, PRESETS
+from blip_fixtures.data.columns import answers_of_people, option, text, texts
 from blip_fixtures.quality import DIGITS_FROM_ZERO, Question, score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EXIT_BAD_INPUT = 2
-PEOPLE = 10
 
 
 class PredictionsError(ValueError):
@@ -38,7 +38,7 @@ def read_predictions(dataset: str, path: Path) -> tuple[list[str], list[Question
             continue
         try:
             row = _object(line)
-            predictions.append(_text(row, "prediction"))
+            predictions.append(text(row, "prediction", may_be_blank=True))
             questions.append(_question(dataset, row))
         except ValueError as error:
             raise PredictionsError(f"{path}, line {number}: {error}; mend the line or remove it") from None
@@ -57,31 +57,12 @@ def _object(line: str) -> dict[str, Any]:
 def _question(dataset: str, row: dict[str, Any]) -> Question:
     match dataset:
         case "textvqa":
-            answers = _texts(row, "answers")
-            if len(answers) != PEOPLE:
-                raise ValueError(f"answers has {len(answers)} texts where those of {PEOPLE} people are needed")
-            return Question(answers)
+            return Question(answers_of_people(row, "answers"))
         case "coco":
-            return Question(_texts(row, "answer"))
-    choices = _texts(row, "choices")
-    answer = row.get("answer")
-    if not isinstance(answer, int) or isinstance(answer, bool) or not 0 <= answer < len(choices):
-        raise ValueError(f"answer is {answer!r} where an index into its {len(choices)} choices is needed")
+            return Question(texts(row, "answer"))
+    choices = texts(row, "choices")
+    answer = option(row, "answer", choices)
     return Question((choices[answer],), choices, answer)
-
-
-def _text(row: dict[str, Any], column: str) -> str:
-    value = row.get(column)
-    if not (isinstance(value, str)):
-        raise ValueError(f"{column} is {value!r} where a text is needed")  # noqa: TRY004  # as above
-    return value
-
-
-def _texts(row: dict[str, Any], column: str) -> tuple[str, ...]:
-    value = row.get(column)
-    if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
-        raise ValueError(f"{column} is {value!r} where a list of texts is needed")
-    return tuple(value)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

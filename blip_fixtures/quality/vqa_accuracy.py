@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from blip_fixtures.data.columns import PEOPLE
 from blip_fixtures.quality.metric import mean_metric
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from blip_fixtures.record import Metric
 
-PEOPLE = 10
 _ENOUGH = 3
 
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

@@ -285,6 +285,9 @@ def _arm(series: Series, scale: float, *, upper: bool) -> list[float]:
 def _set_x_ticks(ax: Axes, ticks: Sequence[float]) -> None:
     from matplotlib.ticker import NullLocator
 
+    # A value without a figure gets the margin that those with one have.
+    ax.update_datalim([(tick, 0) for tick in ticks], updatey=False)
+    ax.autoscale_view(scaley=False)
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.grid(axis="y", color="#DDDDDD", linewidth=0.8)

@@ -263,16 +263,17 @@ def _differing(shown: Sequence[Record]) -> list[float | None]:
     shares: list[float | None] = []
     for record in shown:
         answers = record.get("predictions") or []
-        pairs = list(zip(first, answers, strict=False))
-        alike = len(answers) == len(first) > 0 and record["data"] == {**(shown[0]["data"] or {}), **_batching(record)}
-        shares.append(sum(one != other for one, other in pairs) / len(pairs) if alike else None)
+        alike = len(answers) == len(first) > 0 and _questions(record) == _questions(shown[0])
+        shares.append(
+            sum(one != other for one, other in zip(first, answers, strict=True)) / len(first) if alike else None
+        )
     return shares
 
 
-def _batching(record: Record) -> dict[str, Any]:
-    """What the batch size alone changes of a record's data."""
+def _questions(record: Record) -> tuple[Any, ...]:
+    """Which samples a case answered: their source, its revision, and how many were taken."""
     data = record["data"]
-    return {} if data is None else {"batches": data["batches"], "dropped": data["dropped"]}
+    return () if data is None else (data["revision"], data["samples"], data.get("skipped", 0))
 
 
 def _samples(record: Record) -> str:

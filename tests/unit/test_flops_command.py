@@ -61,11 +61,11 @@ def test_tokens_of_the_qformer_count_there_alone(capsys: pytest.CaptureFixture[s
         ([XL, "--new-tokens", "-1"], "--new-tokens is -1; give a whole number of at least 1"),
         (
             [XL, "--image-size", "225"],
-            "--image-size 225 is not a multiple of the 14 pixel patches of Salesforce/instru",
+            "image size 225 is not a multiple of the 14 pixel patches of Salesforce/instru",
         ),
         (
             [XL, "--text-tokens", "513"],
-            "513 text tokens are above the 512 positions of the Q-Former of Salesforce/inst",
+            "sequence length 513 is above the 512 positions of the Q-Former of Salesforce/inst",
         ),
     ],
 )

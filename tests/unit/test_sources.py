@@ -275,11 +275,3 @@ def test_one_dataset_from_elsewhere(tmp_path: Path) -> None:
     assert len(by_folder) == len(by_file) == 5
     assert by_file.source == str(path)
     assert by_folder.revision == by_file.revision
-
-
-def test_memory_does_not_hold_the_pictures(tmp_path: Path) -> None:
-    """Samples open their pictures when asked, so a set of them holds rows of the file and no pixels."""
-    write_textvqa(tmp_path, rows=50)
-    samples = load_samples("textvqa", str(tmp_path))
-    assert not isinstance(samples.rows, list)
-    assert samples[3].image is not samples[3].image
