@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blip_fixtures.case import AXES, Case
+from blip_fixtures.data.prompts import PromptsError, PromptSet, find_prompts
 from blip_fixtures.devices import primary_device, requested_devices, synchronizing_timer
 from blip_fixtures.meters import nvml
 from blip_fixtures.optimizations import find_optimization
@@ -57,24 +58,33 @@ def _names(mark: pytest.Mark) -> list[str]:
 
 @dataclass
 class Plan:
-    """The case of every benchmark item and, for every case, the sweeps that show it. A case is measured once."""
+    """The case of every benchmark item and, for every case, the sweeps that show it. A case is measured once.
 
+    `prompts` is the preset of all of them, empty where there is no case.
+    """
+
+    prompts: PromptSet = field(default_factory=lambda: PromptSet("", {}))
     case_by_item: dict[str, Case] = field(default_factory=dict)
     sweeps_by_case: dict[Case, list[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, items: Iterable[pytest.Item], options: Options) -> Plan:
         """The plan for `items`, in their order. Raises `pytest.UsageError` for an item that names no possible case."""
-        plan = cls()
-        for item in items:
-            if is_benchmark(item):
-                assert isinstance(item, pytest.Function)
-                case = case_of(item, options)
-                plan.case_by_item[item.nodeid] = case
-                sweeps = plan.sweeps_by_case.setdefault(case, [])
-                sweep = item.originalname.removeprefix("test_")
-                if sweep not in sweeps:
-                    sweeps.append(sweep)
+        benchmarks = [item for item in items if is_benchmark(item)]
+        if not benchmarks:
+            return cls()
+        try:
+            plan = cls(find_prompts(options.prompts))
+        except PromptsError as error:
+            raise pytest.UsageError(f"--blip-prompts: {error}") from None
+        for item in benchmarks:
+            assert isinstance(item, pytest.Function)
+            case = case_of(item, options, plan.prompts)
+            plan.case_by_item[item.nodeid] = case
+            sweeps = plan.sweeps_by_case.setdefault(case, [])
+            sweep = item.originalname.removeprefix("test_")
+            if sweep not in sweeps:
+                sweeps.append(sweep)
         return plan
 
     @property
@@ -96,7 +106,7 @@ class Plan:
             measured.add(case)
 
 
-def case_of(item: pytest.Function, options: Options) -> Case:
+def case_of(item: pytest.Function, options: Options, prompts: PromptSet) -> Case:
     """The case that an item's parameters spell. Raises `pytest.UsageError` where an axis is missing or impossible."""
     params: dict[str, Any] = dict(item.callspec.params) if hasattr(item, "callspec") else {}
     missing = [axis for axis in AXES if axis not in params]
@@ -109,7 +119,7 @@ def case_of(item: pytest.Function, options: Options) -> Case:
         case = Case(
             model=options.model,
             weights=options.weights,
-            prompts=options.prompts,
+            prompts=prompts.name,
             dataset=params["dataset"],
             device=params["device"],
             optimization=params["optimization"],
@@ -118,6 +128,7 @@ def case_of(item: pytest.Function, options: Options) -> Case:
             sequence_length=params["sequence_length"],
         )
         find_optimization(case.optimization)
+        prompts.of(case.dataset)
     except ValueError as error:
         raise pytest.UsageError(f"{item.nodeid}: {error}") from None
     return case

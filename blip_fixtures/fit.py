@@ -46,12 +46,15 @@ class Need:
 
 @dataclass(frozen=True)
 class Size:
-    """What a case's memory depends on besides its dtype. `text_tokens` and `new_tokens` are upper limits."""
+    """What a case's memory depends on besides its dtype. `text_tokens` and `new_tokens` are upper limits; the decoder
+    works on `beams` rows for each sample.
+    """
 
     batch_size: int
     image_size: int
     text_tokens: int
     new_tokens: int
+    beams: int = 1
 
 
 class Estimator:
@@ -77,10 +80,10 @@ class Estimator:
         live = (
             self._vision(size.batch_size, size.image_size),
             self._qformer(size.batch_size, size.image_size, size.text_tokens),
-            self._language(size.batch_size, size.text_tokens),
+            self._language(size.batch_size, size.text_tokens, size.beams),
         )
         activations = int(_ALLOCATOR_SLACK * max(live))
-        held = self._cache.bytes_held(size.batch_size, size.text_tokens, size.new_tokens)
+        held = self._cache.bytes_held(size.batch_size * size.beams, size.text_tokens, size.new_tokens)
         return Need(self.weights, activations, held)
 
     def _run_vision(self, batch_size: int, image_size: int) -> int:
@@ -101,16 +104,21 @@ class Estimator:
             lambda: self._model.qformer(input_ids=ids, query_embeds=queries, encoder_hidden_states=features)
         )
 
-    def _run_language(self, batch_size: int, text_tokens: int) -> int:
+    def _run_language(self, batch_size: int, text_tokens: int, beams: int) -> int:
         import torch
 
         positions = self._model.config.num_query_tokens + text_tokens
         width = self._model.config.text_config.hidden_size
         embeddings = torch.empty(batch_size, positions, width, dtype=self._dtype, device="meta")
-        token = torch.zeros(batch_size, 1, dtype=torch.long, device="meta")
-        return _peak_live_bytes(
-            lambda: self._model.language_model(inputs_embeds=embeddings, decoder_input_ids=token, use_cache=True)
-        )
+        token = torch.zeros(batch_size * beams, 1, dtype=torch.long, device="meta")
+        language = self._model.language_model
+
+        def run() -> None:
+            encoded = language.get_encoder()(inputs_embeds=embeddings).last_hidden_state
+            states = encoded if beams == 1 else encoded.repeat_interleave(beams, dim=0)
+            language(encoder_outputs=(states,), decoder_input_ids=token, use_cache=True)
+
+        return _peak_live_bytes(run)
 
 
 def _peak_live_bytes(run: Callable[[], object]) -> int:

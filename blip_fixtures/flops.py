@@ -34,13 +34,16 @@ COUNTER = "torch.utils.flop_counter on the meta device, eager attention"
 
 @dataclass(frozen=True)
 class BatchShape:
-    """All that the FLOPs of a batch depend on. Token counts are padded lengths; `steps` are generated tokens."""
+    """All that the FLOPs of a batch depend on. Token counts are padded lengths; `steps` are those of the decoder, each
+    for `beams` candidates of every sample.
+    """
 
     batch_size: int
     image_size: int
     qformer_tokens: int
     text_tokens: int
     steps: int
+    beams: int = 1
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class FlopCounter:
         A decoder step's cost grows linearly with its position (only self-attention sees it), so the second and third
         step give the slope and the series is summed.
         """
-        prefill, second, slope = self._language(shape.batch_size, shape.text_tokens)
+        prefill, second, slope = self._language(shape.batch_size, shape.text_tokens, shape.beams)
         later = max(shape.steps - 1, 0)
         return FlopCount(
             vision=self._vision(shape.batch_size, shape.image_size),
@@ -152,32 +155,34 @@ class FlopCounter:
         return _count(run)
 
     def _count_language(
-        self, batch: int, text_tokens: int, after_step: Callable[[int], None] = lambda _step: None
+        self, batch: int, text_tokens: int, beams: int = 1, after_step: Callable[[int], None] = lambda _step: None
     ) -> tuple[int, int, int]:
-        """(encoder and first decoder step, second step, growth from one step to the next)."""
+        """(encoder and first decoder step, second step, growth from one step to the next).
+
+        The encoder reads a prompt once, whatever the number of beams; the decoder works on each beam of its own.
+        """
         import torch
 
         language = self._model.language_model
         positions = self._model.config.num_query_tokens + text_tokens
         embeddings = torch.empty(batch, positions, self._model.config.text_config.hidden_size, device="meta")
-        token = torch.zeros(batch, 1, dtype=torch.long, device="meta")
+        token = torch.zeros(batch * beams, 1, dtype=torch.long, device="meta")
         state: dict[str, Any] = {}
 
-        def step(**inputs: Any) -> int:
-            def run() -> None:
-                output = language(decoder_input_ids=token, use_cache=True, **inputs)
-                state.update(
-                    past_key_values=output.past_key_values, encoder_outputs=(output.encoder_last_hidden_state,)
-                )
+        def encode() -> None:
+            encoded = language.get_encoder()(inputs_embeds=embeddings).last_hidden_state
+            state["encoder_outputs"] = (encoded.repeat_interleave(beams, dim=0),)
 
-            return _count(run)
+        def step() -> None:
+            state["past_key_values"] = language(decoder_input_ids=token, use_cache=True, **state).past_key_values
 
+        encoder = _count(encode)
         counts = []
         for number in range(3):
-            counts.append(step(**state) if number else step(inputs_embeds=embeddings))
+            counts.append(_count(step))
             after_step(number)
-        prefill, second, third = counts
-        return prefill, second, third - second
+        first, second, third = counts
+        return encoder + first, second, third - second
 
 
 def _count(run: Callable[[], None]) -> int:
@@ -212,6 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         qformer_tokens=options.qformer_tokens or options.text_tokens,
         text_tokens=options.text_tokens,
         steps=options.new_tokens,
+        beams=options.beams,
     )
     count = counter.count(shape)
     if options.json:
@@ -225,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _table(model: str, shape: BatchShape, count: FlopCount) -> str:
     said = (
         f"FLOPs of one batch of {model}: {shape.batch_size} x {shape.image_size} px, {shape.text_tokens} text tokens, "
-        f"{shape.steps} new tokens"
+        f"{shape.steps} new tokens{f', {shape.beams} beams' if shape.beams > 1 else ''}"
     )
     rows = [(phase, getattr(count, phase)) for phase in (*PHASES, "total")]
     lines = [f"{phase:<8} {value / 1e9:>12,.1f} G {value / count.total:>7.1%}" for phase, value in rows]
@@ -233,7 +239,7 @@ def _table(model: str, shape: BatchShape, count: FlopCount) -> str:
 
 
 def _check(options: argparse.Namespace) -> None:
-    for name in ("batch_size", "image_size", "text_tokens", "new_tokens", "qformer_tokens"):
+    for name in ("batch_size", "image_size", "text_tokens", "new_tokens", "beams", "qformer_tokens"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} is {value}; give a whole number of at least 1")
@@ -254,6 +260,7 @@ def _parser() -> argparse.ArgumentParser:
         "--qformer-tokens", type=int, metavar="N", help="text tokens in the Q-Former (default: as --text-tokens)"
     )
     parser.add_argument("--new-tokens", type=int, default=50, metavar="N", help="generated (default: %(default)s)")
+    parser.add_argument("--beams", type=int, default=1, metavar="N", help="of beam search (default: %(default)s)")
     parser.add_argument("--revision", metavar="REV", help="branch, tag or commit of a hub id outside the catalog")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser

@@ -6,9 +6,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.data.prompts import render_prompt
-
 if TYPE_CHECKING:
+    from blip_fixtures.data.prompts import PromptSet
     from blip_fixtures.data.sources import SampleSet
     from blip_fixtures.options import NewTokens
 
@@ -63,11 +62,11 @@ class BatchMaker:
     """
 
     def __init__(
-        self, processor: Any, image_token_id: int, preset: str, budget_bytes: int = DEFAULT_BATCH_BUDGET_BYTES
+        self, processor: Any, image_token_id: int, prompts: PromptSet, budget_bytes: int = DEFAULT_BATCH_BUDGET_BYTES
     ) -> None:
         self._processor = processor
         self._image_token_id = image_token_id
-        self._preset = preset
+        self._prompts = prompts
         self._budget_bytes = budget_bytes
         self._kept: OrderedDict[tuple[str, int, int, int, int], Batch] = OrderedDict()
         self._kept_bytes = 0
@@ -87,7 +86,8 @@ class BatchMaker:
     def _prepare(self, samples: SampleSet, index: int, batch_size: int, image_size: int, text_limit: int) -> Batch:
         numbers = range(index * batch_size, (index + 1) * batch_size)
         rows = [samples[number] for number in numbers]
-        prompts = [render_prompt(row, samples.dataset, self._preset) for row in rows]
+        prompt = self._prompts.of(samples.dataset)
+        prompts = [prompt.render(row) for row in rows]
         inputs = self._tokenize(prompts, text_limit)
         size = {"height": image_size, "width": image_size}
         images = [row.image for row in rows]
@@ -138,37 +138,44 @@ def to_device(batch: Batch, device: str, dtype: Any) -> dict[str, Any]:
     }
 
 
-def generate(model: Any, inputs: dict[str, Any], new_tokens: NewTokens) -> Any:
-    """Greedy answers as token ids (batch, 1 + steps), the decoder's start token first.
+def generate(
+    model: Any, inputs: dict[str, Any], new_tokens: NewTokens, *, num_beams: int = 1, length_penalty: float = 1.0
+) -> Any:
+    """Answers as token ids (batch, 1 + tokens), the decoder's start token first; greedy unless `num_beams` is above 1.
 
     Positions are interpolated only where the pictures are not of the size that the checkpoint was made for.
     """
     native_size = model.config.vision_config.image_size
+    beams = {"length_penalty": length_penalty} if num_beams > 1 else {}
     return model.generate(
         **inputs,
         interpolate_pos_encoding=inputs["pixel_values"].shape[-1] != native_size,
         max_new_tokens=new_tokens.limit,
         min_new_tokens=new_tokens.limit if new_tokens.fixed else None,
         do_sample=False,
-        num_beams=1,
+        num_beams=num_beams,
+        **beams,
     )
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The texts of one batch, the tokens that each sample generated (end token counted), and the decoder's steps."""
+    """The texts of one batch, the tokens that each sample generated (end token counted), and the decoder's steps.
+
+    With beams the steps may be more than the longest answer: what is longer may have lost.
+    """
 
     texts: tuple[str, ...]
     new_tokens: tuple[int, ...]
     steps: int
 
 
-def decode(processor: Any, model: Any, token_ids: Any) -> Answers:
-    """Text and token counts of what `generate` returned."""
+def decode(processor: Any, model: Any, token_ids: Any, steps: int | None = None) -> Answers:
+    """Text and token counts of what `generate` returned; without `steps` the decoder took one for each token."""
     generated = token_ids[:, 1:]
     end_id = model.generation_config.eos_token_id
     counts = []
     for row in generated.tolist():
         counts.append(row.index(end_id) + 1 if end_id in row else len(row))
     texts = processor.tokenizer.batch_decode(generated, skip_special_tokens=True)
-    return Answers(tuple(text.strip() for text in texts), tuple(counts), steps=int(generated.shape[1]))
+    return Answers(tuple(text.strip() for text in texts), tuple(counts), steps=steps or int(generated.shape[1]))

@@ -141,11 +141,11 @@ class CacheShape:
         """Over the steps behind the first: the prompt's part whole in each, the answer's as long as it has grown."""
         later = max(shape.steps - 1, 0)
         tokens = later * (self.query_tokens + shape.text_tokens) + later * (later + 1) // 2
-        return shape.batch_size * self.token_bytes * tokens
+        return shape.batch_size * shape.beams * self.token_bytes * tokens
 
-    def bytes_held(self, batch_size: int, text_tokens: int, new_tokens: int) -> int:
-        """When the last token has been generated."""
-        return batch_size * self.token_bytes * (self.query_tokens + text_tokens + new_tokens)
+    def bytes_held(self, rows: int, text_tokens: int, new_tokens: int) -> int:
+        """When the last token has been generated in each of `rows` beams of all samples."""
+        return rows * self.token_bytes * (self.query_tokens + text_tokens + new_tokens)
 
 
 def floor(

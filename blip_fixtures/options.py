@@ -237,9 +237,10 @@ SPECS = (
     Spec(
         "prompts",
         "paper",
-        _one_of(PRESETS),
+        _some_text,
         "PRESET",
-        f"How a question becomes a prompt: {', '.join(PRESETS)}. Scores of different presets do not compare.",
+        f"How a question becomes a prompt, and an answer is generated: {', '.join(PRESETS)}, or a file of your own, "
+        "FILE.toml, with tables [textvqa], [coco], [scienceqa]. Scores of different presets do not compare.",
     ),
     Spec(
         "device",

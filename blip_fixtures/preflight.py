@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from blip_fixtures.case import Case
     from blip_fixtures.checkpoints.resolve import Checkpoint
     from blip_fixtures.collection import Plan
+    from blip_fixtures.data.prompts import PromptSet
     from blip_fixtures.data.sources import SampleSet
     from blip_fixtures.options import Options
 
@@ -91,7 +92,7 @@ def _unrunnable(plan: Plan, options: Options, checkpoint: Checkpoint, samples: d
         if case not in lacking and (reason := _too_few_samples(case, samples[case.dataset]))
     }
     left = [case for case in plan.cases if case not in lacking and case not in unfilled]
-    asked_too_much = {**unfilled, **_too_large(left, options, checkpoint)}
+    asked_too_much = {**unfilled, **_too_large(left, options, checkpoint, plan.prompts)}
     if asked_too_much and len(lacking) + len(asked_too_much) == len(plan.cases):
         raise pytest.UsageError(f"no case can run: {next(iter(asked_too_much.values()))}")
     return {**lacking, **asked_too_much}
@@ -106,7 +107,7 @@ def _too_few_samples(case: Case, samples: SampleSet) -> str | None:
     )
 
 
-def _too_large(cases: list[Case], options: Options, checkpoint: Checkpoint) -> dict[Case, str]:
+def _too_large(cases: list[Case], options: Options, checkpoint: Checkpoint, prompts: PromptSet) -> dict[Case, str]:
     """The cases that do not fit into what their device has free, with what would."""
     make = cache(partial(Estimator, checkpoint.config))
     reasons: dict[Case, str] = {}
@@ -122,8 +123,8 @@ def _too_large(cases: list[Case], options: Options, checkpoint: Checkpoint) -> d
                 alike = [case for case in cases if (case.device, case.optimization) == (device, optimization)]
                 refuse = partial(why_too_large, optimization=optimization, device=device, free=free)
                 # Where one as large as the largest of each axis fits, all do.
-                if refuse(_largest(alike, options), estimators=estimators) is not None:
-                    found = {case: refuse(_size(case, options), estimators=estimators) for case in alike}
+                if refuse(_largest(alike, options, prompts), estimators=estimators) is not None:
+                    found = {case: refuse(_size(case, options, prompts), estimators=estimators) for case in alike}
                     reasons |= {case: reason for case, reason in found.items() if reason is not None}
     except ValueError as error:
         raise CheckpointError(
@@ -132,17 +133,19 @@ def _too_large(cases: list[Case], options: Options, checkpoint: Checkpoint) -> d
     return reasons
 
 
-def _largest(cases: list[Case], options: Options) -> Size:
+def _largest(cases: list[Case], options: Options, prompts: PromptSet) -> Size:
     return Size(
         max(case.batch_size for case in cases),
         max(case.image_size for case in cases),
         max(case.sequence_length for case in cases),
         options.new_tokens.limit,
+        max(prompts.of(case.dataset).num_beams for case in cases),
     )
 
 
-def _size(case: Case, options: Options) -> Size:
-    return Size(case.batch_size, case.image_size, case.sequence_length, options.new_tokens.limit)
+def _size(case: Case, options: Options, prompts: PromptSet) -> Size:
+    beams = prompts.of(case.dataset).num_beams
+    return Size(case.batch_size, case.image_size, case.sequence_length, options.new_tokens.limit, beams)
 
 
 def _find_meters(plan: Plan, options: Options) -> Meters:

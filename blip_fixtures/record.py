@@ -162,10 +162,16 @@ class Data(TypedDict):
 
 
 class Generation(TypedDict):
-    """`fixed` means that every row generated exactly `new_tokens`, else it is an upper bound."""
+    """`fixed` means that every row generated exactly `new_tokens`, else it is an upper bound.
+
+    The rest is what the preset says of the dataset; `length_penalty` has an effect with more than one beam.
+    """
 
     new_tokens: int
     fixed: bool
+    num_beams: NotRequired[int]
+    length_penalty: NotRequired[float]
+    prompt_parts: NotRequired[list[str]]
 
 
 class Record(TypedDict):

@@ -172,6 +172,7 @@ class Run:
             processor=self._processor,
             samples=self._samples[case.dataset],
             maker=self._batch_maker,
+            prompt=self.plan.prompts.of(case.dataset),
         )
         measured = measure_case(
             workload,
@@ -233,7 +234,7 @@ class Run:
 
     @cached_property
     def _batch_maker(self) -> BatchMaker:
-        return BatchMaker(self._processor, self._checkpoint.image_token_id, self.options.prompts)
+        return BatchMaker(self._processor, self._checkpoint.image_token_id, self.plan.prompts)
 
     @cached_property
     def _flop_counter(self) -> FlopCounter:
@@ -268,6 +269,7 @@ class Run:
     ) -> Record:
         """The record of `case`. Without `measured` every part is null and `reason` stands for all of them."""
         samples = self._samples[case.dataset]
+        prompt = self.plan.prompts.of(case.dataset)
         parts = dataclasses.asdict(measured) if measured is not None else {}
         record: Record = {
             "schema_version": SCHEMA_VERSION,
@@ -293,7 +295,13 @@ class Run:
                 "dropped": len(samples) % case.batch_size,
                 "skipped": samples.skipped,
             },
-            "generation": {"new_tokens": self.options.new_tokens.limit, "fixed": self.options.new_tokens.fixed},
+            "generation": {
+                "new_tokens": self.options.new_tokens.limit,
+                "fixed": self.options.new_tokens.fixed,
+                "num_beams": prompt.num_beams,
+                "length_penalty": prompt.length_penalty,
+                "prompt_parts": list(prompt.parts),
+            },
             "environment": {**self._environment, **(moment or {})},
             "applied": parts.get("applied", {}),
             "notes": parts.get("notes", []),
@@ -312,6 +320,7 @@ class Run:
             "data": self._samples[case.dataset].revision,
             "limit": options.limit,
             "data_errors": options.data_errors,
+            "prompt": dataclasses.asdict(self.plan.prompts.of(case.dataset)),
             "new_tokens": str(options.new_tokens),
             "rounds": options.rounds,
             "warmup_rounds": options.warmup_rounds,

@@ -18,13 +18,17 @@ COMMIT = "c0ffee" * 6 + "c0ff"
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves the files of one repository, `repo`. `absent` are listed and not there, `cut` end in the middle."""
+    """Serves the files of one repository, `repo`, a model's or a dataset's (`kind`).
+
+    `absent` are listed and not there, `cut` end in the middle.
+    """
 
     daemon_threads = True
 
-    def __init__(self, repo: str, folder: Path) -> None:
+    def __init__(self, repo: str, folder: Path, kind: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repo = repo
+        self.kind = kind
         self.files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
         self.absent: set[str] = set()
         self.cut: set[str] = set()
@@ -51,7 +55,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, with_body: bool) -> None:
         hub, path = self.server, self.path.partition("?")[0]
         hub.asked.append(path)
-        api, files = f"/api/models/{hub.repo}", f"/{hub.repo}/resolve/{COMMIT}/"
+        place = hub.repo if hub.kind == "model" else f"{hub.kind}s/{hub.repo}"
+        api, files = f"/api/{hub.kind}s/{hub.repo}", f"/{place}/resolve/{COMMIT}/"
         if path.startswith(f"{api}/tree/"):
             listing = [
                 {"type": "file", "path": name, "size": file.stat().st_size, "oid": "0" * 40}
@@ -93,9 +98,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(repo: str, folder: Path) -> Iterator[Hub]:
+def serving(repo: str, folder: Path, kind: str = "model") -> Iterator[Hub]:
     """A hub that has the files of `folder` as `repo`, until the block ends."""
-    hub = Hub(repo, folder)
+    hub = Hub(repo, folder, kind)
     thread = threading.Thread(target=hub.serve_forever, daemon=True)
     thread.start()
     try:

@@ -63,13 +63,14 @@ def prepared() -> tuple[Any, Any, Any]:
     from blip_fixtures.checkpoints.loading import load_model
     from blip_fixtures.checkpoints.processor import load_processor
     from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
+    from blip_fixtures.data.prompts import find_prompts
     from blip_fixtures.data.sources import load_samples
     from blip_fixtures.inference import BatchMaker, to_device
     from blip_fixtures.options import NewTokens
 
     checkpoint = resolve_checkpoint(PACKAGED)
     loaded = load_model(checkpoint, "cpu", "fp16", "float16")
-    maker = BatchMaker(load_processor(checkpoint), int(checkpoint.config["image_token_index"]), "paper")
+    maker = BatchMaker(load_processor(checkpoint), int(checkpoint.config["image_token_index"]), find_prompts("paper"))
     batch = maker.batch(load_samples("textvqa", "sample"), 0, batch_size=1, image_size=224, text_limit=200)
     return loaded.model, to_device(batch, "cpu", loaded.pixel_dtype), NewTokens(8, fixed=True)
 

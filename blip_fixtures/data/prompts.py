@@ -1,20 +1,37 @@
-"""Prompt presets: how a sample becomes the text the model reads.
+"""Prompt presets: how a sample becomes the text the model reads, and how its answer is generated.
 
-The presets are a table, `prompts.toml` beside this file. The prompt is part of the score, so a record names its
-preset and two records with different presets are not compared.
+The presets are a table, `prompts.toml` beside this file; a user's own is a file of the same form. The prompt is part of
+the score, so a record names its preset and two records with different presets are not compared.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import string
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures.case import DATASETS, PRESETS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from blip_fixtures.data.samples import Sample
+
+_FIELDS = ("question", "context", "ocr_tokens", "choices")
+_OPTION_FIELDS = ("letter", "LETTER", "index", "text")
+# Fields that are filled in every row of a dataset; of the others some rows have none.
+_ALWAYS_FILLED = {"textvqa": {"question"}, "coco": set(), "scienceqa": {"question", "choices"}}
+
+
+class PromptsError(ValueError):
+    """Prompts that cannot be used; the message says which file and table, why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +44,18 @@ class Prompt:
     option_join: str = " "
     ocr_limit: int = 0
     capitalize_question: bool = False
+    num_beams: int = 1
+    length_penalty: float = 1.0
+
+    @property
+    def digits_from_zero(self) -> bool:
+        """Whether the options are numbered from 0, so that a digit in an answer names one."""
+        return "index" in _names(self.option)
 
     def render(self, sample: Sample) -> str:
         """The prompt of `sample`. Parts whose fields are empty are left out."""
         question = sample.question.capitalize() if self.capitalize_question else sample.question
-        fields = {
+        values = {
             "question": question,
             "context": sample.context,
             "ocr_tokens": ", ".join(sample.ocr_tokens[: self.ocr_limit]),
@@ -42,24 +66,120 @@ class Prompt:
                 for i, choice in enumerate(sample.choices)
             ),
         }
-        return self.join.join(part.format(**fields) for part in self.parts if _has_content(part, fields))
+        return self.join.join(part.format(**values) for part in self.parts if all(values[n] for n in _names(part)))
 
 
-def _has_content(part: str, fields: dict[str, str]) -> bool:
-    names = [name for _, name, _, _ in string.Formatter().parse(part) if name]
-    return all(fields[name] for name in names)
+@dataclass(frozen=True)
+class PromptSet:
+    """A preset: its name in records, and its recipe for each dataset it knows."""
+
+    name: str
+    prompts: Mapping[str, Prompt]
+
+    def of(self, dataset: str) -> Prompt:
+        """The recipe for `dataset`. Raises `PromptsError` where the preset has none."""
+        if dataset not in self.prompts:
+            raise PromptsError(
+                f"the prompts {self.name} have no table [{dataset}]; add one, or choose other benchmarks with -k"
+            )
+        return self.prompts[dataset]
+
+
+def find_prompts(name: str) -> PromptSet:
+    """The preset called `name`, or that of a user's TOML file, whose name ends in a digest of what it says.
+
+    Raises `PromptsError` in one sentence for a file that is missing or says what no preset can.
+    """
+    if name in PRESETS:
+        return PromptSet(name, _presets()[name])
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise PromptsError(f"unknown prompts {name!r}; choose one of {', '.join(PRESETS)}, or give a file FILE.toml")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PromptsError(f"cannot read the prompts {name}: {error.strerror}; give a TOML file") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PromptsError(f"the prompts {name} are no TOML: {error}; mend the file") from None
+    try:
+        prompts = _prompts(table)
+    except ValueError as error:
+        raise PromptsError(f"the prompts {name}: {error}") from None
+    said = json.dumps({dataset: asdict(prompt) for dataset, prompt in prompts.items()}, sort_keys=True)
+    return PromptSet(f"{path.stem}@{hashlib.sha256(said.encode()).hexdigest()[:8]}", prompts)
 
 
 @cache
-def presets() -> dict[str, dict[str, Prompt]]:
-    """Every preset as ``{preset: {dataset: Prompt}}``."""
+def _presets() -> dict[str, dict[str, Prompt]]:
     table = tomllib.loads(files("blip_fixtures.data").joinpath("prompts.toml").read_text(encoding="utf-8"))
-    return {
-        preset: {name: Prompt(**{**entry, "parts": tuple(entry["parts"])}) for name, entry in datasets.items()}
-        for preset, datasets in table.items()
-    }
+    return {preset: _prompts(datasets) for preset, datasets in table.items()}
 
 
-def render_prompt(sample: Sample, dataset: str, preset: str) -> str:
-    """The text that `preset` makes of `sample`, a row of `dataset`."""
-    return presets()[preset][dataset].render(sample)
+def _prompts(table: dict[str, Any]) -> dict[str, Prompt]:
+    """A recipe for each dataset of `table`. Raises `ValueError`."""
+    strange = sorted(table.keys() - set(DATASETS))
+    if strange or not table:
+        found = f"it has {strange[0]!r}" if strange else "it is empty"
+        raise ValueError(f"{found}; give tables {', '.join(f'[{dataset}]' for dataset in DATASETS)}")
+    return {dataset: _prompt(dataset, entry) for dataset, entry in table.items()}
+
+
+def _prompt(dataset: str, entry: object) -> Prompt:
+    known = {field.name: field for field in fields(Prompt)}
+    if not isinstance(entry, dict):
+        raise ValueError(f"{dataset!r} is no table; write [{dataset}] above its settings")  # noqa: TRY004  # bad input
+    for name, value in entry.items():
+        if name not in known:
+            raise ValueError(f"[{dataset}] has {name!r}; the settings are {', '.join(known)}")
+        problem = _problem(name, value)
+        if problem is not None:
+            raise ValueError(f"[{dataset}] {name} is {value!r}; {problem}")
+    if "parts" not in entry:
+        raise ValueError(f"[{dataset}] has no parts; give the prompt's parts, such as parts = ['{{question}}']")
+    prompt = Prompt(**{**entry, "parts": tuple(entry["parts"])})
+    if all(_names(part) - _ALWAYS_FILLED[dataset] for part in prompt.parts):
+        raise ValueError(
+            f"[{dataset}] would be an empty prompt for some rows; give a part without fields that a row may lack"
+        )
+    if prompt.num_beams == 1 and prompt.length_penalty != 1:
+        raise ValueError(
+            f"[{dataset}] length_penalty changes nothing without beams; set num_beams above 1, or leave it out"
+        )
+    return prompt
+
+
+def _problem(name: str, value: Any) -> str | None:
+    """What is wrong with a setting's value, and what to give."""
+    match name:
+        case "parts":
+            if not isinstance(value, list) or not value or not all(isinstance(part, str) for part in value):
+                return "give a list of texts"
+            return next((problem for part in value if (problem := _bad_field(part, _FIELDS))), None)
+        case "option":
+            if not isinstance(value, str):
+                return "give a text"
+            return _bad_field(value, _OPTION_FIELDS)
+        case "join" | "option_join":
+            return None if isinstance(value, str) else "give a text"
+        case "capitalize_question":
+            return None if isinstance(value, bool) else "give true or false"
+        case "length_penalty":
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+            return None if is_number else "give a number"
+    least = 1 if name == "num_beams" else 0
+    return None if type(value) is int and value >= least else f"give a whole number of at least {least}"
+
+
+def _bad_field(text: str, known: tuple[str, ...]) -> str | None:
+    shown = ", ".join(f"{{{name}}}" for name in known)
+    try:
+        plain = all(not spec and conversion is None for _, _, spec, conversion in string.Formatter().parse(text))
+        names = _names(text)
+    except ValueError:
+        return f"a brace is not closed; write {{{{ and }}}} for braces, and {shown} for fields"
+    return None if plain and names <= set(known) else f"the fields are {shown}, with nothing else in their braces"
+
+
+def _names(text: str) -> set[str]:
+    """The names of the fields in a part; an empty one is a field without a name."""
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}

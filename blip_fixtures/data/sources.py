@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, overload
 from blip_fixtures.case import CONVERT, FAIL, SKIP
 from blip_fixtures.data.adapters import ADAPTERS, RowContext
 from blip_fixtures.data.catalog import HUB, Split
+from blip_fixtures.data.mapped import MappedRows
 from blip_fixtures.hub import HubError, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import datasets
 
     from blip_fixtures.data.samples import Sample
 
@@ -108,7 +107,7 @@ def _of_hub(dataset: str, split: Split, revision: str | None) -> Files:
             f"--blip-dataset {dataset}=..."
         )
     # The cache keeps each commit in a folder of its name, which pins what was read.
-    return Files(dataset, split.repository, paths, folder.name[:12])
+    return Files(dataset, split.repository, paths, folder.name)
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ class SampleSet(Sequence["Sample"]):
     dataset: str
     source: str
     revision: str
-    rows: datasets.Dataset
+    rows: MappedRows
     folder: Path
     order: tuple[int, ...]
     convert: bool = False
@@ -159,15 +158,11 @@ def load_samples(
     that is no sample or whose image cannot be read; under ``skip`` such rows are left out and counted instead, and
     under ``convert`` pictures of other modes than RGB are converted.
     """
-    import datasets
-
     found = find_files(dataset, source, override)
     counts = [_row_count(path, dataset) for path in found.paths]
     if sum(counts) == 0:
         raise DataError(f"{found.paths[0].parent} holds no rows; put the {dataset} split there")
-    datasets.disable_progress_bars()
-    rows = datasets.Dataset.from_parquet([str(path) for path in found.paths])
-    rows = rows.cast_column("image", datasets.Image(decode=False))
+    rows = MappedRows(found.paths)
     every = SampleSet(dataset, found.source, found.revision, rows, found.paths[0].parent, (), convert=errors == CONVERT)
     order, skipped = _sound_rows(every, limit, errors, _Places(found.paths, counts))
     return SampleSet(dataset, found.source, found.revision, rows, every.folder, tuple(order), every.convert, skipped)

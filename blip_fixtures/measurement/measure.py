@@ -166,7 +166,7 @@ def _phases(
 def _quality(workload: Workload, walked: list[BatchAnswers], predictions: list[str]) -> dict[str, Metric]:
     samples = [workload.samples[number] for batch in walked for number in batch.batch.samples]
     questions = [quality.Question(sample.references, sample.choices, sample.answer_index) for sample in samples]
-    digits_from_zero = workload.case.prompts in quality.DIGITS_FROM_ZERO
+    digits_from_zero = workload.prompt.digits_from_zero
     return quality.score(workload.case.dataset, predictions, questions, digits_from_zero=digits_from_zero)
 
 
@@ -246,6 +246,7 @@ def _counted(
             qformer_tokens=batch.batch.qformer_tokens,
             text_tokens=batch.batch.padded_text_tokens,
             steps=options.new_tokens.limit if options.new_tokens.fixed else batch.answers.steps,
+            beams=workload.prompt.num_beams,
         )
         for batch in timed
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,11 @@ from blip_fixtures.devices import synchronize
 from blip_fixtures.options import NewTokens
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from blip_fixtures.case import Case
     from blip_fixtures.checkpoints.loading import LoadedModel
+    from blip_fixtures.data.prompts import Prompt
     from blip_fixtures.data.sources import SampleSet
 
 
@@ -32,6 +36,7 @@ class Workload:
     processor: Any
     samples: SampleSet
     maker: inference.BatchMaker
+    prompt: Prompt
 
     @property
     def batches(self) -> int:
@@ -50,8 +55,15 @@ class Workload:
         return self._on_device(self.batch(number))
 
     def generate(self, inputs: dict[str, Any], new_tokens: NewTokens) -> Any:
-        """Token ids of the answers, (batch, 1 + steps)."""
-        return inference.generate(self.loaded.model, inputs, new_tokens)
+        """Token ids of the answers, (batch, 1 + tokens)."""
+        prompt = self.prompt
+        return inference.generate(
+            self.loaded.model,
+            inputs,
+            new_tokens,
+            num_beams=prompt.num_beams,
+            length_penalty=prompt.length_penalty,
+        )
 
     def answers(self, limit: int, *, generate: bool = True) -> list[BatchAnswers]:
         """The quality pass: every batch once, each answer up to its natural end or `limit` tokens.
@@ -63,8 +75,9 @@ class Workload:
             batch = self.batch(number)
             size = self.case.batch_size
             if generate:
-                token_ids = self.generate(self._on_device(batch), NewTokens(limit))
-                answers = inference.decode(self.processor, self.loaded.model, token_ids)
+                with _decoder_steps(self.loaded.model) as steps:
+                    token_ids = self.generate(self._on_device(batch), NewTokens(limit))
+                answers = inference.decode(self.processor, self.loaded.model, token_ids, len(steps))
             else:
                 answers = inference.Answers(texts=("",) * size, new_tokens=(limit,) * size, steps=limit)
             walked.append(BatchAnswers(batch.facts, answers))
@@ -74,3 +87,14 @@ class Workload:
         inputs = inference.to_device(batch, self.case.device, self.loaded.pixel_dtype)
         synchronize(self.case.device)
         return inputs
+
+
+@contextlib.contextmanager
+def _decoder_steps(model: Any) -> Iterator[list[None]]:
+    """A list that grows by one entry for each step of the decoder: with beams no answer tells their number."""
+    steps: list[None] = []
+    handle = model.language_model.register_forward_hook(lambda *_: steps.append(None))
+    try:
+        yield steps
+    finally:
+        handle.remove()

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from blip_fixtures.record import Metric
 
-# The presets whose prompts number the options from 0, so that a digit names one.
-DIGITS_FROM_ZERO = frozenset({"seed"})
-
 
 @dataclass(frozen=True)
 class Question:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.case import DATASETS, PRESETS
 from blip_fixtures.data.columns import answers_of_people, option, text, texts
-from blip_fixtures.quality import DIGITS_FROM_ZERO, Question, score
+from blip_fixtures.data.prompts import PromptsError, find_prompts
+from blip_fixtures.quality import Question, score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,11 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 with a JSON object on stdout, or 2 with one sentence on stderr when the input is no use."""
     options = _parser().parse_args(arguments)
     try:
+        prompt = find_prompts(options.prompts).of(options.dataset)
         predictions, questions = read_predictions(options.dataset, options.file)
-    except PredictionsError as error:
+    except (PredictionsError, PromptsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
-    metrics = score(options.dataset, predictions, questions, digits_from_zero=options.prompts in DIGITS_FROM_ZERO)
+    metrics = score(options.dataset, predictions, questions, digits_from_zero=prompt.digits_from_zero)
     print(json.dumps({name: metric["value"] for name, metric in metrics.items()}))
     return 0
 
@@ -86,9 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file", type=Path, metavar="FILE.jsonl", help="one JSON object a line")
     parser.add_argument(
         "--prompts",
-        choices=PRESETS,
+        metavar="PRESET",
         default=PRESETS[0],
-        help="the preset that the answers were asked with: under seed a digit names an option (default: %(default)s)",
+        help=f"the preset that the answers were asked with, {', '.join(PRESETS)} or FILE.toml: where it numbers the "
+        "options from 0, as seed does, a digit names one (default: %(default)s)",
     )
     return parser
 

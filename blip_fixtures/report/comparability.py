@@ -11,7 +11,7 @@ from blip_fixtures.report.labels import DATASET_LABELS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from blip_fixtures.record import Record
+    from blip_fixtures.record import Generation, Record
     from blip_fixtures.report.footnotes import Layout
     from blip_fixtures.report.prose import Prose
 
@@ -94,13 +94,18 @@ def _settings(rows: Sequence[Row], prose: Prose) -> str:
     readers: dict[str, Callable[[Record], Any]] = {
         "prompts": lambda record: record["case"]["prompts"],
         "data": lambda record: (record["data"]["source"], record["data"]["revision"]) if record["data"] else None,
-        "new_tokens": lambda record: tuple(sorted(record["generation"].items())) if record["generation"] else None,
+        "new_tokens": lambda record: _part(record["generation"], "new_tokens", "fixed"),
+        "beams": lambda record: _part(record["generation"], "num_beams", "length_penalty"),
     }
     different = []
     for key, read in readers.items():
         if any(len({read(record) for _, record in alike} - {None}) > 1 for alike in _by_dataset(rows).values()):
             different.append(prose.say(f"setting_{key}"))
     return prose.say("settings_differ", settings=", ".join(different)) if different else ""
+
+
+def _part(generation: Generation | None, *names: str) -> tuple[Any, ...] | None:
+    return tuple(generation.get(name) for name in names) if generation else None
 
 
 def _versions(rows: Sequence[Row], prose: Prose) -> str:

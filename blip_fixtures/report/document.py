@@ -158,7 +158,7 @@ def _data_text(records: Sequence[Record], prose: Prose) -> str:
     parts = []
     for source, samples in sources.items():
         counts = [
-            f"{count} {dataset}" + (f" [{revision}]" if revision else "")
+            f"{count} {dataset}" + (f" [{revision[:12]}]" if revision else "")
             for (dataset, revision), count in sorted(samples.items(), key=str)
             if count
         ]

@@ -201,6 +201,16 @@ def quality_section(selection: Selection, prose: Prose) -> list[str]:
     return blocks
 
 
+def _beams(records: Sequence[Record], prose: Prose) -> list[str]:
+    """How the answers were generated, where not greedily."""
+    settings = dict.fromkeys(
+        (generation.get("num_beams", 1), generation.get("length_penalty", 1.0))
+        for record in records
+        if (generation := record["generation"]) is not None
+    )
+    return [prose.say("quality_beams", beams=beams, penalty=f"{penalty:g}") for beams, penalty in settings if beams > 1]
+
+
 def _dataset_quality(cases: Sequence[Record], selection: Selection, prose: Prose) -> list[str]:
     shown = [record for record in cases if _metrics(record)]
     label_of = DATASET_LABELS[cases[0]["case"]["dataset"]]
@@ -228,6 +238,7 @@ def _dataset_quality(cases: Sequence[Record], selection: Selection, prose: Prose
         for record, share in zip(shown, differing, strict=True)
     ]
     differs = [prose.say("quality_differs", label=names.label(shown[0]))] if has_differing else []
+    differs += _beams(shown, prose)
     return [
         f"### {label_of}",
         *constants(names, prose),

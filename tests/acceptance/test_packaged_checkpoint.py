@@ -12,6 +12,7 @@ import torch
 from blip_fixtures.checkpoints.loading import LoadedModel, load_model
 from blip_fixtures.checkpoints.processor import load_processor
 from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
+from blip_fixtures.data.prompts import find_prompts
 from blip_fixtures.data.sources import load_samples
 from blip_fixtures.inference import BatchMaker, decode, generate, to_device
 from blip_fixtures.options import NewTokens
@@ -25,7 +26,7 @@ READING_CHANCE = 1 / 20
 
 @functools.cache
 def maker() -> BatchMaker:
-    return BatchMaker(load_processor(CHECKPOINT), int(CHECKPOINT.config["image_token_index"]), "paper")
+    return BatchMaker(load_processor(CHECKPOINT), int(CHECKPOINT.config["image_token_index"]), find_prompts("paper"))
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from blip_fixtures.checkpoints.loading import load_model
 from blip_fixtures.checkpoints.processor import generic_tokenizer, load_processor
 from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
 from blip_fixtures.checkpoints.synthetic import build_random
+from blip_fixtures.data.prompts import find_prompts
 from blip_fixtures.data.sources import load_samples
 from blip_fixtures.fit import Estimator, Size
 from blip_fixtures.flops import BatchShape, FlopCounter
@@ -78,7 +79,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     checkpoint = resolve_checkpoint(PACKAGED)
     processor = load_processor(checkpoint)
     loaded = load_model(checkpoint, "cpu", "fp16", "float16")
-    maker = BatchMaker(processor, checkpoint.config["image_token_index"], "paper")
+    maker = BatchMaker(processor, checkpoint.config["image_token_index"], find_prompts("paper"))
     batch = maker.batch(load_samples("textvqa", "sample"), 0, batch_size=1, image_size=336, text_limit=50)
     token_ids = generate(loaded.model, to_device(batch, "cpu", loaded.pixel_dtype), NewTokens(2))
     score("textvqa", decode(processor, loaded.model, token_ids).texts, [Question(("answer",) * 10)])

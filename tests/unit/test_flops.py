@@ -33,6 +33,7 @@ def eager_model(checkpoint: Checkpoint) -> Any:
         BatchShape(batch_size=1, image_size=224, qformer_tokens=5, text_tokens=7, steps=1),
         BatchShape(batch_size=2, image_size=224, qformer_tokens=9, text_tokens=4, steps=6),
         BatchShape(batch_size=3, image_size=336, qformer_tokens=12, text_tokens=12, steps=17),
+        BatchShape(batch_size=2, image_size=224, qformer_tokens=9, text_tokens=4, steps=6, beams=3),
     ],
 )
 def test_count_equals_that_of_real_generation(counter: FlopCounter, eager_model: Any, shape: BatchShape) -> None:
@@ -48,6 +49,7 @@ def test_count_equals_that_of_real_generation(counter: FlopCounter, eager_model:
             max_new_tokens=shape.steps,
             min_new_tokens=shape.steps,
             do_sample=False,
+            num_beams=shape.beams,
         )
     assert counter.count(shape).total == real.get_total_flops()
 

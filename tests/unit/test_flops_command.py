@@ -33,6 +33,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
         "qformer_tokens": 13,
         "text_tokens": 13,
         "steps": 1,
+        "beams": 1,
     }
     assert found["total"] == found["vision"] + found["qformer"] + found["prefill"] > 0
     assert found["decode"] == 0

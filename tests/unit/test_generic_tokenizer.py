@@ -6,6 +6,7 @@ import pytest
 
 from blip_fixtures.checkpoints.processor import generic_tokenizer, load_processor
 from blip_fixtures.checkpoints.resolve import find_architecture
+from blip_fixtures.data.prompts import find_prompts
 from blip_fixtures.data.sources import load_samples
 from blip_fixtures.inference import BatchMaker
 
@@ -53,7 +54,7 @@ def test_batches_of_the_full_size_architecture() -> None:
     checkpoint = find_architecture(XL, "random")
     processor = load_processor(checkpoint)
     assert (processor.num_query_tokens, processor.image_processor.size["height"]) == (32, 224)
-    maker = BatchMaker(processor, checkpoint.image_token_id, "paper")
+    maker = BatchMaker(processor, checkpoint.image_token_id, find_prompts("paper"))
     batch = maker.batch(load_samples("scienceqa", "sample", 4), 0, batch_size=4, image_size=336, text_limit=50)
     assert batch.inputs["pixel_values"].shape == (4, 3, 336, 336)
     assert int((batch.inputs["input_ids"] == 32100).sum()) == 4 * 32

@@ -41,7 +41,7 @@ def test_the_second_repository_stands_in_for_the_first(asked: list[tuple[str, st
     samples = load_samples("textvqa", "hub")
     assert [hub_id for hub_id, _ in asked] == ["lmms-lab-encoder/textvqa", "lmms-lab/textvqa"]
     assert len(samples) == 6
-    assert (samples.source, samples.revision) == ("lmms-lab/textvqa", COMMIT[:12])
+    assert (samples.source, samples.revision) == ("lmms-lab/textvqa", COMMIT)
 
 
 def test_an_id_with_a_revision(asked: list[tuple[str, str | None]]) -> None:

@@ -11,11 +11,13 @@ import torch
 from blip_fixtures.case import Case
 from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
-from blip_fixtures.data.prompts import render_prompt
+from blip_fixtures.data.prompts import find_prompts
 from blip_fixtures.data.sources import SampleSet, load_samples
 from blip_fixtures.inference import Batch, BatchMaker, InputError, decode, generate, to_device
 from blip_fixtures.measurement.workload import Workload
 from blip_fixtures.options import NewTokens
+
+PROMPTS = find_prompts("paper")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def scienceqa() -> SampleSet:
 
 @pytest.fixture(scope="module")
 def maker(checkpoint: Checkpoint, processor: Any) -> BatchMaker:
-    return BatchMaker(processor, checkpoint.config["image_token_index"], "paper")
+    return BatchMaker(processor, checkpoint.config["image_token_index"], PROMPTS)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,8 @@ def test_the_limit_holds_for_both_tokenizers_without_the_query_tokens(
     maker: BatchMaker, scienceqa: SampleSet, processor: Any, limit: int
 ) -> None:
     batch = maker.batch(scienceqa, 0, batch_size=64, image_size=224, text_limit=limit)
-    lengths = [len(processor.tokenizer(render_prompt(sample, "scienceqa", "paper")).input_ids) for sample in scienceqa]
+    prompts = [PROMPTS.of("scienceqa").render(sample) for sample in scienceqa]
+    lengths = [len(ids) for ids in processor.tokenizer(prompts).input_ids]
     assert max(lengths) > 200, "the packaged prompts must exceed every limit of the sweep"
     assert batch.facts.text_tokens == tuple(min(length, limit) for length in lengths)
     assert batch.facts.truncated == tuple(length > limit for length in lengths)
@@ -57,7 +60,7 @@ def test_uncut_inputs_are_those_of_the_processor(maker: BatchMaker, processor: A
     rows = scienceqa[:4]
     own = processor(
         images=[row.image for row in rows],
-        text=[render_prompt(row, "scienceqa", "paper") for row in rows],
+        text=[PROMPTS.of("scienceqa").render(row) for row in rows],
         padding="longest",
         return_tensors="pt",
     )
@@ -80,7 +83,7 @@ def test_every_row_holds_the_query_tokens_first(batch: Batch, checkpoint: Checkp
 
 def test_a_foreign_image_token_is_an_error(checkpoint: Checkpoint, processor: Any, scienceqa: SampleSet) -> None:
     question_token = processor.tokenizer("question").input_ids[0]
-    maker = BatchMaker(processor, question_token, "paper")
+    maker = BatchMaker(processor, question_token, PROMPTS)
     with pytest.raises(
         InputError, match=r"hold \d+ image tokens where 2 x 16 are needed, so generate would ignore the"
     ):
@@ -96,7 +99,7 @@ def test_a_batch_is_prepared_once(maker: BatchMaker, scienceqa: SampleSet) -> No
 def test_kept_batches_stay_within_their_budget(
     checkpoint: Checkpoint, processor: Any, scienceqa: SampleSet, batch: Batch
 ) -> None:
-    maker = BatchMaker(processor, checkpoint.config["image_token_index"], "paper", budget_bytes=int(2.5 * batch.nbytes))
+    maker = BatchMaker(processor, checkpoint.config["image_token_index"], PROMPTS, budget_bytes=int(2.5 * batch.nbytes))
     first, second, third = (maker.batch(scienceqa, index, 4, 336, 200) for index in range(3))
     assert maker.batch(scienceqa, 2, 4, 336, 200) is third
     assert maker.batch(scienceqa, 1, 4, 336, 200) is second
@@ -106,7 +109,7 @@ def test_kept_batches_stay_within_their_budget(
 def test_a_batch_above_the_budget_is_still_prepared(
     checkpoint: Checkpoint, processor: Any, scienceqa: SampleSet
 ) -> None:
-    maker = BatchMaker(processor, checkpoint.config["image_token_index"], "paper", budget_bytes=1)
+    maker = BatchMaker(processor, checkpoint.config["image_token_index"], PROMPTS, budget_bytes=1)
     assert maker.batch(scienceqa, 0, 1, 224, 200).facts.samples == range(1)
 
 
@@ -148,7 +151,7 @@ def test_what_is_kept_of_an_answered_batch_holds_no_tensor(
 ) -> None:
     """The answers of a whole data set are kept until they are scored: pictures among them would fill the memory."""
     case = Case("m", "checkpoint", "textvqa", "cpu", "fp32", 2, 224, 50, "paper")
-    maker = BatchMaker(processor, checkpoint.image_token_id, "paper", budget_bytes=1)
-    workload = Workload(case, loaded, processor, load_samples("textvqa", "sample", 4), maker)
+    maker = BatchMaker(processor, checkpoint.image_token_id, PROMPTS, budget_bytes=1)
+    workload = Workload(case, loaded, processor, load_samples("textvqa", "sample", 4), maker, PROMPTS.of("textvqa"))
     walked = workload.answers(limit=3)
     assert len(pickle.dumps(walked)) < 2000

@@ -78,7 +78,9 @@ def test_the_cache_of_the_full_size_model() -> None:
     """2 x 24 layers x 32 heads x 64 numbers of two bytes."""
     cache = CacheShape.of(CATALOG["Salesforce/instructblip-flan-t5-xl"], itemsize=2)
     assert cache == CacheShape(token_bytes=2 * 24 * 32 * 64 * 2, query_tokens=32)
-    assert cache.bytes_held(batch_size=3, text_tokens=13, new_tokens=50) == 3 * cache.token_bytes * 95
+    assert cache.bytes_held(rows=3, text_tokens=13, new_tokens=50) == 3 * cache.token_bytes * 95
+    one, three = (BatchShape(2, 224, 13, 13, 50, beams=beams) for beams in (1, 3))
+    assert cache.bytes_read(three) == 3 * cache.bytes_read(one)
 
 
 def test_rates_of_this_machine(counter: FlopCounter, loaded: LoadedModel) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
+from blip_fixtures.data.prompts import find_prompts
 from blip_fixtures.data.sources import load_samples
 from blip_fixtures.inference import BatchMaker, generate, to_device
 from blip_fixtures.measurement import phases
@@ -120,7 +121,7 @@ def test_no_hook_stays_behind_a_call_that_fails() -> None:
 
 
 def test_the_packaged_checkpoint(checkpoint: Checkpoint, loaded: LoadedModel, processor: Any) -> None:
-    maker = BatchMaker(processor, checkpoint.image_token_id, "paper")
+    maker = BatchMaker(processor, checkpoint.image_token_id, find_prompts("paper"))
     batch = maker.batch(load_samples("coco", "sample", 4), 0, batch_size=4, image_size=224, text_limit=50)
     inputs = to_device(batch, "cpu", loaded.pixel_dtype)
     ticks = iter(range(10_000))

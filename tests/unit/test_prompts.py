@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from blip_fixtures.case import DATASETS, PRESETS
-from blip_fixtures.data.prompts import presets, render_prompt
+from blip_fixtures.data.prompts import Prompt, PromptsError, find_prompts
 from blip_fixtures.data.samples import Sample
 
 SAMPLE = Sample(
@@ -24,7 +25,7 @@ SAMPLE = Sample(
 
 
 def test_the_table_holds_every_preset_for_every_dataset() -> None:
-    assert {preset: tuple(table) for preset, table in presets().items()} == dict.fromkeys(PRESETS, DATASETS)
+    assert {preset: tuple(find_prompts(preset).prompts) for preset in PRESETS} == dict.fromkeys(PRESETS, DATASETS)
 
 
 @pytest.mark.parametrize(
@@ -50,16 +51,106 @@ def test_the_table_holds_every_preset_for_every_dataset() -> None:
     ],
 )
 def test_prompt(preset: str, dataset: str, prompt: str) -> None:
-    assert render_prompt(SAMPLE, dataset, preset) == prompt
+    assert find_prompts(preset).of(dataset).render(SAMPLE) == prompt
 
 
 def test_paper_prompt_names_at_most_30_ocr_tokens() -> None:
-    prompt = render_prompt(SAMPLE, "textvqa", "paper")
+    prompt = find_prompts("paper").of("textvqa").render(SAMPLE)
     assert prompt.startswith("OCR tokens: t0, t1, ")
     assert "t29. Question: what {is} it? Short answer:" in prompt
 
 
 def test_a_part_without_content_is_left_out() -> None:
     bare = dataclasses.replace(SAMPLE, ocr_tokens=(), context="")
-    assert render_prompt(bare, "textvqa", "paper") == "Question: what {is} it? Short answer:"
-    assert not render_prompt(bare, "scienceqa", "paper").startswith("Context")
+    assert find_prompts("paper").of("textvqa").render(bare) == "Question: what {is} it? Short answer:"
+    assert not find_prompts("paper").of("scienceqa").render(bare).startswith("Context")
+
+
+def test_every_preset_is_greedy() -> None:
+    assert {prompt.num_beams for preset in PRESETS for prompt in find_prompts(preset).prompts.values()} == {1}
+
+
+def test_only_the_seed_preset_numbers_options_from_zero() -> None:
+    assert [preset for preset in PRESETS if find_prompts(preset).of("scienceqa").digits_from_zero] == ["seed"]
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_prompts_of_a_file(tmp_path: Path) -> None:
+    table = """
+        [textvqa]
+        parts = ["Q: {question}", "Text in the picture: {ocr_tokens}", "{{}}"]
+        join = "|"
+        ocr_limit = 2
+        num_beams = 3
+        length_penalty = -1
+    """
+    prompts = find_prompts(write(tmp_path, table))
+    assert prompts.of("textvqa").render(SAMPLE) == "Q: what {is} it?|Text in the picture: t0, t1|{}"
+    assert prompts.of("textvqa") == Prompt(
+        ("Q: {question}", "Text in the picture: {ocr_tokens}", "{{}}"), "|", ocr_limit=2, num_beams=3, length_penalty=-1
+    )
+    with pytest.raises(PromptsError, match=r"have no table \[coco\]; add one, or choose other benchmarks with -k"):
+        prompts.of("coco")
+
+
+def test_the_name_of_a_file_follows_what_it_says_and_not_how(tmp_path: Path) -> None:
+    def name(text: str) -> str:
+        return find_prompts(write(tmp_path, text)).name
+
+    first = name('[coco]\nparts = ["A picture of"]')
+    assert first.startswith("mine@")
+    assert name('# the same\n[coco]\nparts = [\n"A picture of",\n]') == first
+    assert name('[coco]\nparts = ["A photo of"]') != first
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "it is empty; give tables [textvqa], [coco], [scienceqa]"),
+        ("[vqav2]\nparts = ['{question}']", "it has 'vqav2'; give tables [textvqa], [coco], [scienceqa]"),
+        ("coco = 1", "'coco' is no table; write [coco] above its settings"),
+        ("[coco]", "[coco] has no parts; give the prompt's parts, such as parts = ['{question}']"),
+        ("[coco]\nparts = []", "[coco] parts is []; give a list of texts"),
+        ("[coco]\nparts = 'A picture'", "[coco] parts is 'A picture'; give a list of texts"),
+        ("[coco]\nparts = ['A']\ntemperature = 1", "[coco] has 'temperature'; the settings are parts, join, option,"),
+        ("[coco]\nparts = ['A']\njoin = 1", "[coco] join is 1; give a text"),
+        ("[coco]\nparts = ['A']\nnum_beams = 0", "[coco] num_beams is 0; give a whole number of at least 1"),
+        ("[coco]\nparts = ['A']\nnum_beams = true", "[coco] num_beams is True; give a whole number of at least 1"),
+        ("[coco]\nparts = ['A']\nocr_limit = -1", "[coco] ocr_limit is -1; give a whole number of at least 0"),
+        ("[coco]\nparts = ['A']\nlength_penalty = nan", "[coco] length_penalty is nan; give a number"),
+        ("[coco]\nparts = ['A']\nlength_penalty = 2", "length_penalty changes nothing without beams; set num_beams"),
+        ("[coco]\nparts = ['A']\ncapitalize_question = 1", "[coco] capitalize_question is 1; give true or false"),
+        (
+            "[textvqa]\nparts = ['{query}']",
+            "the fields are {question}, {context}, {ocr_tokens}, {choices}, with nothing",
+        ),
+        ("[textvqa]\nparts = ['{question!r}']", "with nothing else in their braces"),
+        ("[textvqa]\nparts = ['{question.x}']", "with nothing else in their braces"),
+        ("[textvqa]\nparts = ['{}']", "with nothing else in their braces"),
+        ("[textvqa]\nparts = ['{question']", "a brace is not closed; write {{ and }} for braces"),
+        (
+            "[textvqa]\nparts = ['{question}']\noption = '{choice}'",
+            "the fields are {letter}, {LETTER}, {index}, {text}",
+        ),
+        ("[textvqa]\nparts = ['{ocr_tokens}']", "would be an empty prompt for some rows; give a part without fields"),
+        ("[coco", "are no TOML: "),
+    ],
+)
+def test_a_file_that_says_what_no_preset_can(tmp_path: Path, text: str, complaint: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(PromptsError) as caught:
+        find_prompts(path)
+    assert str(caught.value).startswith(f"the prompts {path}")
+    assert complaint in str(caught.value)
+
+
+def test_prompts_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PromptsError, match="unknown prompts 'papers'; choose one of paper, lmms-eval, seed, or give a"):
+        find_prompts("papers")
+    with pytest.raises(PromptsError, match=r"cannot read the prompts .*: No such file or directory; give a TOML file"):
+        find_prompts(str(tmp_path / "absent.toml"))

@@ -15,7 +15,7 @@ from datasets import Dataset
 from transformers import InstructBlipForConditionalGeneration, InstructBlipProcessor
 
 from blip_fixtures.case import PRESETS
-from blip_fixtures.data.prompts import render_prompt
+from blip_fixtures.data.prompts import find_prompts
 from blip_fixtures.data.samples import Sample
 from tools.tiny import samples
 from tools.tiny.model import FOLDER, IMAGE_SIZES
@@ -140,7 +140,7 @@ def main() -> None:
         for dataset in options.dataset:
             rows = read_samples(dataset)
             for preset in options.preset:
-                prompts = [render_prompt(row, dataset, preset) for row in rows]
+                prompts = [find_prompts(preset).of(dataset).render(row) for row in rows]
                 for image_size in options.image_size:
                     for limit in options.limit:
                         answers = predict(model, processor, rows, prompts, image_size=image_size, limit=limit)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from blip_fixtures.case import PRESETS
-from blip_fixtures.data.prompts import render_prompt
+from blip_fixtures.data.prompts import find_prompts
 from tools.tiny.model import HIDDEN, QUERY_TOKENS, TEXT_LIMIT, build_tokenizer, vocabulary
 from tools.tiny.questions import DATASETS, Item, draw_item, is_picture_question
 
@@ -80,7 +80,7 @@ def _draw_prompt(dataset: str, scene: Scene, rng: Random) -> tuple[Item, str]:
     if dataset == "scienceqa" and preset == "seed":  # this preset drops the context, and with it the facts
         while not is_picture_question(item):
             item = draw_item(dataset, scene, rng)
-    return item, render_prompt(item.sample, dataset, preset)
+    return item, find_prompts(preset).of(dataset).render(item.sample)
 
 
 def _encode(tokenizer: PreTrainedTokenizerFast, texts: list[str], limit: int) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ from transformers import (
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
 from blip_fixtures.case import PRESETS
-from blip_fixtures.data.prompts import presets
+from blip_fixtures.data.prompts import find_prompts
 from tools.tiny.questions import (
     CAPTION_QUESTION,
     COLOR_MEANINGS,
@@ -60,7 +60,7 @@ def vocabulary() -> dict[str, int]:
     texts += [question for questions in READING_QUESTIONS.values() for question in questions]
     rng = Random(0)
     texts += [caption for pair in (False, True) * 20 for caption in captions(shape_scene(rng, pair=pair))]
-    texts += [part for preset in PRESETS for prompt in presets()[preset].values() for part in prompt.parts]
+    texts += [part for preset in PRESETS for prompt in find_prompts(preset).prompts.values() for part in prompt.parts]
     texts += [*"abcde", *"01234", "( ) . , : ? ' -"]
     without_fields = (re.sub(r"{\w*}", " ", text.lower()) for text in texts)
     words = {word for text in without_fields for word in re.findall(r"\w+|[^\w\s]", text)}

@@ -1,0 +1,60 @@
+"""Rows of parquet files as `datasets` maps them into memory, with the pages that were read given back."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# Some hundreds of photographs: the resident set stays within this above what it would be without any.
+_RELEASE_EVERY_BYTES = 32 * 2**20
+_MADV_DONTNEED = 4
+
+
+class MappedRows:
+    """The rows of `paths`, read through `datasets`: encoded pictures stay in its mapped cache file until asked for.
+
+    Mapped pages count as resident once they were read, so a walk over a large data set would make the process look
+    as large as the data set. They are given back on the way; the kernel keeps them in its page cache.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        import datasets
+
+        datasets.disable_progress_bars()
+        rows = datasets.Dataset.from_parquet([str(path) for path in paths])
+        self._rows = rows.cast_column("image", datasets.Image(decode=False))
+        self._cache_files = {str(Path(entry["filename"]).resolve()) for entry in rows.cache_files}
+        self._read_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        row: dict[str, Any] = self._rows[number]
+        self._read_bytes += len((row.get("image") or {}).get("bytes") or b"")
+        if self._read_bytes > _RELEASE_EVERY_BYTES:
+            self._read_bytes = 0
+            release_pages(self._cache_files)
+        return row
+
+
+def release_pages(files: Iterable[str], maps: Path = Path("/proc/self/maps")) -> None:
+    """Give back the resident pages of read-only mappings of `files`; elsewhere than on Linux nothing happens.
+
+    A file's pages are read again where they are needed again (madvise(2), MADV_DONTNEED); a writable mapping would
+    lose what was written to it, so it is left alone.
+    """
+    if sys.platform != "linux":
+        return
+    wanted = set(files)
+    madvise = ctypes.CDLL(None, use_errno=True).madvise
+    for line in maps.read_text().splitlines():
+        span, mode, _, _, _, *name = line.split(maxsplit=5)
+        if name and name[0] in wanted and "w" not in mode:
+            start, end = (int(address, 16) for address in span.split("-"))
+            madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_DONTNEED)
