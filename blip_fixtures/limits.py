@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.checkpoints.architecture import stored_bytes
 from blip_fixtures.flops import PHASES
 
 if TYPE_CHECKING:
@@ -41,12 +42,7 @@ class Rates:
 
 def weights_read(model: Any, modules: Mapping[str, Sequence[str]]) -> dict[str, int]:
     """Bytes of the weights that one forward of each phase reads, from `FlopCounter.modules` and the loaded model."""
-    return {
-        phase: sum(
-            parameter.nbytes for path in paths for parameter in model.get_submodule(path).parameters(recurse=False)
-        )
-        for phase, paths in modules.items()
-    }
+    return {phase: sum(stored_bytes(model.get_submodule(path)) for path in paths) for phase, paths in modules.items()}
 
 
 def measure_rates(
@@ -56,15 +52,15 @@ def measure_rates(
     dtype: str,
     timer: Callable[[], float] = time.perf_counter,
 ) -> Rates:
-    """The rates of `device`, from products with the largest matrix of each part of the model and reads of buffers.
+    """The rates of `device`, from products with the largest layer of each part of the model and reads of buffers.
 
     Takes about one and a half seconds, half of them for each kind. `timer` waits for the device before it reads the
     clock.
     """
-    shapes = {_largest_matrix(model, modules[phase]) for phase in ("vision", "qformer", "prefill")}
+    layers = [_largest_layer(model, modules[phase]) for phase in ("vision", "qformer", "prefill")]
     rows = _ROWS[device.partition(":")[0]]
-    share_s = _SECONDS / 2 / len(shapes)
-    rate = max(_product_rate(shape, rows, device, dtype, timer, share_s) for shape in sorted(shapes))
+    share_s = _SECONDS / 2 / len(layers)
+    rate = max(_product_rate(layer, rows, device, dtype, timer, share_s) for layer in layers)
     read = weights_read(model, modules)
     sizes = {phase: min(max(count, 4096), _LARGEST_BUFFER_BYTES) for phase, count in read.items()}
     share_s = _SECONDS / 2 / len(set(sizes.values()))
@@ -72,30 +68,23 @@ def measure_rates(
     return Rates(rate, {phase: bandwidths[size] for phase, size in sizes.items()})
 
 
-def _largest_matrix(model: Any, paths: Sequence[str]) -> tuple[int, int]:
-    """(inputs, outputs) of the largest linear layer but the head, whose product is one of few rows."""
-    from torch import nn
-
-    linear = [
-        module
-        for path in paths
-        if isinstance(module := model.get_submodule(path), nn.Linear) and not path.endswith("lm_head")
-    ]
-    largest = max(linear, key=lambda module: module.in_features * module.out_features)
-    return largest.in_features, largest.out_features
+def _largest_layer(model: Any, paths: Sequence[str]) -> Any:
+    """The largest linear layer, packed or not, but the head, whose product is one of few rows."""
+    layers = [model.get_submodule(path) for path in paths if not path.endswith("lm_head")]
+    linear = [layer for layer in layers if hasattr(layer, "in_features")]
+    return max(linear, key=lambda layer: layer.in_features * layer.out_features)
 
 
-def _product_rate(
-    shape: tuple[int, int], rows: int, device: str, dtype: str, timer: Callable[[], float], share_s: float
-) -> float:
+def _product_rate(layer: Any, rows: int, device: str, dtype: str, timer: Callable[[], float], share_s: float) -> float:
     import torch
 
-    inputs, outputs = shape
     generator = torch.Generator().manual_seed(0)
-    left = torch.randn(rows, inputs, generator=generator).to(device, getattr(torch, dtype))
-    right = torch.randn(outputs, inputs, generator=generator).to(device, getattr(torch, dtype))
-    fastest_s = _fastest_s(lambda: torch.nn.functional.linear(left, right), timer, share_s)
-    return 2 * rows * inputs * outputs / fastest_s
+    # A layer may be kept in another dtype than the model's.
+    kept = layer.weight.dtype if layer.weight.is_floating_point() else getattr(torch, dtype)
+    inputs = torch.randn(rows, layer.in_features, generator=generator).to(device, kept)
+    with torch.no_grad():
+        fastest_s = _fastest_s(lambda: layer(inputs), timer, share_s)
+    return float(2 * rows * layer.in_features * layer.out_features / fastest_s)
 
 
 def _read_rate(size: int, device: str, timer: Callable[[], float], share_s: float) -> float:

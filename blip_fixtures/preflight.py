@@ -17,7 +17,7 @@ from blip_fixtures.devices import why_unavailable
 from blip_fixtures.fit import Estimator, Size, free_bytes, why_too_large
 from blip_fixtures.meters import own_domain
 from blip_fixtures.meters.finding import Meters, find_meters
-from blip_fixtures.optimizations import OPTIMIZATIONS, find_optimization
+from blip_fixtures.optimizations import DTYPES, find_optimization
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,11 +81,7 @@ def _unrunnable(plan: Plan, options: Options, checkpoint: Checkpoint, samples: d
 
     Raises `pytest.UsageError` where none can and what was asked for is the cause, rather than what the machine lacks.
     """
-    lacking = {
-        case: reason
-        for case in plan.cases
-        if (reason := find_optimization(case.optimization).why_unavailable(case.device) or why_unavailable(case.device))
-    }
+    lacking = {case: reason for case in plan.cases if (reason := _why_lacking(case, plan.prompts))}
     unfilled = {
         case: reason
         for case in plan.cases
@@ -96,6 +92,12 @@ def _unrunnable(plan: Plan, options: Options, checkpoint: Checkpoint, samples: d
     if asked_too_much and len(lacking) + len(asked_too_much) == len(plan.cases):
         raise pytest.UsageError(f"no case can run: {next(iter(asked_too_much.values()))}")
     return {**lacking, **asked_too_much}
+
+
+def _why_lacking(case: Case, prompts: PromptSet) -> str | None:
+    """What the device lacks for a case, or that there is no such device."""
+    optimization, beams = find_optimization(case.optimization), prompts.of(case.dataset).num_beams
+    return why_unavailable(case.device) or optimization.why_unavailable(case.device, num_beams=beams)
 
 
 def _too_few_samples(case: Case, samples: SampleSet) -> str | None:
@@ -114,10 +116,10 @@ def _too_large(cases: list[Case], options: Options, checkpoint: Checkpoint, prom
     try:
         for device in dict.fromkeys(case.device for case in cases):
             free = free_bytes(device)
+            # What is planned, and what may be advised instead: another dtype.
+            names = dict.fromkeys([*(case.optimization for case in cases), *DTYPES])
             estimators: dict[str, Callable[[], Estimator]] = {
-                name: partial(make, entry.dtype)
-                for name, entry in OPTIMIZATIONS.items()
-                if entry.why_unavailable(device) is None
+                name: partial(make, find_optimization(name).dtype) for name in names
             }
             for optimization in dict.fromkeys(case.optimization for case in cases if case.device == device):
                 alike = [case for case in cases if (case.device, case.optimization) == (device, optimization)]

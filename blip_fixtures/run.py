@@ -211,17 +211,21 @@ class Run:
         measured.energy = {**absent, **measured.energy}
 
     def _rates_of(self, loaded: LoadedModel) -> Rates:
-        """The rates of the model's device in its dtype, measured before the first case that needs them."""
-        dtype = find_optimization(loaded.optimization).dtype
-        key = (loaded.device, dtype)
+        """The rates of the model's device with its layers, measured before the first case that needs them."""
+        key = (loaded.device, loaded.optimization)
         if key not in self._rates:
+            dtype = find_optimization(loaded.optimization).dtype
+            timer = synchronizing_timer(loaded.device)
             self._rates[key] = measure_rates(
-                loaded.model, self._flop_counter.modules, *key, timer=synchronizing_timer(loaded.device)
+                loaded.model, self._flop_counter.modules, loaded.device, dtype, timer=timer
             )
         return self._rates[key]
 
     def _load(self, device: str, optimization: str) -> LoadedModel:
-        return load_model(self._checkpoint, device, optimization, find_optimization(optimization).dtype)
+        chosen = find_optimization(optimization)
+        loaded = load_model(self._checkpoint, device, optimization, chosen.dtype, chosen.attention(device))
+        chosen.apply(loaded)
+        return loaded
 
     def _reference(self, device: str) -> ReferenceKernel:
         from blip_fixtures.measurement.latency import ReferenceKernel

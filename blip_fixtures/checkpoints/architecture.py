@@ -18,7 +18,9 @@ def has_own_head(config: Mapping[str, Any]) -> bool:
     return text.get("tie_word_embeddings") is False or text.get("scale_decoder_outputs") is False
 
 
-def build_on_meta(config: Mapping[str, Any], dtype: str = "float32", *, attention: str | None = None) -> Any:
+def build_on_meta(
+    config: Mapping[str, Any], dtype: str = "float32", *, attention: str | Mapping[str, str] | None = None
+) -> Any:
     """The model of a ``config.json`` on the meta device, in evaluation mode, each tensor in the dtype that
     `from_pretrained` would give it under `dtype`. Raises `ValueError` for a configuration that makes no model.
     """
@@ -55,3 +57,18 @@ def weight_bytes(model: Any) -> int:
     """Bytes of every parameter and buffer, a shared tensor once."""
     tensors = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
     return sum(tensor.nbytes for tensor in tensors.values())
+
+
+def stored_bytes(module: Any) -> int:
+    """Bytes that a module itself stores, those below it not counted."""
+    tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    named: int = sum(plain.nbytes for tensor in tensors for plain in plain_tensors(tensor))
+    return named + int(getattr(module, "packed_bytes", 0))
+
+
+def plain_tensors(tensor: Any) -> list[Any]:
+    """The tensors that a tensor consists of: itself, or the inner ones of a subclass that wraps them."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return [tensor]
+    names, _ = tensor.__tensor_flatten__()
+    return [plain for name in names for plain in plain_tensors(getattr(tensor, name))]

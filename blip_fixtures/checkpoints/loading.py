@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.case import RANDOM
+from blip_fixtures.checkpoints.architecture import plain_tensors
 from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
+from blip_fixtures.checkpoints.runner import EagerRunner, Runner
 from blip_fixtures.checkpoints.synthetic import build_random
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ class LoadedModel:
     optimization: str
     model: Any
     load_s: float
+    runner: Runner = field(init=False)
+    applied: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.runner = EagerRunner(self.model)
 
     @property
     def pixel_dtype(self) -> Any:
@@ -32,28 +39,36 @@ class LoadedModel:
 
     @property
     def weights_bytes(self) -> int:
-        """Bytes of every parameter and buffer, each shared tensor once."""
-        tensors = [*self.model.parameters(), *self.model.buffers()]
+        """Bytes of every parameter and buffer, each shared tensor once, and of what packed layers store."""
+        tensors = [
+            plain for tensor in (*self.model.parameters(), *self.model.buffers()) for plain in plain_tensors(tensor)
+        ]
         storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
-        return sum(storages.values())
+        packed = sum(int(getattr(part, "packed_bytes", 0)) for part in self.model.modules())
+        return int(sum(storages.values())) + packed
 
 
-def load_model(checkpoint: Checkpoint, device: str, optimization: str, dtype: str) -> LoadedModel:
+def load_model(
+    checkpoint: Checkpoint, device: str, optimization: str, dtype: str, attention: dict[str, str] | None = None
+) -> LoadedModel:
     """The checkpoint's weights in `dtype` (``float16``, ...) on `device`, in evaluation mode.
+
+    `attention` maps parts of the configuration to attention implementations, as transformers takes them; by default
+    it chooses.
 
     The dtype is applied while loading: a cast afterwards would also cast the layers that T5 keeps in fp32. Synthetic
     weights are made on the device. Raises `CheckpointError`.
     """
     start_s = time.perf_counter()
     if checkpoint.weights == RANDOM:
-        model = build_random(checkpoint.config, device, dtype)
+        model = build_random(checkpoint.config, device, dtype, attention=attention)
     else:
-        model = _from_pretrained(checkpoint, dtype)
+        model = _from_pretrained(checkpoint, dtype, attention)
         model.to(device).eval()
     return LoadedModel(checkpoint, device, optimization, model, load_s=time.perf_counter() - start_s)
 
 
-def _from_pretrained(checkpoint: Checkpoint, dtype: str) -> Any:
+def _from_pretrained(checkpoint: Checkpoint, dtype: str, attention: dict[str, str] | None) -> Any:
     import torch
     from safetensors import SafetensorError
     from transformers import InstructBlipForConditionalGeneration
@@ -70,6 +85,7 @@ def _from_pretrained(checkpoint: Checkpoint, dtype: str) -> Any:
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
+            attn_implementation=attention,
         )  # type: ignore[misc]  # with the info it is a pair
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):

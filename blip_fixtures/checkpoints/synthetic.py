@@ -27,7 +27,14 @@ _ENDS_A_BRANCH = re.compile(r"language_model\..*\.(o|wo)\.weight$")
 _HUGE_PAGE_BYTES = 2 * 2**20
 
 
-def build_random(config: Mapping[str, Any], device: str, dtype: str, *, seed: int = DEFAULT_SEED) -> Any:
+def build_random(
+    config: Mapping[str, Any],
+    device: str,
+    dtype: str,
+    *,
+    seed: int = DEFAULT_SEED,
+    attention: dict[str, str] | None = None,
+) -> Any:
     """The architecture of `config` on `device` with weights that depend on `seed` and the names of the tensors alone.
 
     Each tensor is made where it stays, in the dtype that `from_pretrained` gives it. No end token is known to the
@@ -37,7 +44,7 @@ def build_random(config: Mapping[str, Any], device: str, dtype: str, *, seed: in
     from torch import nn
     from transformers import GenerationConfig
 
-    model = build_on_meta(config, dtype)
+    model = build_on_meta(config, dtype, attention=attention)
     draws = _Draws(device, seed)
     made: dict[int, Any] = {}
     with torch.no_grad():

@@ -75,6 +75,8 @@ def measure_case(
     when the optimization did not take effect, and whatever the model raises.
     """
     rounds = options.rounds or max(MIN_ROUNDS, workload.batches)
+    optimization, probe = find_optimization(workload.case.optimization), workload.probe(options.new_tokens)
+    optimization.prepare(workload.loaded, workload.case.sequence_length, probe)
     latency = _latency(workload, benchmark, options, rounds, reference, on_round)
     if latency is None:
         return None
@@ -92,6 +94,7 @@ def measure_case(
         missing |= dict.fromkeys(("phases.decode_per_token_s", "limit.bound_by.decode"), _ONE_TOKEN)
     if not knows_language:
         missing["quality"] = _NO_QUALITY
+    applied = optimization.proof(workload.loaded, probe)
     limit = _limit(workload, counted, flop_counter, rates(), latency)
     return Measured(
         latency=latency,
@@ -102,9 +105,15 @@ def measure_case(
         flops=_flops(counted),
         phases=phases,
         limit=limit,
-        applied=find_optimization(workload.case.optimization).proof(workload.loaded),
+        applied=applied,
         energy=energy.energy,
-        notes=[*_notes(workload, rounds), *_phase_notes(phases), *_limit_notes(limit), *energy.notes],
+        notes=[
+            *_notes(workload, rounds),
+            *_optimization_notes(applied),
+            *_phase_notes(phases),
+            *_limit_notes(limit),
+            *energy.notes,
+        ],
         missing=missing,
     )
 
@@ -152,7 +161,7 @@ def _phases(
         return inputs
 
     times = phase_pass(
-        workload.loaded.model,
+        workload.loaded.runner,
         lambda inputs: workload.generate(inputs, options.new_tokens),
         next_inputs,
         synchronizing_timer(workload.case.device),
@@ -277,6 +286,21 @@ def _limit_notes(limit: Limit) -> list[str]:
     if (limit["ratio"] or 0) >= 1:
         return []
     return ["limit: the latency is below it, so the machine was slower when the rates were measured than in the rounds"]
+
+
+def _optimization_notes(applied: dict[str, Any]) -> list[str]:
+    notes = []
+    if "compile_s" in applied:
+        notes.append(f"latency: compiling took {applied['compile_s']:.1f} s before the first round and is not in it")
+    if "flash_attention_in" in applied:
+        parts = ", ".join(applied["flash_attention_in"])
+        same = (
+            "; the default attention of this device runs the same kernels"
+            if "same_kernel_as_default" in applied
+            else ""
+        )
+        notes.append(f"latency: flash attention ran in {parts}{same}")
+    return notes
 
 
 def _phase_notes(phases: Phases) -> list[str]:

@@ -7,14 +7,16 @@ the phases fill the call without a gap or an overlap; what `generate` does betwe
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from blip_fixtures.checkpoints.runner import PARTS, STEP
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from blip_fixtures.checkpoints.runner import Runner
     from blip_fixtures.record import Phases
 
 
@@ -39,7 +41,7 @@ class PhaseTimes:
 
 
 def phase_pass(
-    model: Any,
+    runner: Runner,
     generate: Callable[[Any], Any],
     next_inputs: Callable[[], Any],
     timer: Callable[[], float],
@@ -53,49 +55,36 @@ def phase_pass(
     times: list[PhaseTimes] = []
     while len(times) < rounds and (not times or sum(one.total_s for one in times) < ENOUGH_S):
         inputs = next_inputs()
-        with _boundaries(model, timer) as ends_s:
+        ends = _Ends(timer)
+        with runner.parts_ended(ends.note):
             start_s = timer()
             generate(inputs)
             end_s = timer()
-        vision_s, qformer_s, *steps_s = (ends_s[name] for name in ("vision", "qformer", "first_step"))
+        vision_s, qformer_s, first_step_s = (ends.first_s[part] for part in PARTS)
         times.append(
             PhaseTimes(
                 vision_s=vision_s - start_s,
                 qformer_s=qformer_s - vision_s,
-                prefill_s=steps_s[0] - qformer_s,
-                decode_s=end_s - steps_s[0],
-                later_steps=int(ends_s["steps"]) - 1,
+                prefill_s=first_step_s - qformer_s,
+                decode_s=end_s - first_step_s,
+                later_steps=ends.steps - 1,
             )
         )
     return times
 
 
-@contextlib.contextmanager
-def _boundaries(model: Any, timer: Callable[[], float]) -> Iterator[dict[str, float]]:
-    """A mapping that gets the moment at which each part ended first, and the number of the decoder's steps."""
-    ends_s: dict[str, float] = {"steps": 0}
+class _Ends:
+    """The moment at which each part ended first, and the number of the decoder's steps."""
 
-    def ended(name: str) -> Callable[..., None]:
-        def note(*_: object) -> None:
-            if name not in ends_s:
-                ends_s[name] = timer()
+    def __init__(self, timer: Callable[[], float]) -> None:
+        self._timer = timer
+        self.first_s: dict[str, float] = {}
+        self.steps = 0
 
-        return note
-
-    def stepped(*_: object) -> None:
-        ends_s["steps"] += 1
-
-    handles = [
-        model.vision_model.register_forward_hook(ended("vision")),
-        model.language_projection.register_forward_hook(ended("qformer")),
-        model.language_model.register_forward_hook(ended("first_step")),
-        model.language_model.register_forward_hook(stepped),
-    ]
-    try:
-        yield ends_s
-    finally:
-        for handle in handles:
-            handle.remove()
+    def note(self, part: str) -> None:
+        self.steps += part == STEP
+        if part not in self.first_s:
+            self.first_s[part] = self._timer()
 
 
 def summarize_phases(times: list[PhaseTimes]) -> Phases:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures import inference
+from blip_fixtures.checkpoints.runner import STEP, EagerRunner
 from blip_fixtures.devices import synchronize
+from blip_fixtures.optimizations import Probe
 from blip_fixtures.options import NewTokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from blip_fixtures.case import Case
     from blip_fixtures.checkpoints.loading import LoadedModel
+    from blip_fixtures.checkpoints.runner import Runner
     from blip_fixtures.data.prompts import Prompt
     from blip_fixtures.data.sources import SampleSet
 
@@ -58,11 +58,24 @@ class Workload:
         """Token ids of the answers, (batch, 1 + tokens)."""
         prompt = self.prompt
         return inference.generate(
-            self.loaded.model,
+            self.loaded.runner,
             inputs,
             new_tokens,
             num_beams=prompt.num_beams,
             length_penalty=prompt.length_penalty,
+        )
+
+    def probe(self, new_tokens: NewTokens) -> Probe:
+        """Untimed calls on the first batch, for what must be tried out before or behind the passes."""
+
+        def call(runner: Runner, tokens: NewTokens) -> Any:
+            return inference.generate(runner, self.inputs(0), tokens)
+
+        eager = EagerRunner(self.loaded.model)
+        return Probe(
+            run=lambda: call(self.loaded.runner, new_tokens),
+            run_eager=lambda: call(eager, new_tokens),
+            run_briefly=lambda: call(self.loaded.runner, NewTokens(2, fixed=True)),
         )
 
     def answers(self, limit: int, *, generate: bool = True) -> list[BatchAnswers]:
@@ -75,9 +88,11 @@ class Workload:
             batch = self.batch(number)
             size = self.case.batch_size
             if generate:
-                with _decoder_steps(self.loaded.model) as steps:
+                # With beams no answer tells how many steps there were.
+                parts: list[str] = []
+                with self.loaded.runner.parts_ended(parts.append):
                     token_ids = self.generate(self._on_device(batch), NewTokens(limit))
-                answers = inference.decode(self.processor, self.loaded.model, token_ids, len(steps))
+                answers = inference.decode(self.processor, self.loaded.model, token_ids, parts.count(STEP))
             else:
                 answers = inference.Answers(texts=("",) * size, new_tokens=(limit,) * size, steps=limit)
             walked.append(BatchAnswers(batch.facts, answers))
@@ -87,14 +102,3 @@ class Workload:
         inputs = inference.to_device(batch, self.case.device, self.loaded.pixel_dtype)
         synchronize(self.case.device)
         return inputs
-
-
-@contextlib.contextmanager
-def _decoder_steps(model: Any) -> Iterator[list[None]]:
-    """A list that grows by one entry for each step of the decoder: with beams no answer tells their number."""
-    steps: list[None] = []
-    handle = model.language_model.register_forward_hook(lambda *_: steps.append(None))
-    try:
-        yield steps
-    finally:
-        handle.remove()

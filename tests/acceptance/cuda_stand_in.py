@@ -31,8 +31,8 @@ ANSWERS = {
 }
 
 
-def load_on_cpu(checkpoint: Any, device: str, optimization: str, dtype: str) -> LoadedModel:
-    return dataclasses.replace(load_model(checkpoint, "cpu", optimization, dtype), device=device)
+def load_on_cpu(checkpoint: Any, device: str, optimization: str, dtype: str, *attention: Any) -> LoadedModel:
+    return dataclasses.replace(load_model(checkpoint, "cpu", optimization, dtype, *attention), device=device)
 
 
 def rates_of_the_cpu(model: Any, modules: Any, _: str, dtype: str, timer: Any) -> limits.Rates:

@@ -79,9 +79,9 @@ def test_a_case_that_runs_out_is_a_gap_and_the_next_has_a_fresh_model(
 ) -> None:
     loads: list[str] = []
 
-    def counting(checkpoint: Checkpoint, device: str, optimization: str, dtype: str) -> LoadedModel:
+    def counting(checkpoint: Checkpoint, device: str, optimization: str, dtype: str, *attention: Any) -> LoadedModel:
         loads.append(optimization)
-        return load_model(checkpoint, device, optimization, dtype)
+        return load_model(checkpoint, device, optimization, dtype, *attention)
 
     monkeypatch.setattr("blip_fixtures.run.load_model", counting)
     result = suite.run(EXHAUSTS.format(error=error))
@@ -102,9 +102,9 @@ def test_nothing_of_the_exhausted_model_stays_alive(suite: Suite, monkeypatch: p
     alive_at_load: list[int] = []
     live: list[weakref.ref[Any]] = []
 
-    def watching(checkpoint: Checkpoint, device: str, optimization: str, dtype: str) -> LoadedModel:
+    def watching(checkpoint: Checkpoint, device: str, optimization: str, dtype: str, *attention: Any) -> LoadedModel:
         alive_at_load.append(sum(reference() is not None for reference in live))
-        loaded = load_model(checkpoint, device, optimization, dtype)
+        loaded = load_model(checkpoint, device, optimization, dtype, *attention)
         live.append(weakref.ref(loaded.model.vision_model.embeddings.patch_embedding.weight))
         return loaded
 

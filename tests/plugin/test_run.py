@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -164,9 +165,9 @@ def test_optimization(measure):
 def test_cases_of_one_model_stand_together_and_load_it_once(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[str] = []
 
-    def counting(checkpoint: Checkpoint, device: str, optimization: str, dtype: str) -> LoadedModel:
+    def counting(checkpoint: Checkpoint, device: str, optimization: str, dtype: str, *attention: Any) -> LoadedModel:
         loads.append(optimization)
-        return load_model(checkpoint, device, optimization, dtype)
+        return load_model(checkpoint, device, optimization, dtype, *attention)
 
     monkeypatch.setattr("blip_fixtures.run.load_model", counting)
     suite.run(OPTIMIZATIONS.replace('"fp32", "compile"', '"compile"')).assert_outcomes(passed=4, skipped=2)
@@ -182,8 +183,8 @@ def test_cases_of_one_model_stand_together_and_load_it_once(suite: Suite, monkey
 
 
 def test_an_optimization_without_effect_fails_and_loses_nothing(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    def deaf(checkpoint: Checkpoint, device: str, optimization: str, dtype: str) -> LoadedModel:
-        return load_model(checkpoint, device, optimization, "float32")
+    def deaf(checkpoint: Checkpoint, device: str, optimization: str, dtype: str, *attention: Any) -> LoadedModel:
+        return load_model(checkpoint, device, optimization, "float32", *attention)
 
     monkeypatch.setattr("blip_fixtures.run.load_model", deaf)
     benchmarks = OPTIMIZATIONS.replace('"bf16", "fp32", "compile"', '"bf16"').replace('"coco", ', "")

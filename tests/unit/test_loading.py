@@ -16,13 +16,16 @@ from safetensors.torch import load_file, save_file
 from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_model
 from blip_fixtures.checkpoints.processor import load_processor
 from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
-from blip_fixtures.optimizations import NotApplied, find_optimization
+from blip_fixtures.optimizations import NotApplied, Probe, find_optimization
+
+# A dtype is proven without a call.
+NO_PROBE = Probe(run=lambda: None, run_eager=lambda: None, run_briefly=lambda: None)
 
 
 @pytest.mark.parametrize("name", ["fp16", "fp32", "bf16"])
 def test_a_dtype_is_loaded_and_proven(checkpoint: Checkpoint, name: str) -> None:
     entry = find_optimization(name)
-    proof = entry.proof(load_model(checkpoint, "cpu", name, entry.dtype))
+    proof = entry.proof(load_model(checkpoint, "cpu", name, entry.dtype), NO_PROBE)
     assert max(proof["parameters_by_dtype"], key=proof["parameters_by_dtype"].get) == entry.dtype
     assert set(proof["attention"]) == {"vision", "qformer", "language"}
     kept = proof.get("kept_in_another_dtype_by_transformers", [])
@@ -41,12 +44,12 @@ def test_pixels_arrive_in_the_dtype_of_the_vision_encoder(checkpoint: Checkpoint
 
 def test_an_optimization_that_did_not_take_is_no_row(checkpoint: Checkpoint) -> None:
     with pytest.raises(NotApplied, match=r"fp16 asked for float16 and the parameters are \{'float32': \d+\}"):
-        find_optimization("fp16").proof(load_model(checkpoint, "cpu", "fp16", "float32"))
+        find_optimization("fp16").proof(load_model(checkpoint, "cpu", "fp16", "float32"), NO_PROBE)
 
 
 def test_unknown_optimization() -> None:
     with pytest.raises(
-        ValueError, match="unknown optimization 'fp8'; the suite knows fp16, fp32, bf16, compile, flash"
+        ValueError, match="unknown optimization 'fp8'; the suite knows fp16, fp32, bf16, eager, sdpa, flash"
     ):
         find_optimization("fp8")
 
@@ -111,7 +114,7 @@ def test_weights_that_lack_a_tensor(checkpoint: Checkpoint, tmp_path: Path) -> N
 def test_synthetic_weights_need_no_folder(checkpoint: Checkpoint) -> None:
     synthetic = Checkpoint("m", None, "r", checkpoint.config, weights="random")
     loaded = load_model(synthetic, "cpu", "bf16", "bfloat16")
-    assert find_optimization("bf16").proof(loaded)["parameters_by_dtype"].keys() == {"bfloat16"}
+    assert find_optimization("bf16").proof(loaded, NO_PROBE)["parameters_by_dtype"].keys() == {"bfloat16"}
 
 
 def test_an_old_processor_takes_its_query_tokens_from_the_model(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
+from blip_fixtures.checkpoints.runner import EagerRunner
 from blip_fixtures.data.prompts import find_prompts
 from blip_fixtures.data.sources import load_samples
 from blip_fixtures.inference import BatchMaker, generate, to_device
@@ -66,7 +67,7 @@ def run(steps: list[int]) -> tuple[list[PhaseTimes], Model, Clock]:
     clock = Clock()
     model = Model(clock)
     pending = iter(steps)
-    times = phase_pass(model, model.generate, lambda: next(pending), clock, rounds=len(steps))
+    times = phase_pass(EagerRunner(model), model.generate, lambda: next(pending), clock, rounds=len(steps))
     return times, model, clock
 
 
@@ -116,7 +117,7 @@ def test_no_hook_stays_behind_a_call_that_fails() -> None:
         raise RuntimeError("no memory")
 
     with pytest.raises(RuntimeError, match="no memory"):
-        phase_pass(model, fail, lambda: None, clock, rounds=1)
+        phase_pass(EagerRunner(model), fail, lambda: None, clock, rounds=1)
     assert not any(part._forward_hooks for part in model.modules())
 
 
@@ -126,7 +127,7 @@ def test_the_packaged_checkpoint(checkpoint: Checkpoint, loaded: LoadedModel, pr
     inputs = to_device(batch, "cpu", loaded.pixel_dtype)
     ticks = iter(range(10_000))
     (one,) = phase_pass(
-        loaded.model,
+        loaded.runner,
         lambda given: generate(loaded.model, given, NewTokens(6, fixed=True)),
         lambda: inputs,
         lambda: float(next(ticks)),

@@ -1,0 +1,1 @@
+"""What optimizations are made of: packed linear layers, compiled generation, attention kernels."""
