@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -91,6 +91,14 @@ class Plan:
     def cases(self) -> list[Case]:
         """Each case once, in the order of the items."""
         return list(self.sweeps_by_case)
+
+    @property
+    def baselines(self) -> list[Case]:
+        """The first case of every group whose cases differ in their optimization alone."""
+        groups: dict[Case, list[Case]] = {}
+        for case in self.cases:
+            groups.setdefault(replace(case, optimization=""), []).append(case)
+        return [group[0] for group in groups.values() if len(group) > 1]
 
     def mark_items(self, items: Iterable[pytest.Item]) -> None:
         """Tell pytest-benchmark each benchmark's clock and sweep, and that a case shown twice is measured once."""

@@ -34,6 +34,14 @@ class CaseFields(TypedDict):
     prompts: str | None
 
 
+class LatencyAgain(TypedDict):
+    """The same rounds behind all cases that are compared with this one."""
+
+    median_s: float
+    rounds_s: list[float]
+    reference_s: list[float]
+
+
 class Latency(TypedDict):
     """Seconds per batch. Round i ran batch i modulo the number of batches."""
 
@@ -44,6 +52,7 @@ class Latency(TypedDict):
     rounds_s: list[float]
     reference_s: list[float]
     warmup_rounds: int | None
+    again: NotRequired[LatencyAgain]
 
 
 class Phases(TypedDict):
@@ -234,7 +243,8 @@ def read_records(path: Path) -> list[Record]:
     """The records in a `records.json` (those under ``blip.not_run`` too) or a `journal.jsonl`, in the order of the run.
 
     Raises `RecordError` in one sentence for a file that is missing, cut off, foreign or of another schema version.
-    A journal's torn last line is the mark of a run that was killed while writing, so that line alone is left out.
+    A journal's torn last line is the mark of a run that was killed while writing, so that line alone is left out; of
+    two lines for one case the later one counts.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -303,4 +313,5 @@ def _journal_records(path: Path, text: str) -> list[object]:
             if number == len(lines):
                 break
             raise RecordError(f"{path}, line {number}: not complete JSON ({error.msg}); remove that line") from None
-    return records
+    latest = {(_part(record, "case_id"), _part(record, "config_hash")): record for record in records}
+    return list(latest.values())

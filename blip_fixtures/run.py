@@ -17,7 +17,7 @@ from blip_fixtures.journal import Journal
 from blip_fixtures.limits import measure_rates
 from blip_fixtures.measurement.energy import measure_idle_watts
 from blip_fixtures.measurement.environment import describe_machine, describe_moment
-from blip_fixtures.measurement.measure import measure_case
+from blip_fixtures.measurement.measure import measure_again, measure_case
 from blip_fixtures.measurement.workload import Workload
 from blip_fixtures.meters import MeterError, own_domain
 from blip_fixtures.optimizations import find_optimization
@@ -69,7 +69,7 @@ class Run:
         self._references: dict[str, ReferenceKernel] = {}
         self._rates: dict[tuple[str, str], Rates] = {}
         self._journal = Journal(self.folder / "journal.jsonl")
-        self._progress = Progress(config, total=len(plan.cases), alone=alone)
+        self._progress = Progress(config, total=len(plan.cases) + len(plan.baselines), alone=alone)
 
     @classmethod
     def start(cls, config: pytest.Config, options: Options, plan: Plan, *, alone: bool = False) -> Run:
@@ -84,11 +84,20 @@ class Run:
     def measure(self, case: Case, benchmark: BenchmarkFixture) -> Record | None:
         """The record of `case`: an earlier one, or a new one from its passes, stored before this returns.
 
+        Behind the last case of the plan the baselines are timed once more.
+
         `None` where pytest-benchmark is disabled. An error of the passes is stored as a record too, and raised, but a
         lack of memory is the answer of this machine: the next case starts with its model loaded anew.
         """
         if case in self.records:
             return self.records[case]
+        record = self._measure_first(case, benchmark)
+        if len(self.records) == len(self.plan.cases):
+            for baseline in self.plan.baselines:
+                self._measure_again(baseline)
+        return record
+
+    def _measure_first(self, case: Case, benchmark: BenchmarkFixture) -> Record | None:
         self._progress.start(case.id)
         reason = self._unrunnable.get(case)
         if reason is not None:
@@ -117,6 +126,35 @@ class Run:
         assert benchmark.stats is not None
         self.stats.append(benchmark.stats)
         return record
+
+    def _measure_again(self, case: Case) -> None:
+        """Time a baseline behind the cases that are compared with it, and say in its record how far the machine drifted.
+
+        Its model was freed for the others, so it is loaded once more.
+        """
+        record = self.records[case]
+        latency = record["latency"]
+        if latency is None or not any(
+            other["status"] == "ok"
+            and compared != case
+            and dataclasses.replace(compared, optimization=case.optimization) == case
+            for compared, other in self.records.items()
+        ):
+            return
+        self._progress.start(f"{case.id} again")
+        again = measure_again(
+            self._workload(case),
+            self.options,
+            reference=self._reference(case.device),
+            on_round=self._progress.tick,
+        )
+        latency["again"] = again
+        ratio = again["median_s"] / (latency["median_s"] or again["median_s"])
+        record["notes"].append(
+            f"latency: behind the rows that are compared with this one it was {again['median_s']:.3f} s, "
+            f"{ratio:.2f} times the first"
+        )
+        self._store(case, record, result=f"{1e3 * again['median_s']:.1f} ms a batch, {ratio:.2f} times the first")
 
     @property
     def beside_benchmarks(self) -> dict[str, Any]:
@@ -165,22 +203,14 @@ class Run:
         terminal.write_line(f"\nThe document: {(self.folder / 'README.md').resolve()}")
 
     def _measured(self, case: Case, benchmark: BenchmarkFixture) -> Measured | None:
-        loaded = self._models.get(case.device, case.optimization)
-        workload = Workload(
-            case=case,
-            loaded=loaded,
-            processor=self._processor,
-            samples=self._samples[case.dataset],
-            maker=self._batch_maker,
-            prompt=self.plan.prompts.of(case.dataset),
-        )
+        workload = self._workload(case)
         measured = measure_case(
             workload,
             benchmark,
             self.options,
             reference=self._reference(case.device),
             flop_counter=self._flop_counter,
-            rates=lambda: self._rates_of(loaded),
+            rates=lambda: self._rates_of(workload.loaded),
             meters=self._meters.ready(case.device),
             idle_watts=lambda: self._idle(case),
             on_round=self._progress.tick,
@@ -188,6 +218,16 @@ class Run:
         if measured is not None:
             self._complete_energy(case, measured)
         return measured
+
+    def _workload(self, case: Case) -> Workload:
+        return Workload(
+            case=case,
+            loaded=self._models.get(case.device, case.optimization),
+            processor=self._processor,
+            samples=self._samples[case.dataset],
+            maker=self._batch_maker,
+            prompt=self.plan.prompts.of(case.dataset),
+        )
 
     def _idle(self, case: Case) -> dict[str, float | MeterError]:
         """Idle watts of the model that is loaded now, measured before its first energy pass."""

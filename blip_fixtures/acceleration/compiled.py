@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,10 @@ class CompiledRunner:
         self._fill_cross = self._compiled(self._cross_part)
         self._step = self._compiled(self._step_part, cuda_graphs=self._cuda)
         try:
-            first_s, second_s = _seconds(call), _seconds(call)
+            with warnings.catch_warnings():
+                # torch 2.13's compiler calls what torch 2.13 deprecates.
+                warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
+                first_s, second_s = _seconds(call), _seconds(call)
         except (DynamoError, InductorError) as error:
             said = " ".join(str(error).split())
             raise CompileError(f"torch could not compile the model ({type(error).__name__}: {said[:_SAID]})") from error

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from blip_fixtures.record import Latency
+    from blip_fixtures.record import Latency, LatencyAgain
 
 # Side of the reference's matrices and how many products one reading takes: about 2 ms, and 0.75 MiB on a CPU,
 # 12 MiB on a GPU, both well inside the caches.
@@ -63,6 +63,29 @@ def latency_pass(
         return None
     rounds_s = [float(seconds) for seconds in benchmark.stats.stats.data]
     return summarize(rounds_s, reference_s[warmup_rounds : warmup_rounds + rounds], warmup_rounds)
+
+
+def latency_again(
+    generate: Callable[[Any], Any],
+    next_inputs: Callable[[], Any],
+    reference: Callable[[], float],
+    timer: Callable[[], float],
+    *,
+    rounds: int,
+    warmup_rounds: int,
+) -> LatencyAgain:
+    """The latency pass once more, outside of pytest-benchmark: a machine that drifts shows in the difference."""
+    rounds_s, reference_s = [], []
+    for number in range(-warmup_rounds, rounds):
+        inputs = next_inputs()
+        kernel_s = reference()
+        start_s = timer()
+        generate(inputs)
+        end_s = timer()
+        if number >= 0:
+            rounds_s.append(end_s - start_s)
+            reference_s.append(kernel_s)
+    return {"median_s": statistics.median(rounds_s), "rounds_s": rounds_s, "reference_s": reference_s}
 
 
 def summarize(rounds_s: list[float], reference_s: list[float], warmup_rounds: int) -> Latency:

@@ -14,7 +14,7 @@ from blip_fixtures.devices import synchronize, synchronizing_timer
 from blip_fixtures.flops import COUNTER, BatchShape, mean_count
 from blip_fixtures.limits import CacheShape, floor, weights_read
 from blip_fixtures.measurement.energy import WINDOWS, Call, EnergyFound, energy_pass, window_s
-from blip_fixtures.measurement.latency import latency_pass
+from blip_fixtures.measurement.latency import latency_again, latency_pass
 from blip_fixtures.measurement.memory import PeakMemory
 from blip_fixtures.measurement.phases import phase_pass, summarize_phases
 from blip_fixtures.optimizations import find_optimization
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from blip_fixtures.measurement.workload import BatchAnswers, Workload
     from blip_fixtures.meters import Meter, MeterError
     from blip_fixtures.options import Options
-    from blip_fixtures.record import Energy, Flops, Latency, Limit, Memory, Metric, Phases, Tokens
+    from blip_fixtures.record import Energy, Flops, Latency, LatencyAgain, Limit, Memory, Metric, Phases, Tokens
 
 
 _NO_QUALITY = "the weights are synthetic, so the answers mean nothing"
@@ -138,6 +138,30 @@ def _latency(
         lambda inputs: workload.generate(inputs, options.new_tokens),
         next_inputs,
         reference,
+        rounds=rounds,
+        warmup_rounds=options.warmup_rounds,
+    )
+
+
+def measure_again(
+    workload: Workload, options: Options, *, reference: Callable[[], float], on_round: Callable[[], None]
+) -> LatencyAgain:
+    """The latency of a case that other cases are compared with, after these."""
+    rounds = options.rounds or max(MIN_ROUNDS, workload.batches)
+    find_optimization(workload.case.optimization).prepare(
+        workload.loaded, workload.case.sequence_length, workload.probe(options.new_tokens)
+    )
+    numbers = iter(range(-options.warmup_rounds, rounds))
+
+    def next_inputs() -> dict[str, Any]:
+        on_round()
+        return workload.inputs(next(numbers))
+
+    return latency_again(
+        lambda inputs: workload.generate(inputs, options.new_tokens),
+        next_inputs,
+        reference,
+        synchronizing_timer(workload.case.device),
         rounds=rounds,
         warmup_rounds=options.warmup_rounds,
     )
