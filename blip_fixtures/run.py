@@ -128,7 +128,7 @@ class Run:
         return record
 
     def _measure_again(self, case: Case) -> None:
-        """Time a baseline behind the cases that are compared with it, and say in its record how far the machine drifted.
+        """Time a baseline behind the cases that are compared with it; its record says how far the machine drifted.
 
         Its model was freed for the others, so it is loaded once more.
         """

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Buffers end at a multiple of it, as vector instructions and tensor cores like.
 _MULTIPLE = 8
+# What makes code of the graphs.
+BACKEND = "inductor"
 # Of a compiler's message: enough for its cause, without the whole trace.
 _SAID = 300
 
@@ -96,6 +98,8 @@ class CompiledRunner:
         Its seconds less those of a second call are the compile time. Raises `CompileError` where a part of the model
         cannot be compiled into one graph.
         """
+        if torch._dynamo.config.disable:
+            raise CompileError("torch's compiler is switched off; unset TORCHDYNAMO_DISABLE and TORCH_COMPILE_DISABLE")
         torch._dynamo.reset()
         before = DynamoCounts.now()
         self._text_limit = text_limit
@@ -116,6 +120,11 @@ class CompiledRunner:
         self.compile_s = max(first_s - second_s, 0.0)
         self._prepared = DynamoCounts.now()
         self.compiled_first = self._prepared.since(before)
+
+    def close(self) -> None:
+        """Compiled code and its guards hold the model for as long as the process lives."""
+        torch._dynamo.reset()
+        self._buffers.clear()
 
     @contextlib.contextmanager
     def parts_ended(self, note: Callable[[str], None]) -> Iterator[None]:
@@ -140,6 +149,7 @@ class CompiledRunner:
         min_new_tokens: int | None,
         do_sample: bool,
         num_beams: int,
+        **_of_beams: Any,
     ) -> Any:
         """Token ids (batch, 1 + tokens). Raises `ValueError` where anything but greedy decoding is asked for."""
         if do_sample or num_beams != 1:
@@ -219,7 +229,7 @@ class CompiledRunner:
     def _compiled(self, part: Callable[..., Any], *, cuda_graphs: bool = False) -> Callable[..., Any]:
         """One graph without a break; what cannot be one raises."""
         options: dict[str, Any] | None = {"triton.cudagraphs": True} if cuda_graphs else None
-        return torch.compile(part, fullgraph=True, dynamic=False, options=options)
+        return torch.compile(part, fullgraph=True, dynamic=False, backend=BACKEND, options=options)
 
     def _vision_part(self, pixels: Any, interpolate: bool) -> Any:
         return self._model.vision_model(pixels, interpolate_pos_encoding=interpolate).last_hidden_state
@@ -282,6 +292,13 @@ def _seconds(call: Callable[[], object]) -> float:
     start_s = time.perf_counter()
     call()
     return time.perf_counter() - start_s
+
+
+def skipped_cuda_graphs() -> int:
+    """How many compiled graphs of this process could not be recorded as CUDA graphs."""
+    from torch._dynamo.utils import counters
+
+    return int(counters["inductor"]["cudagraph_skips"])
 
 
 def token_agreement(tokens: Any, others: Any) -> float:

@@ -106,11 +106,8 @@ class Int4Linear(PackedLinear):
         )
 
 
-@torch.library.custom_op("blip::int8_dynamic_product", mutates_args=())
 def _int8_dynamic_product(flat: torch.Tensor, packed: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
-    """(rows, inputs) in fp32 -> (rows, outputs) in fp32. An operator of its own, since the compiler takes oneDNN's
-    packed weights as constants only.
-    """
+    """(rows, inputs) in fp32 -> (rows, outputs) in fp32."""
     low, high = torch.aminmax(flat)
     low, high = low.clamp(max=0), high.clamp(min=0)
     scale = ((high - low) / _UINT8_MOST).clamp(min=torch.finfo(torch.float32).tiny).reshape(1)
@@ -123,13 +120,19 @@ def _int8_dynamic_product(flat: torch.Tensor, packed: torch.Tensor, scales: torc
     return product
 
 
-@_int8_dynamic_product.register_fake
+# The compiler takes oneDNN's packed weights as constants only, so for compiled code the product is one operator.
+_one_operator = torch.library.custom_op("blip::int8_dynamic_product", _int8_dynamic_product, mutates_args=())
+
+
+@_one_operator.register_fake
 def _(flat: torch.Tensor, _packed: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
     return flat.new_empty(flat.shape[0], scales.shape[0])
 
 
 class Int8DynamicLinear(PackedLinear):
     """Weights in int8, activations rounded to 8 bits call by call; the product is one of integers (oneDNN)."""
+
+    scales: torch.Tensor
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__(linear)
@@ -139,7 +142,8 @@ class Int8DynamicLinear(PackedLinear):
         self.register_buffer("scales", scales, persistent=False)
 
     def _product(self, flat: Any) -> Any:
-        return _int8_dynamic_product(flat.float(), self.packed, self.scales)
+        product = _one_operator if torch.compiler.is_compiling() else _int8_dynamic_product
+        return product(flat.float(), self.packed, self.scales)
 
 
 def replace_linear(

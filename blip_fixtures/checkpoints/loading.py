@@ -126,6 +126,7 @@ class OneLiveModel:
         if self._live is None:
             return
         on_cuda = self._live.device != "cpu"
+        self._live.runner.close()
         self._live = None
         gc.collect()
         if on_cuda:

@@ -25,6 +25,9 @@ class Runner(Protocol):
     def generate(self) -> Callable[..., Any]:
         """Token ids (batch, 1 + tokens), as `InstructBlipForConditionalGeneration.generate` gives them."""
 
+    def close(self) -> None:
+        """Let go of what holds the model besides the runner itself."""
+
     def parts_ended(self, note: Callable[[str], None]) -> AbstractContextManager[None]:
         """While it is entered, `note` is called with the name of each part of the model that has just ended."""
 
@@ -43,6 +46,9 @@ class EagerRunner:
     def generate(self, **arguments: Any) -> Any:
         """What the model's own `generate` returns."""
         return self.model.generate(**arguments)
+
+    def close(self) -> None:
+        """Nothing else holds the model."""
 
     @contextlib.contextmanager
     def parts_ended(self, note: Callable[[str], None]) -> Iterator[None]:

@@ -202,16 +202,20 @@ def _proof(group: Group, prose: Prose) -> list[str]:
 
 def _applied_text(applied: Mapping[str, object]) -> str:
     """``graphs: 12; parameters by dtype: float16 2342528, float32 301056``."""
-    parts = []
-    for name, value in applied.items():
-        if isinstance(value, dict):
-            shown = ", ".join(f"{key} {inner}" for key, inner in value.items())
-        elif isinstance(value, list):
-            shown = ", ".join(map(str, value))
-        else:
-            shown = str(value)
-        parts.append(f"{name.replace('_', ' ')}: {shown}")
-    return "; ".join(parts)
+    return "; ".join(f"{name.replace('_', ' ')}: {_fact(value)}" for name, value in applied.items())
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{key} ({_fact(inner)})" if isinstance(inner, dict) else f"{key} {_fact(inner)}"
+            for key, inner in value.items()
+        )
+    if isinstance(value, list):
+        return ", ".join(map(_fact, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _reproduce(records: Sequence[Record], prose: Prose, command: str | None) -> list[str]:
