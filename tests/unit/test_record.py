@@ -86,10 +86,17 @@ def test_records_json_yields_the_order_of_the_run(tmp_path: Path) -> None:
 def test_journal_yields_what_was_appended_without_a_torn_line(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append(make_record())
-    journal.append(make_record(status="failed", reason="ValueError: naïve"))
+    journal.append(make_record(batch_size=4, status="failed", reason="ValueError: naïve"))
     with journal.path.open("a") as file:
         file.write('{"schema_version": 1, "case')
     assert [record["reason"] for record in read_records(journal.path)] == [None, "ValueError: naïve"]
+
+
+def test_of_two_lines_for_a_case_the_later_one_counts(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    for notes in (["first"], ["second"]):
+        journal.append(make_record(notes=notes))
+    assert [record["notes"] for record in read_records(journal.path)] == [["second"]]
 
 
 def test_journal_of_the_run_before_is_kept(tmp_path: Path) -> None:

@@ -116,8 +116,8 @@ def test_positions_of_the_qformer_count_up(config: dict[str, Any]) -> None:
 
 
 def test_a_buffer_without_a_rule_is_refused(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_a_buffer(*args: Any) -> Any:
-        model = build_on_meta(*args)
+    def with_a_buffer(*args: Any, **kwargs: Any) -> Any:
+        model = build_on_meta(*args, **kwargs)
         model.vision_model.register_buffer("scale", torch.ones(1, device="meta"))
         return model
 
