@@ -151,8 +151,7 @@ class Run:
         latency["again"] = again
         ratio = again["median_s"] / (latency["median_s"] or again["median_s"])
         record["notes"].append(
-            f"latency: behind the rows that are compared with this one it was {again['median_s']:.3f} s, "
-            f"{ratio:.2f} times the first"
+            f"latency: timed again at the end of the run it was {again['median_s']:.3f} s, {ratio:.2f} times the first"
         )
         self._store(case, record, result=f"{1e3 * again['median_s']:.1f} ms a batch, {ratio:.2f} times the first")
 

@@ -28,7 +28,7 @@ def in_russian(text: str) -> str:
         "int4 on CUDA needs the package torchao; install it",
         "latency: compiling took 44.3 s before the first round and is not in it",
         "latency: flash attention ran in vision, qformer; the default attention of this device runs the same kernels",
-        "latency: behind the rows that are compared with this one it was 0.018 s, 0.86 times the first",
+        "latency: timed again at the end of the run it was 0.018 s, 0.86 times the first",
         "3 coco samples do not fill a batch of 16; raise --blip-limit or give more data",
         "energy: measured on the first 7 of 64 batches; quality uses all",
     ],
