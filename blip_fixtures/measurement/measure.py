@@ -197,7 +197,8 @@ def _phases(
 
 
 def _quality(workload: Workload, walked: list[BatchAnswers], predictions: list[str]) -> dict[str, Metric]:
-    samples = [workload.samples[number] for batch in walked for number in batch.batch.samples]
+    # One sample at a time: each holds its encoded picture.
+    samples = (workload.samples[number] for batch in walked for number in batch.batch.samples)
     questions = [quality.Question(sample.references, sample.choices, sample.answer_index) for sample in samples]
     digits_from_zero = workload.prompt.digits_from_zero
     return quality.score(workload.case.dataset, predictions, questions, digits_from_zero=digits_from_zero)
