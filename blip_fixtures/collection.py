@@ -93,12 +93,12 @@ class Plan:
         return list(self.sweeps_by_case)
 
     @property
-    def baselines(self) -> list[Case]:
-        """The first case of every group whose cases differ in their optimization alone."""
+    def compared(self) -> dict[Case, list[Case]]:
+        """The first case of every group whose cases differ in their optimization alone, and the rest of its group."""
         groups: dict[Case, list[Case]] = {}
         for case in self.cases:
             groups.setdefault(replace(case, optimization=""), []).append(case)
-        return [group[0] for group in groups.values() if len(group) > 1]
+        return {group[0]: group[1:] for group in groups.values() if len(group) > 1}
 
     def mark_items(self, items: Iterable[pytest.Item]) -> None:
         """Tell pytest-benchmark each benchmark's clock and sweep, and that a case shown twice is measured once."""

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.acceleration import needs
+from blip_fixtures.checkpoints.runner import components
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,13 +33,12 @@ class NotApplied(RuntimeError):
 class Probe:
     """Untimed calls on the first batch of a case, for entries whose proof takes one.
 
-    `run` is the case's own way to generate, `run_eager` transformers' on the same model; `run_briefly` generates two
-    tokens.
+    `run` is the case's own way to generate, `run_eager` transformers' on the same model. Both generate as many tokens
+    as the case does, so that nothing is compiled for them.
     """
 
     run: Callable[[], Any]
     run_eager: Callable[[], Any]
-    run_briefly: Callable[[], Any]
 
 
 def _nothing(_loaded: LoadedModel) -> None:
@@ -142,13 +142,7 @@ def _dtype_proof(loaded: LoadedModel, dtype: str) -> dict[str, Any]:
 
 def _attention(loaded: LoadedModel) -> dict[str, str]:
     """The implementation that each component reports."""
-    model = loaded.model
-    parts = {
-        "vision": model.vision_model,
-        "qformer": model.qformer,
-        "language": model.language_model.encoder,
-    }
-    return {name: str(part.config._attn_implementation) for name, part in parts.items()}
+    return {name: str(part.config._attn_implementation) for name, part in components(loaded.model).items()}
 
 
 def _everywhere(implementation: str) -> Callable[[str], dict[str, str]]:
@@ -185,7 +179,7 @@ def _apply_flash(loaded: LoadedModel) -> None:
 def _flash_proof(loaded: LoadedModel, probe: Probe) -> dict[str, Any]:
     from blip_fixtures.acceleration.attention import FLASH_KERNELS, kernels_by_component
 
-    found = kernels_by_component(loaded.model, probe.run_briefly)
+    found = kernels_by_component(loaded.model, probe.run)
     with_flash = [component for component, kernels in found.items() if set(kernels) & FLASH_KERNELS]
     if not with_flash:
         raise NotApplied(f"no flash attention kernel ran; the profiler saw {found or 'no attention kernel at all'}")

@@ -69,7 +69,7 @@ class Run:
         self._references: dict[str, ReferenceKernel] = {}
         self._rates: dict[tuple[str, str], Rates] = {}
         self._journal = Journal(self.folder / "journal.jsonl")
-        self._progress = Progress(config, total=len(plan.cases) + len(plan.baselines), alone=alone)
+        self._progress = Progress(config, total=len(plan.cases) + len(plan.compared), alone=alone)
 
     @classmethod
     def start(cls, config: pytest.Config, options: Options, plan: Plan, *, alone: bool = False) -> Run:
@@ -93,8 +93,9 @@ class Run:
             return self.records[case]
         record = self._measure_first(case, benchmark)
         if len(self.records) == len(self.plan.cases):
-            for baseline in self.plan.baselines:
-                self._measure_again(baseline)
+            for baseline, others in self.plan.compared.items():
+                if any(self.records[other]["status"] == "ok" for other in others):
+                    self._measure_again(baseline)
         return record
 
     def _measure_first(self, case: Case, benchmark: BenchmarkFixture) -> Record | None:
@@ -134,12 +135,7 @@ class Run:
         """
         record = self.records[case]
         latency = record["latency"]
-        if latency is None or not any(
-            other["status"] == "ok"
-            and compared != case
-            and dataclasses.replace(compared, optimization=case.optimization) == case
-            for compared, other in self.records.items()
-        ):
+        if latency is None:
             return
         self._progress.start(f"{case.id} again")
         again = measure_again(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -95,6 +96,18 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
                 self.connection.shutdown(socket.SHUT_RDWR)
                 self.close_connection = True
+
+
+def hub_environment(endpoint: str, cache: Path) -> dict[str, str]:
+    """The environment of a process that asks the hub at `endpoint`, with an empty cache and short waits."""
+    names = [name for name in os.environ if name.startswith(("PYTEST", "HF_"))]
+    return {name: value for name, value in os.environ.items() if name not in names} | {
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(cache),
+        "HF_HUB_DOWNLOAD_TIMEOUT": "2",
+        "HF_HUB_ETAG_TIMEOUT": "2",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ from torch.autograd.profiler import record_function
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 
+from blip_fixtures.checkpoints.runner import components
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -46,14 +48,9 @@ def force_flash_backend(part: Any) -> None:
 
 def kernels_by_component(model: Any, run: Callable[[], object]) -> dict[str, dict[str, int]]:
     """How often each attention kernel ran while `run` ran, by component of the model, as the profiler saw it."""
-    components = {
-        "vision": model.vision_model,
-        "qformer": model.qformer,
-        "language_encoder": model.language_model.encoder,
-        "language_decoder": model.language_model.decoder,
-    }
+    parts = components(model)
     with contextlib.ExitStack() as stack:
-        for name, component in components.items():
+        for name, component in parts.items():
             stack.enter_context(_marked(component, name))
         profiler = stack.enter_context(profile(activities=[ProfilerActivity.CPU]))
         run()
@@ -61,7 +58,7 @@ def kernels_by_component(model: Any, run: Callable[[], object]) -> dict[str, dic
     for event in profiler.events() or ():
         if event.name in _KERNELS:
             found.setdefault(_component_of(event), Counter())[event.name] += 1
-    return {name: dict(found[name]) for name in (*components, COMPILED) if name in found}
+    return {name: dict(found[name]) for name in (*parts, COMPILED) if name in found}
 
 
 def _component_of(event: Any) -> str:

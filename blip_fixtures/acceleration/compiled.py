@@ -117,7 +117,7 @@ class CompiledRunner:
         except (DynamoError, InductorError) as error:
             said = " ".join(str(error).split())
             raise CompileError(f"torch could not compile the model ({type(error).__name__}: {said[:_SAID]})") from error
-        self.compile_s = max(first_s - second_s, 0.0)
+        self.compile_s = first_s - second_s
         self._prepared = DynamoCounts.now()
         self.compiled_first = self._prepared.since(before)
 
@@ -149,10 +149,10 @@ class CompiledRunner:
         min_new_tokens: int | None,
         do_sample: bool,
         num_beams: int,
-        **_of_beams: Any,
+        length_penalty: float = 1.0,
     ) -> Any:
         """Token ids (batch, 1 + tokens). Raises `ValueError` where anything but greedy decoding is asked for."""
-        if do_sample or num_beams != 1:
+        if do_sample or num_beams != 1 or length_penalty != 1:
             raise ValueError("compiled generation is greedy; choose another optimization for sampling or beams")
         image = self._vision(pixel_values, interpolate_pos_encoding)
         self._note(VISION)

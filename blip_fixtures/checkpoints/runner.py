@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 PARTS = (VISION, QFORMER, STEP) = ("vision", "qformer", "step")
 
 
+def components(model: Any) -> dict[str, Any]:
+    """The parts of an InstructBLIP with a T5 that attend, by name."""
+    return {
+        "vision": model.vision_model,
+        "qformer": model.qformer,
+        "language_encoder": model.language_model.encoder,
+        "language_decoder": model.language_model.decoder,
+    }
+
+
 class Runner(Protocol):
     """Runs one loaded model in one way. `config` is the model's."""
 

@@ -21,7 +21,7 @@ from blip_fixtures.optimizations import find_optimization
 from blip_fixtures.options import MIN_ROUNDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -127,20 +127,27 @@ def _latency(
     on_round: Callable[[], None],
 ) -> Latency | None:
     """Round i runs batch i modulo the number of batches; the warm-up runs the batches before batch 0."""
-    numbers = iter(range(-options.warmup_rounds, rounds))
-
-    def next_inputs() -> dict[str, Any]:
-        on_round()
-        return workload.inputs(next(numbers, 0))
-
     return latency_pass(
         benchmark,
         lambda inputs: workload.generate(inputs, options.new_tokens),
-        next_inputs,
+        _inputs_in_turn(workload, range(-options.warmup_rounds, rounds), on_round),
         reference,
         rounds=rounds,
         warmup_rounds=options.warmup_rounds,
     )
+
+
+def _inputs_in_turn(
+    workload: Workload, numbers: Iterable[int], on_round: Callable[[], None]
+) -> Callable[[], dict[str, Any]]:
+    """Each call prepares the next of these batches; batch 0 where pytest-benchmark, disabled, asks for one more."""
+    turn = iter(numbers)
+
+    def next_inputs() -> dict[str, Any]:
+        on_round()
+        return workload.inputs(next(turn, 0))
+
+    return next_inputs
 
 
 def measure_again(
@@ -151,15 +158,9 @@ def measure_again(
     find_optimization(workload.case.optimization).prepare(
         workload.loaded, workload.case.sequence_length, workload.probe(options.new_tokens)
     )
-    numbers = iter(range(-options.warmup_rounds, rounds))
-
-    def next_inputs() -> dict[str, Any]:
-        on_round()
-        return workload.inputs(next(numbers))
-
     return latency_again(
         lambda inputs: workload.generate(inputs, options.new_tokens),
-        next_inputs,
+        _inputs_in_turn(workload, range(-options.warmup_rounds, rounds), on_round),
         reference,
         synchronizing_timer(workload.case.device),
         rounds=rounds,
@@ -176,11 +177,10 @@ def _phases(
     on_round: Callable[[], None],
 ) -> Phases:
     """The same batches as the latency pass, in the same order and behind the same work: they compare round by round."""
-    numbers = iter(range(rounds))
+    in_turn = _inputs_in_turn(workload, range(rounds), on_round)
 
     def next_inputs() -> dict[str, Any]:
-        on_round()
-        inputs = workload.inputs(next(numbers))
+        inputs = in_turn()
         reference()
         return inputs
 

@@ -14,7 +14,6 @@ from blip_fixtures.options import NewTokens
 if TYPE_CHECKING:
     from blip_fixtures.case import Case
     from blip_fixtures.checkpoints.loading import LoadedModel
-    from blip_fixtures.checkpoints.runner import Runner
     from blip_fixtures.data.prompts import Prompt
     from blip_fixtures.data.sources import SampleSet
 
@@ -67,15 +66,10 @@ class Workload:
 
     def probe(self, new_tokens: NewTokens) -> Probe:
         """Untimed calls on the first batch, for what must be tried out before or behind the passes."""
-
-        def call(runner: Runner, tokens: NewTokens) -> Any:
-            return inference.generate(runner, self.inputs(0), tokens)
-
         eager = EagerRunner(self.loaded.model)
         return Probe(
-            run=lambda: call(self.loaded.runner, new_tokens),
-            run_eager=lambda: call(eager, new_tokens),
-            run_briefly=lambda: call(self.loaded.runner, NewTokens(2, fixed=True)),
+            run=lambda: inference.generate(self.loaded.runner, self.inputs(0), new_tokens),
+            run_eager=lambda: inference.generate(eager, self.inputs(0), new_tokens),
         )
 
     def answers(self, limit: int, *, generate: bool = True) -> list[BatchAnswers]:

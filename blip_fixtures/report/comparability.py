@@ -94,8 +94,10 @@ def _settings(rows: Sequence[Row], prose: Prose) -> str:
     readers: dict[str, Callable[[Record], Any]] = {
         "prompts": lambda record: record["case"]["prompts"],
         "data": lambda record: (record["data"]["source"], record["data"]["revision"]) if record["data"] else None,
-        "new_tokens": lambda record: _part(record["generation"], "new_tokens", "fixed"),
-        "beams": lambda record: _part(record["generation"], "num_beams", "length_penalty"),
+        "new_tokens": lambda record: (
+            (record["generation"]["new_tokens"], record["generation"]["fixed"]) if record["generation"] else None
+        ),
+        "beams": lambda record: beam_search(record["generation"]) if record["generation"] else None,
     }
     different = []
     for key, read in readers.items():
@@ -104,8 +106,9 @@ def _settings(rows: Sequence[Row], prose: Prose) -> str:
     return prose.say("settings_differ", settings=", ".join(different)) if different else ""
 
 
-def _part(generation: Generation | None, *names: str) -> tuple[Any, ...] | None:
-    return tuple(generation.get(name) for name in names) if generation else None
+def beam_search(generation: Generation) -> tuple[int, float]:
+    """(beams, length penalty); records that name neither were generated greedily."""
+    return generation.get("num_beams", 1), generation.get("length_penalty", 1.0)
 
 
 def _versions(rows: Sequence[Row], prose: Prose) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.report import figures, formats
+from blip_fixtures.report.comparability import beam_search
 from blip_fixtures.report.footnotes import Layout, Remark, gather, sentence, split_note
 from blip_fixtures.report.grid import grid
 from blip_fixtures.report.labels import DATASET_LABELS, SWEEP_HEADERS, axis_value
@@ -204,9 +205,7 @@ def quality_section(selection: Selection, prose: Prose) -> list[str]:
 def _beams(records: Sequence[Record], prose: Prose) -> list[str]:
     """How the answers were generated, where not greedily."""
     settings = dict.fromkeys(
-        (generation.get("num_beams", 1), generation.get("length_penalty", 1.0))
-        for record in records
-        if (generation := record["generation"]) is not None
+        beam_search(record["generation"]) for record in records if record["generation"] is not None
     )
     return [prose.say("quality_beams", beams=beams, penalty=f"{penalty:g}") for beams, penalty in settings if beams > 1]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from blip_fixtures.record import read_records
-from tests.hub_server import COMMIT, Hub, serving
+from tests.hub_server import COMMIT, Hub, hub_environment, serving
 
 REPO = "somebody/instructblip-small"
 PACKAGED_FOLDER = Path(str(files("blip_fixtures.checkpoints").joinpath("instructblip-tiny")))
@@ -37,22 +36,13 @@ def run(folder: Path, tmp_path: Path) -> Runner:
     """One case of the suite, with an empty cache of its own and short waits for the hub."""
 
     def start(endpoint: str, *args: str, model: str = REPO) -> subprocess.CompletedProcess[str]:
-        names = [name for name in os.environ if name.startswith(("PYTEST", "HF_"))]
-        environment = {name: value for name, value in os.environ.items() if name not in names}
-        environment |= {
-            "HF_ENDPOINT": endpoint,
-            "HF_HOME": str(tmp_path / "cache"),
-            "HF_HUB_DOWNLOAD_TIMEOUT": "2",
-            "HF_HUB_ETAG_TIMEOUT": "2",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-        }
         quick: tuple[str, ...] = ("-k", "test_device", "--blip-limit=2", "--blip-rounds=1", "--blip-warmup-rounds=0")
         quick += ("--blip-device=cpu", "--blip-energy=off", f"--blip-model={model}")
         where = f"--blip-report-dir={tmp_path / 'reports'}"
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "benchmarks", *quick, where, *args],
             cwd=folder,
-            env=environment,
+            env=hub_environment(endpoint, tmp_path / "cache"),
             capture_output=True,
             text=True,
             check=False,

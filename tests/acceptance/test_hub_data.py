@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_server import COMMIT, serving
+from tests.hub_server import COMMIT, hub_environment, serving
 
 LOAD = """
 import json, sys
@@ -44,16 +43,12 @@ def load(tmp_path: Path) -> Load:
     """What a process with an empty cache gets from the hub at `endpoint`."""
 
     def start(endpoint: str, override: str = "") -> dict[str, str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-        environment |= {
-            "HF_ENDPOINT": endpoint,
-            "HF_HOME": str(tmp_path / "cache"),
-            "HF_HUB_DOWNLOAD_TIMEOUT": "2",
-            "HF_HUB_ETAG_TIMEOUT": "2",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-        }
         done = subprocess.run(
-            [sys.executable, "-c", LOAD, override], env=environment, capture_output=True, text=True, check=True
+            [sys.executable, "-c", LOAD, override],
+            env=hub_environment(endpoint, tmp_path / "cache"),
+            capture_output=True,
+            text=True,
+            check=True,
         )
         said: dict[str, str] = json.loads(done.stdout)
         return said

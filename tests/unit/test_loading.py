@@ -19,7 +19,7 @@ from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
 from blip_fixtures.optimizations import NotApplied, Probe, find_optimization
 
 # A dtype is proven without a call.
-NO_PROBE = Probe(run=lambda: None, run_eager=lambda: None, run_briefly=lambda: None)
+NO_PROBE = Probe(run=lambda: None, run_eager=lambda: None)
 
 
 @pytest.mark.parametrize("name", ["fp16", "fp32", "bf16"])
@@ -27,7 +27,7 @@ def test_a_dtype_is_loaded_and_proven(checkpoint: Checkpoint, name: str) -> None
     entry = find_optimization(name)
     proof = entry.proof(load_model(checkpoint, "cpu", name, entry.dtype), NO_PROBE)
     assert max(proof["parameters_by_dtype"], key=proof["parameters_by_dtype"].get) == entry.dtype
-    assert set(proof["attention"]) == {"vision", "qformer", "language"}
+    assert set(proof["attention"]) == {"vision", "qformer", "language_encoder", "language_decoder"}
     kept = proof.get("kept_in_another_dtype_by_transformers", [])
     assert ("language_model.encoder.block.*.layer.*.DenseReluDense.wo.weight" in kept) == (name == "fp16")
 

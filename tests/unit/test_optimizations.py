@@ -52,7 +52,6 @@ def probe_of(loaded: LoadedModel, inputs: dict[str, Any]) -> Probe:
     return Probe(
         run=lambda: generate(loaded.runner, given, TOKENS),
         run_eager=lambda: generate(loaded.model, given, TOKENS),
-        run_briefly=lambda: generate(loaded.runner, given, NewTokens(2, fixed=True)),
     )
 
 
@@ -211,10 +210,11 @@ def test_flash_attention_is_seen_by_the_profiler(checkpoint: Checkpoint, batches
     facts = find_optimization("fp32+flash_attention_2").proof(flash, probe_of(flash, batches[0]))
     assert facts["flash_attention_in"] == ["vision", "qformer", "language_encoder", "language_decoder"]
     assert facts["same_kernel_as_default"] is True
-    # Two steps, each layer of the decoder attends to itself and to the prompt.
+    # In each step each layer of the decoder attends to itself and to the prompt.
+    steps = generate(flash.runner, batches[0], TOKENS).shape[1] - 1
     layers = flash.model.config.text_config.num_decoder_layers
     assert facts["attention_kernels"]["language_decoder"] == {
-        "aten::_scaled_dot_product_flash_attention_for_cpu": 2 * 2 * layers
+        "aten::_scaled_dot_product_flash_attention_for_cpu": 2 * steps * layers
     }
 
 
@@ -262,6 +262,17 @@ def test_compiled_generation_takes_the_tokens_of_transformers_without_a_recompil
     assert (facts["compiled_graphs"], facts["graph_breaks"], facts["recompiles"]) == (5, 0, 0)
     assert facts["token_agreement_with_uncompiled"] == 1
     assert facts["compile_s"] > 0
+
+
+@pytest.mark.usefixtures("compiling")
+def test_flash_attention_is_proven_in_compiled_graphs_too(checkpoint: Checkpoint, batches: Batches) -> None:
+    name = "fp32+compile+flash_attention_2"
+    loaded = load(checkpoint, name)
+    probe = probe_of(loaded, batches[0])
+    find_optimization(name).prepare(loaded, 200, probe)
+    facts = find_optimization(name).proof(loaded, probe)
+    assert facts["recompiles"] == 0
+    assert facts["flash_attention_in"]
 
 
 @pytest.mark.usefixtures("compiling")
