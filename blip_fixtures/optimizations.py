@@ -191,7 +191,10 @@ def _flash_proof(loaded: LoadedModel, probe: Probe) -> dict[str, Any]:
 
 def _apply_compile(loaded: LoadedModel) -> None:
     from blip_fixtures.acceleration.compiled import CompiledRunner
+    from blip_fixtures.acceleration.quantized import BlockedLinear, replace_linear
 
+    if loaded.device == "cpu":
+        loaded.applied["compile"] = {"blocked_layers": len(replace_linear(loaded.model, BlockedLinear))}
     loaded.runner = CompiledRunner(loaded.model, cuda=loaded.device != "cpu")
 
 
@@ -217,7 +220,7 @@ def _compile_proof(loaded: LoadedModel, probe: Probe) -> dict[str, Any]:
     if later.graphs:
         raise NotApplied(f"{later.graphs} graphs were compiled anew behind the first call, so rounds hold compile time")
     return {
-        **({} if loaded.device == "cpu" else {"cuda_graphs_skipped": skipped_cuda_graphs()}),
+        **(loaded.applied["compile"] if loaded.device == "cpu" else {"cuda_graphs_skipped": skipped_cuda_graphs()}),
         "compiled_graphs": first.graphs,
         "graph_breaks": 0,
         "recompiles": 0,

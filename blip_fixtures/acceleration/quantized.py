@@ -3,7 +3,8 @@
 `Int8Linear` and `Int4Linear` are weight-only: they save reading, so they are for layers that read their weights for few
 rows, as a decoder step does. `Int8DynamicLinear` also rounds activations to 8 bits, call by call and tensor by tensor,
 and multiplies integers (VNNI, AMX): it saves arithmetic too. Rounding is to the nearest; int8 is symmetric with one
-scale for each output, int4 asymmetric with one scale and zero for each group of inputs.
+scale for each output, int4 asymmetric with one scale and zero for each group of inputs. `BlockedLinear` rounds nothing:
+it keeps bf16 weights in the order in which oneDNN's kernels read them.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ _INNER_K_TILES = 1  # ignored on the CPU
 
 
 class PackedLinear(nn.Module):
-    """A linear layer whose weights are stored in fewer bits; `packed_bytes` is what it stores outside of tensors that
-    `parameters` and `buffers` name.
+    """A linear layer whose weights are stored in a form of its own; `packed_bytes` is what it stores outside of tensors
+    that `parameters` and `buffers` name.
     """
 
     packed_bytes = 0
@@ -144,6 +145,42 @@ class Int8DynamicLinear(PackedLinear):
     def _product(self, flat: Any) -> Any:
         product = _one_operator if torch.compiler.is_compiling() else _int8_dynamic_product
         return product(flat.float(), self.packed, self.scales)
+
+
+def _blocked_product(flat: torch.Tensor, packed: torch.Tensor, outputs: int) -> torch.Tensor:
+    """(rows, inputs) -> (rows, outputs); the packed weights do not tell the compiler their shape."""
+    assert packed.is_mkldnn, outputs
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(flat, packed, None, "none", [], "")
+    return product
+
+
+_one_blocked_operator = torch.library.custom_op("blip::blocked_product", _blocked_product, mutates_args=())
+
+
+@_one_blocked_operator.register_fake
+def _(flat: torch.Tensor, _packed: torch.Tensor, outputs: int) -> torch.Tensor:
+    return flat.new_empty(flat.shape[0], outputs)
+
+
+class BlockedLinear(PackedLinear):
+    """bf16 weights in oneDNN's blocked order, so that they are read as they lie. Nothing is rounded."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__(linear)
+        rows = 1  # What a decoder step has; other numbers of rows are not slower for it.
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), rows)
+        self.packed_bytes = linear.weight.nbytes
+
+    @classmethod
+    def fits(cls, linear: nn.Linear) -> bool:
+        """bf16 only: for other dtypes the blocked kernel is no faster than the plain one."""
+        if linear.weight.dtype != torch.bfloat16 or not torch._C._has_mkldnn:
+            return False
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+    def _product(self, flat: Any) -> Any:
+        product = _one_blocked_operator if torch.compiler.is_compiling() else _blocked_product
+        return product(flat, self.packed, self.out_features)
 
 
 def replace_linear(

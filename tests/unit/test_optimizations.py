@@ -166,6 +166,33 @@ def test_a_packed_layer_is_its_original_up_to_rounding(kind: Any, dtype: Any, bi
     assert error < KINDS[kind]
 
 
+@pytest.mark.parametrize("rows", [1, 7])
+@pytest.mark.parametrize("compiled_too", [True, False])
+def test_a_blocked_layer_is_its_original(rows: int, compiled_too: bool) -> None:
+    torch.manual_seed(0)
+    linear = nn.Linear(128, 192).to(torch.bfloat16)
+    inputs = torch.randn(2, rows, 128).to(torch.bfloat16)
+    blocked = quantized.BlockedLinear(linear)
+    call = torch.compile(blocked, fullgraph=True, backend="aot_eager") if compiled_too else blocked
+    with torch.no_grad():
+        expected, found = linear(inputs), call(inputs)
+    assert found.dtype == torch.bfloat16
+    # One rounding of the product, then one of the sum with the bias.
+    assert torch.allclose(found.float(), expected.float(), rtol=0, atol=2**-7 * float(expected.abs().max()))
+    assert blocked.packed_bytes == linear.weight.nbytes
+
+
+def test_compile_blocks_bf16_alone(checkpoint: Checkpoint, loaded: LoadedModel) -> None:
+    blocked = load(checkpoint, "bf16+compile")
+    assert blocked.applied["compile"]["blocked_layers"] == sum(
+        type(part) is nn.Linear for part in loaded.model.modules()
+    )
+    assert load(checkpoint, "fp16+compile").applied["compile"] == {"blocked_layers": 0}
+    # The head is the embedding's matrix in this checkpoint; blocked, it is a matrix of its own.
+    tied = blocked.model.get_input_embeddings().weight.nbytes
+    assert blocked.weights_bytes == load(checkpoint, "bf16").weights_bytes + tied
+
+
 def test_more_bits_are_nearer() -> None:
     torch.manual_seed(0)
     linear, inputs = nn.Linear(256, 256), torch.randn(4, 256)
