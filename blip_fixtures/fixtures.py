@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 
 
+def junit_properties(record: Record) -> list[tuple[str, object]]:
+    """What JUnit's file tells of a case: its id, and its figures in the units of the record."""
+    parts = (("latency", "median_s"), ("flops", "total"), ("memory", "weights_bytes"), ("memory", "peak_bytes"))
+    found: dict[str, object] = {f"{part}.{name}": (record.get(part) or {}).get(name) for part, name in parts}  # type: ignore[attr-defined]  # a part is a mapping
+    found |= {f"quality.{name}": metric["value"] for name, metric in record["quality"].items()}
+    known = [(f"blip.{name}", value) for name, value in found.items() if value is not None]
+    return [("blip.case_id", record["case_id"]), *known]
+
+
 @pytest.fixture
 def case(
     request: pytest.FixtureRequest,
@@ -35,7 +44,10 @@ def case(
 
 @pytest.fixture
 def measure(
-    request: pytest.FixtureRequest, case: Case, benchmark: BenchmarkFixture
+    request: pytest.FixtureRequest,
+    case: Case,
+    benchmark: BenchmarkFixture,
+    record_testsuite_property: Callable[[str, object], None],
 ) -> Iterator[Callable[[], Record | None]]:
     """Call it once: it runs every pass of the case and returns the record.
 
@@ -43,6 +55,7 @@ def measure(
     reason; with `--benchmark-disable` the case runs once, unmeasured, and there is no record.
     """
     run = request.config.stash[RUN]
+    run.tell_junit = record_testsuite_property
     calls = 0
 
     def measure_once() -> Record | None:
@@ -51,8 +64,10 @@ def measure(
         if calls > 1:
             raise RuntimeError("measure() was called twice; one test measures one case, so call it once")
         record = run.measure(case, benchmark)
-        if record is not None and record["status"] != "ok":
-            pytest.skip(f"{record['status']}: {record['reason']}")
+        if record is not None:
+            request.node.user_properties += junit_properties(record)
+            if record["status"] != "ok":
+                pytest.skip(f"{record['status']}: {record['reason']}")
         return record
 
     yield measure_once

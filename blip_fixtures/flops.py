@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 EXIT_BAD_INPUT = 2
 PHASES = ("vision", "qformer", "prefill", "decode")
+# Lengths of a prompt that are counted, in steps of one.
+COUNTED_LENGTHS = (1, 2, 3)
 
 COUNTER = "torch.utils.flop_counter on the meta device, eager attention"
 
@@ -61,6 +63,19 @@ class FlopCount:
         return self.vision + self.qformer + self.prefill + self.decode
 
 
+class Polynomial:
+    """The polynomial of degree two through whole numbers at `COUNTED_LENGTHS`, in whole numbers (Newton's form)."""
+
+    def __init__(self, values: Sequence[int]) -> None:
+        first, second, third = values
+        self._first, self._slope, self._bend = first, second - first, third - 2 * second + first
+
+    def __call__(self, length: int) -> int:
+        """Its value at a length of at least 1."""
+        steps = length - COUNTED_LENGTHS[0]
+        return self._first + steps * self._slope + steps * (steps - 1) // 2 * self._bend
+
+
 def mean_count(counts: Iterable[FlopCount]) -> FlopCount:
     """The mean over batches, phase by phase."""
     rows = list(counts)
@@ -75,14 +90,17 @@ def mean_count(counts: Iterable[FlopCount]) -> FlopCount:
 class FlopCounter:
     """Counts for one architecture. Results are kept, since batches of one shape cost the same.
 
+    Over the length of a prompt FLOPs are a polynomial of degree two: matrix products grow linearly with it, attention
+    by its square. So three lengths are counted, and every other one follows from them, to the last digit.
+
     Raises `ValueError` for a configuration that makes no model.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._model = build_on_meta(checkpoint.config, attention="eager")
         self._vision = lru_cache(maxsize=None)(self._count_vision)
-        self._qformer = lru_cache(maxsize=None)(self._count_qformer)
-        self._language = lru_cache(maxsize=None)(self._count_language)
+        self._qformer = lru_cache(maxsize=None)(self._qformer_over_tokens)
+        self._language = lru_cache(maxsize=None)(self._language_over_tokens)
 
     def count(self, shape: BatchShape) -> FlopCount:
         """FLOPs of one `generate` call on a batch of `shape`.
@@ -90,11 +108,13 @@ class FlopCounter:
         A decoder step's cost grows linearly with its position (only self-attention sees it), so the second and third
         step give the slope and the series is summed.
         """
-        prefill, second, slope = self._language(shape.batch_size, shape.text_tokens, shape.beams)
+        prefill, second, slope = (
+            over_tokens(shape.text_tokens) for over_tokens in self._language(shape.batch_size, shape.beams)
+        )
         later = max(shape.steps - 1, 0)
         return FlopCount(
             vision=self._vision(shape.batch_size, shape.image_size),
-            qformer=self._qformer(shape.batch_size, shape.image_size, shape.qformer_tokens),
+            qformer=self._qformer(shape.batch_size, shape.image_size)(shape.qformer_tokens),
             prefill=prefill,
             decode=later * second + slope * later * (later - 1) / 2,
         )
@@ -131,6 +151,13 @@ class FlopCounter:
             for handle in handles:
                 handle.remove()
         return ran
+
+    def _qformer_over_tokens(self, batch: int, image_size: int) -> Polynomial:
+        return Polynomial([self._count_qformer(batch, image_size, tokens) for tokens in COUNTED_LENGTHS])
+
+    def _language_over_tokens(self, batch: int, beams: int) -> tuple[Polynomial, ...]:
+        counts = [self._count_language(batch, tokens, beams) for tokens in COUNTED_LENGTHS]
+        return tuple(Polynomial(of_one) for of_one in zip(*counts, strict=True))
 
     def _count_vision(self, batch: int, image_size: int) -> int:
         import torch

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from blip_fixtures.case import AXES, DATA_ERRORS, DATASETS, FAIL, PRESETS, RANDOM, TRAINED, WEIGHTS
+from blip_fixtures.rules import ALLOWABLE, MISSING, Rule, parse_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,10 @@ class Options:
     rapl_root: Path
     report_dir: Path
     lang: str
+    compare_fail: tuple[Rule, ...] = ()
+    allow: tuple[str, ...] = ()
+    missing: str = MISSING[0]
+    accept: bool = False
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> Options:
@@ -126,6 +131,13 @@ def _datasets(values: list[str]) -> dict[str, str]:
     return _pairs(values, DATASETS, "DATASET=ID_OR_PATH")
 
 
+def _conditions(values: list[str]) -> tuple[str, ...]:
+    names = tuple(name.strip() for value in values for name in value.split(","))
+    for name in names:
+        _one_of(ALLOWABLE)(name)
+    return names
+
+
 def _some_text(text: str) -> str:
     if not text.strip():
         raise ValueError("it is empty; leave the option out for the default")
@@ -143,6 +155,7 @@ class Spec:
     help: str
     field: str | None = None
     repeatable: bool = False
+    is_switch: bool = False
 
     @property
     def flag(self) -> str:
@@ -163,6 +176,10 @@ class Spec:
         """Declare the option and its ini twin."""
         default = f" Default: {self.default}." if self.default else ""
         text = f"{self.help}{default} Ini: {self.ini}."
+        if self.is_switch:
+            group.addoption(self.flag, dest=self.ini, action="store_true", default=None, help=text)
+            parser.addini(self.ini, f"ini twin of {self.flag}", type="bool", default=False)
+            return
         group.addoption(
             self.flag,
             dest=self.ini,
@@ -180,6 +197,8 @@ class Spec:
         where = self.flag
         if given is None:
             given, where = config.getini(self.ini), self.ini
+        if self.is_switch:
+            return bool(given)
         if given is None or given == []:
             if not self.default:
                 return self.parse([]) if self.repeatable else None
@@ -312,6 +331,41 @@ SPECS = (
         "Everything a run writes lands in DIR/<checkpoint name>/: README.md, plots/, records.json, journal.jsonl.",
     ),
     Spec("lang", "en", _one_of(LANGUAGES), "LANG", f"Language of the document's prose: {', '.join(LANGUAGES)}."),
+    Spec(
+        "compare-fail",
+        "",
+        parse_rules,
+        "METRIC:LIMIT",
+        "Fail where a metric became worse than the baseline of --benchmark-compare by more than the limit and by more "
+        "than noise explains: latency:7.5%%, energy:0.5J, memory:200MB, flops:0%%, quality:1 (points); "
+        "latency:5%%@compile for cases that match as with -k. Repeatable. In an ini file it waits for "
+        "--benchmark-compare.",
+        repeatable=True,
+    ),
+    Spec(
+        "allow",
+        "",
+        _conditions,
+        "NAMES",
+        "What may differ from the baseline's run, separated by commas: " + ", ".join(ALLOWABLE) + ". Repeatable.",
+        repeatable=True,
+    ),
+    Spec(
+        "missing",
+        MISSING[0],
+        _one_of(MISSING),
+        "MODE",
+        "What becomes of a case of the baseline that was asked for and is gone, renamed, skipped or failed: fail, "
+        "warn.",
+    ),
+    Spec(
+        "accept",
+        "",
+        bool,
+        "",
+        "Let regressions pass this once, and let the saved run become the baseline of the next.",
+        is_switch=True,
+    ),
 )
 
 

@@ -29,8 +29,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    """First, since pytest-benchmark reads its baseline when it is configured."""
     config.stash[OPTIONS] = Options.from_config(config)
+    if getattr(config.option, "benchmark_compare", None) is True:
+        from blip_fixtures.baseline import skip_rejected
+
+        skip_rejected(config)
     config.addinivalue_line("markers", f"{EVERY_DEVICE}: run the benchmark on every device of --blip-device.")
 
 
@@ -76,18 +82,26 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
         output_json["blip"] = run.beside_benchmarks
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    """First, since JUnit's file is written at the end of the session too."""
     run = session.config.stash.get(RUN, None)
     if run is not None:
         run.write()
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = run.exit_code
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
     """The tables come last, and also when pytest-benchmark ends its summary with a regression."""
+    run = terminalreporter.config.stash.get(RUN, None)
     try:
         return (yield)
+    except Exception as error:
+        if run is not None and type(error).__name__ == "PerformanceRegression":
+            run.reject()
+        raise
     finally:
-        run = terminalreporter.config.stash.get(RUN, None)
         if run is not None:
             run.print_tables(terminalreporter)

@@ -200,6 +200,7 @@ class Record(TypedDict):
     memory: Memory | None
     quality: dict[str, Metric]
     predictions: NotRequired[list[str]]
+    model_load_s: NotRequired[float]
     tokens: Tokens | None
     limit: Limit | None
     data: Data | None

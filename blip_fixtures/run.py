@@ -7,11 +7,15 @@ import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from blip_fixtures import meters
+from blip_fixtures.baseline import Baseline, Gate, reject_saved, selection_of
 from blip_fixtures.case import checkpoint_name
 from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_model
 from blip_fixtures.checkpoints.processor import load_processor
 from blip_fixtures.devices import device_name, synchronizing_timer, why_unavailable
+from blip_fixtures.gate.sides import Process
 from blip_fixtures.inference import BatchMaker
 from blip_fixtures.journal import Journal
 from blip_fixtures.limits import measure_rates
@@ -26,7 +30,8 @@ from blip_fixtures.progress import Progress
 from blip_fixtures.record import SCHEMA_VERSION, Record, validate
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Callable
+
     from pytest_benchmark.fixture import BenchmarkFixture
     from pytest_benchmark.stats import Metadata
 
@@ -53,9 +58,11 @@ class Run:
         ready: Ready,
         *,
         alone: bool = False,
+        gate: Gate | None = None,
     ) -> None:
         self.options = options
         self.plan = plan
+        self.gate = gate
         self.records: dict[Case, Record] = {}
         self.stats: list[Metadata] = []
         self.folder = options.report_dir / checkpoint_name(options.model)
@@ -68,6 +75,7 @@ class Run:
         self._models = OneLiveModel(self._load)
         self._references: dict[str, ReferenceKernel] = {}
         self._rates: dict[tuple[str, str], Rates] = {}
+        self.tell_junit: Callable[[str, object], None] = lambda _name, _value: None
         self._journal = Journal(self.folder / "journal.jsonl")
         self._progress = Progress(config, total=len(plan.cases) + len(plan.compared), alone=alone)
 
@@ -77,9 +85,14 @@ class Run:
 
         `alone` says that the session holds no other tests.
         """
+        baseline = Baseline.load(config, options)
         # Disabled benchmarks measure nothing, so nobody waits for the counters' periods.
         ready = prepare(plan, options, with_meters=not config.getoption("benchmark_disable", False))
-        return cls(config, options, plan, ready, alone=alone)
+        gate = None if baseline is None else Gate(baseline, selection_of(config))
+        run = cls(config, options, plan, ready, alone=alone, gate=gate)
+        if baseline is not None:
+            baseline.check(Process.of("this run", [run._planned(case) for case in plan.cases]))
+        return run
 
     def measure(self, case: Case, benchmark: BenchmarkFixture) -> Record | None:
         """The record of `case`: an earlier one, or a new one from its passes, stored before this returns.
@@ -154,15 +167,24 @@ class Run:
     @property
     def beside_benchmarks(self) -> dict[str, Any]:
         """What records.json holds besides pytest-benchmark's own list, which has only cases that ran to their end."""
-        return {
+        beside: dict[str, Any] = {
             "not_run": [record for record in self.records.values() if record["status"] != "ok"],
             "order": [record["case_id"] for record in self.records.values()],
+            "selected": dataclasses.asdict(selection_of(self._config)),
         }
+        if self.gate is not None and self.records:
+            self.gate.conclude(self.records.values())
+            beside["gate"] = self.gate.facts
+        return beside
 
     def write(self) -> None:
         """Write records.json and the document, when a case came to an end."""
         if not self.records:
             return
+        if self.gate is not None:
+            self.gate.conclude(self.records.values())
+            for name, value in self.gate.properties().items():
+                self.tell_junit(name, value)
         hook = self._config.hook
         document = hook.pytest_benchmark_generate_json(
             config=self._config,
@@ -182,6 +204,15 @@ class Run:
             list(self.records.values()), self.folder, lang=self.options.lang, command=self._environment["command"]
         )
 
+    def reject(self) -> None:
+        """pytest-benchmark's own comparison failed: what it saved before must not become a baseline."""
+        reject_saved(self._config)
+
+    @property
+    def exit_code(self) -> int:
+        """What the gate says where every test passed."""
+        return self.gate.exit_code if self.gate is not None and self.records else pytest.ExitCode.OK
+
     def print_tables(self, terminal: pytest.TerminalReporter) -> None:
         """The document's tables, and where it lies."""
         if not self.records:
@@ -196,6 +227,9 @@ class Run:
         for name, error in self._meters.all_absent().items():
             terminal.write_line(f"No energy of {name}: {error.reason} ({error.status})")
         terminal.write_line(f"\nThe document: {(self.folder / 'README.md').resolve()}")
+        if self.gate is not None:
+            terminal.section("gate")
+            self.gate.report(self.folder, terminal.write_line)
 
     def _measured(self, case: Case, benchmark: BenchmarkFixture) -> Measured | None:
         workload = self._workload(case)
@@ -346,9 +380,16 @@ class Run:
             "notes": parts.get("notes", []),
             "missing": parts.get("missing", {}),
         }
-        if measured is not None and measured.predictions:
-            record["predictions"] = measured.predictions
+        if measured is not None:
+            record["model_load_s"] = measured.model_load_s
+            if measured.predictions:
+                record["predictions"] = measured.predictions
         return record
+
+    def _planned(self, case: Case) -> Record:
+        """What will be known of a case's conditions, before it is measured."""
+        reason = self._unrunnable.get(case)
+        return self._record(case, status="planned" if reason is None else "unavailable", reason=reason)
 
     def _settings(self, case: Case) -> dict[str, Any]:
         """Everything but the case that must be equal for two records to compare."""

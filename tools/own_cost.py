@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).parents[1]
 
@@ -147,6 +147,37 @@ def metering(rounds: int) -> None:
     print(f"latency with meters / without: {ratio:.4f} (medians of {rounds} interleaved rounds each, {kind})")
 
 
+def model_loads(model: str, optimizations: Sequence[str]) -> None:
+    """Models of one size in turn, as a run loads them: the peak of the resident set over the largest one's weights.
+
+    More than one would lie beside the next if a predecessor were not freed, or a load took more than its weights.
+    """
+    from blip_fixtures.case import RANDOM
+    from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_model
+    from blip_fixtures.checkpoints.resolve import resolve_checkpoint
+    from blip_fixtures.measurement.memory import PeakMemory
+    from blip_fixtures.optimizations import find_optimization
+
+    def load(device: str, name: str) -> LoadedModel:
+        chosen = find_optimization(name)
+        loaded = load_model(checkpoint, device, name, chosen.dtype, chosen.attention(device))
+        chosen.apply(loaded)
+        return loaded
+
+    prepared()  # imports everything, so that what grows behind this are models
+    checkpoint = resolve_checkpoint(model, weights=RANDOM)
+    models = OneLiveModel(load)
+    with PeakMemory("cpu") as memory:
+        sizes = [models.get("cpu", name).weights_bytes for name in optimizations]
+    assert memory.growth_bytes is not None, memory.reason
+    assert models.loads == len(optimizations)
+    ratio = memory.growth_bytes / max(sizes)
+    print(
+        f"loads of {model} in turn ({', '.join(optimizations)}): peak {memory.growth_bytes / 1e9:.2f} GB, "
+        f"{ratio:.3f} times the largest ({max(sizes) / 1e9:.2f} GB)"
+    )
+
+
 def _suite_round(timer: Callable[[], float], target: Callable[[Any], Any], inputs: Any) -> float:
     """The timed region as pytest-benchmark runs it: timer, call with positional arguments, timer."""
     args, kwargs = (inputs,), {}  # type: tuple[Any], dict[str, Any]
@@ -156,15 +187,21 @@ def _suite_round(timer: Callable[[], float], target: Callable[[Any], Any], input
 
 
 def main() -> None:
-    """Print the four figures."""
+    """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=15, help="processes a side (default: 15)")
     parser.add_argument("--rounds", type=int, default=300, help="timed rounds a side (default: 300)")
+    parser.add_argument(
+        "--model",
+        default="Salesforce/instructblip-flan-t5-xl",
+        help="the architecture whose loads are watched, with synthetic weights (default: %(default)s, 9 GB)",
+    )
     args = parser.parse_args()
     loading(args.repeats)
     collecting(max(args.repeats // 3, 1))
     timed_region(args.rounds)
     metering(args.rounds)
+    model_loads(args.model, ("fp16", "bf16", "int4", "int8_dynamic"))
 
 
 if __name__ == "__main__":

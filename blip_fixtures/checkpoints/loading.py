@@ -59,6 +59,9 @@ def load_model(
     The dtype is applied while loading: a cast afterwards would also cast the layers that T5 keeps in fp32. Synthetic
     weights are made on the device. Raises `CheckpointError`.
     """
+    # The first import takes seconds, and is no part of loading a model.
+    import transformers.models.instructblip.modeling_instructblip  # noqa: F401
+
     start_s = time.perf_counter()
     if checkpoint.weights == RANDOM:
         model = build_random(checkpoint.config, device, dtype, attention=attention)

@@ -51,6 +51,7 @@ class Measured:
     phases: Phases
     limit: Limit
     applied: dict[str, Any]
+    model_load_s: float
     predictions: list[str] = field(default_factory=list)
     energy: dict[str, Energy] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -106,6 +107,7 @@ def measure_case(
         phases=phases,
         limit=limit,
         applied=applied,
+        model_load_s=workload.loaded.load_s,
         energy=energy.energy,
         notes=[
             *_notes(workload, rounds),

@@ -94,3 +94,13 @@ def test_no_steps_cost_no_decoding(counter: FlopCounter) -> None:
 
 def test_mean() -> None:
     assert mean_count([FlopCount(1, 2, 3, 4), FlopCount(3, 4, 5, 0)]) == FlopCount(2, 3, 4, 2)
+
+
+def test_lengths_that_were_not_counted_follow_from_those_that_were(checkpoint: Checkpoint) -> None:
+    counter = FlopCounter(checkpoint)
+    size = checkpoint.config["vision_config"]["image_size"]
+    for tokens, beams in ((1, 1), (17, 1), (200, 1), (31, 3)):
+        found = counter.count(BatchShape(2, size, tokens, tokens, steps=3, beams=beams))
+        first, second, slope = counter._count_language(2, tokens, beams)
+        assert (found.prefill, found.decode) == (first, 2 * second + slope)
+        assert found.qformer == counter._count_qformer(2, size, tokens)

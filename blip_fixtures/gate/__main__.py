@@ -1,0 +1,148 @@
+"""``python -m blip_fixtures.gate``: `compare` files of records, or run two commands in turn and judge those (`ab`)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from blip_fixtures.gate import show
+from blip_fixtures.gate.ab import run_in_turn
+from blip_fixtures.gate.judge import judge
+from blip_fixtures.gate.sides import Refusal, read_process
+from blip_fixtures.rules import ALLOWABLE, METRICS, MISSING, RuleError, parse_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blip_fixtures.gate.sides import Process
+
+EXIT_PASS, EXIT_REGRESSION, EXIT_REFUSAL = 0, 1, 4
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 where nothing regressed, 1 where something did, 4 with one sentence where it cannot be judged."""
+    options = _parser().parse_args(arguments)
+    try:
+        rules = parse_rules(options.fail)
+        base, now = options.sides(options)
+        history = [read_process(path) for path in options.history]
+        judgement = judge(base, now, rules, history=history, allowed=options.allow, missing=options.missing)
+        print(show.as_text(judgement))
+        if options.out is not None:
+            print(f"\nwrote {show.write(judgement, options.out)} and gate.json beside it")
+    except RuleError as error:
+        return _refuse(f"--fail: {error}")
+    except Refusal as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"cannot write to {options.out}: {(error.strerror or str(error)).lower()}; give another --out")
+    show.tell_github(judgement, print)
+    return EXIT_REGRESSION if judgement.regressed else EXIT_PASS
+
+
+def _compare(options: argparse.Namespace) -> tuple[list[Process], list[Process]]:
+    return [read_process(path) for path in options.base], [read_process(path) for path in options.now]
+
+
+def _ab(options: argparse.Namespace) -> tuple[list[Process], list[Process]]:
+    return run_in_turn(options.base, options.now, options.runs, options.out, print)
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that ends with the exit code of a refusal: to CI a wrong argument is no regression."""
+
+    def error(self, message: str) -> NoReturn:
+        """The usage, and one sentence."""
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_REFUSAL, f"{self.prog}: error: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m blip_fixtures.gate", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    compare = commands.add_parser(
+        "compare", help="records against records", description="Judges records against a baseline's. Runs nothing."
+    )
+    for side, what in (("base", "the baseline"), ("now", "what is judged")):
+        compare.add_argument(
+            f"--{side}",
+            nargs="+",
+            required=True,
+            type=Path,
+            metavar="FILE",
+            help=f"{what}: records.json, journal.jsonl or a file of --benchmark-storage, one for each process",
+        )
+    compare.set_defaults(sides=_compare)
+    ab = commands.add_parser(
+        "ab",
+        help="two commands in turn",
+        description="Runs two commands in turn (A B B A ...), each in a process of its own, and judges their records.",
+    )
+    for side, example in (("base", "cd ../base && pytest benchmarks"), ("now", "pytest benchmarks")):
+        ab.add_argument(
+            f"--{side}", required=True, metavar="COMMAND", help=f"a line of shell that runs pytest: '{example}'"
+        )
+    ab.add_argument("--runs", type=_runs, default=3, metavar="N", help="processes a side (default: 3)")
+    ab.set_defaults(sides=_ab)
+    for command in (compare, ab):
+        command.add_argument(
+            "--fail",
+            action="append",
+            required=True,
+            metavar="METRIC:LIMIT",
+            help=f"how much worse a metric may become, repeatable: latency:10%%, memory:200MB, quality:1 (points), "
+            f"latency:5%%@compile for some cases alone. Metrics: {', '.join(METRICS)}",
+        )
+        command.add_argument(
+            "--allow",
+            type=_conditions,
+            default=(),
+            metavar="NAMES",
+            help=f"what may differ between the sides, separated by commas: {', '.join(ALLOWABLE)}",
+        )
+        command.add_argument(
+            "--missing", choices=MISSING, default=MISSING[0], help="what becomes of a case that is gone (default: fail)"
+        )
+        command.add_argument(
+            "--history",
+            nargs="+",
+            type=Path,
+            default=[],
+            metavar="FILE",
+            help="earlier runs of this machine: the spread between processes, where a side is one process",
+        )
+    compare.add_argument("--out", type=Path, metavar="DIR", help="gets gate.md and gate.json")
+    ab.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        default=Path("reports/local/gate") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"),
+        help="gets gate.md, gate.json and every run's files (default: a new folder under reports/local/gate)",
+    )
+    return parser
+
+
+def _runs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("give a whole number of at least 1")
+    return int(text)
+
+
+def _conditions(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    unknown = [name for name in names if name not in ALLOWABLE]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown {unknown[0]!r}; choose of {', '.join(ALLOWABLE)}")
+    return names
+
+
+def _refuse(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return EXIT_REFUSAL
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""What people see of a judgement: a table, worst first; `gate.md` and `gate.json`; annotations on GitHub."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from blip_fixtures.gate.judge import INCONCLUSIVE, NOT_JUDGED, PASS, REGRESSION
+from blip_fixtures.report import formats
+from blip_fixtures.rules import FAIL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from blip_fixtures.gate.judge import Finding, Judgement
+
+HEADERS = ("case", "metric", "baseline", "now", "change", "limit", "verdict")
+# Rows of the terminal's table; what did not pass is always there.
+MOST_ROWS = 30
+_MILLIS = 1e-3
+
+
+def table(findings: Iterable[Finding], style: str) -> str:
+    """The findings as a table of `tabulate`'s `style`."""
+    rows = [
+        (
+            finding.case_id,
+            finding.name,
+            number(finding.metric, finding.base),
+            number(finding.metric, finding.now),
+            change(finding),
+            finding.rule.limit,
+            finding.verdict,
+        )
+        for finding in findings
+    ]
+    return tabulate(rows, HEADERS, tablefmt=style, disable_numparse=True)
+
+
+def number(metric: str, value: float | None) -> str:
+    """A metric's value with its unit."""
+    return formats.MISSING if value is None else _SHOWN[metric](value)
+
+
+def _seconds(value: float) -> str:
+    return f"{formats.significant(value, 4)} s" if value >= 1 else f"{formats.milliseconds(value)} ms"
+
+
+_SHOWN: Mapping[str, Callable[[float], str]] = {
+    "latency": _seconds,
+    "latency_p90": _seconds,
+    "time_to_first_token": _seconds,
+    "model_load": _seconds,
+    "energy": lambda value: f"{formats.significant(value, 4)} J",
+    "flops": formats.flops,
+    "memory": lambda value: f"{formats.mebibytes(value)} MiB",
+    "quality": lambda value: formats.fixed(value, 3),
+}
+
+
+def change(finding: Finding) -> str:
+    """``+12.3 % [+10.1, +14.5]``: the change and its bounds; points of the score for quality."""
+    if finding.change is None:
+        return formats.MISSING
+    unit = "points" if finding.metric == "quality" else "%"
+    shown = f"{_signed(finding.change)} {unit}"
+    if finding.low is None or finding.high is None or finding.low == finding.high:
+        return shown
+    return f"{shown} [{_signed(finding.low)}, {_signed(finding.high)}]"
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:+.1f}" if math.isfinite(share) else str(share)
+
+
+def verdict(judgement: Judgement) -> str:
+    """One sentence: what came out, and of how much."""
+    counts = ", ".join(
+        f"{judgement.count(kind)} {kind}"
+        for kind in (REGRESSION, INCONCLUSIVE, NOT_JUDGED, PASS)
+        if judgement.count(kind)
+    )
+    base, now = map(len, judgement.sources)
+    sides = f"{base} baseline {_processes(base)} against {now}"
+    lost = f"; {len(judgement.lost)} cases lost" if judgement.lost else ""
+    return f"{'FAIL' if judgement.regressed else 'pass'}: {counts or 'nothing judged'}{lost} ({sides})"
+
+
+def _processes(count: int) -> str:
+    return "process" if count == 1 else "processes"
+
+
+def remarks(judgement: Judgement) -> list[str]:
+    """What the table does not say: reasons, lost and new cases, what differs between the sides, how it was judged."""
+    reasons: dict[str, list[str]] = {}
+    for finding in judgement.findings:
+        if finding.reason:
+            reasons.setdefault(finding.reason, []).append(f"{finding.case_id} {finding.name}")
+    relaxed = "" if judgement.missing == FAIL else " (a warning, as was asked for)"
+    found = [f"{_some(names)}: {reason}." for reason, names in reasons.items()]
+    found += [f"Lost{relaxed}: {lost.case_id}: {lost.reason}." for lost in judgement.lost]
+    if judgement.new:
+        found.append(f"New, without a baseline: {_some(judgement.new)}.")
+    found += [f"Allowed to differ: {note}." for note in judgement.notes]
+    if judgement.hypotheses > 1:
+        found.append(
+            f"{judgement.hypotheses} comparisons were tested together: at most 5 % of such families have a false alarm "
+            "among them (Holm). The bounds in brackets are one-sided, 95 % each, and of each comparison alone."
+        )
+    return found
+
+
+def _some(names: Iterable[str], most: int = 4) -> str:
+    names = list(names)
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def as_text(judgement: Judgement) -> str:
+    """For a terminal: the worst first, and how many passed."""
+    shown = [finding for finding in judgement.findings if finding.verdict != PASS]
+    passed = [finding for finding in judgement.findings if finding.verdict == PASS]
+    room = max(MOST_ROWS - len(shown), 0)
+    lines = [table([*shown, *passed[:room]], "simple")] if judgement.findings else []
+    if len(passed) > room:
+        lines.append(f"... and {len(passed) - room} more that pass")
+    return "\n".join([*lines, *(f"  {remark}" for remark in remarks(judgement)), verdict(judgement)])
+
+
+def as_markdown(judgement: Judgement) -> str:
+    """The whole table."""
+    sources = [
+        f"{name}: {', '.join(f'`{source}`' for source in side)}"
+        for name, side in zip(("Baseline", "Now"), judgement.sources, strict=True)
+    ]
+    parts = ["# Gate", f"**{verdict(judgement)}**", *sources]
+    if judgement.findings:
+        parts.append(table(judgement.findings, "github"))
+    parts += [f"- {remark}" for remark in remarks(judgement)]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_json(judgement: Judgement) -> dict[str, Any]:
+    """The whole judgement, numbers in the units of the records."""
+    return {
+        "regressed": judgement.regressed,
+        "missing": judgement.missing,
+        "hypotheses": judgement.hypotheses,
+        "base": list(judgement.sources[0]),
+        "now": list(judgement.sources[1]),
+        "findings": [
+            {
+                "case_id": finding.case_id,
+                "metric": finding.metric,
+                "part": finding.part or None,
+                "rule": finding.rule.text,
+                "base": finding.base,
+                "now": finding.now,
+                "change": _finite(finding.change),
+                "low": _finite(finding.low),
+                "high": _finite(finding.high),
+                "p": finding.p,
+                "verdict": finding.verdict,
+                "reason": finding.reason or None,
+                "processes_needed": finding.needed,
+            }
+            for finding in judgement.findings
+        ],
+        "lost": [{"case_id": lost.case_id, "reason": lost.reason} for lost in judgement.lost],
+        "new": list(judgement.new),
+        "notes": list(judgement.notes),
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def write(judgement: Judgement, folder: Path) -> Path:
+    """`gate.md` and `gate.json` in `folder`; returns the first. Raises `OSError`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "gate.md"
+    path.write_text(as_markdown(judgement), encoding="utf-8")
+    (folder / "gate.json").write_text(json.dumps(as_json(judgement), indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def github_commands(judgement: Judgement) -> list[str]:
+    """GitHub's workflow commands: an error for each regression and lost case, one warning for all that is open.
+
+    GitHub shows ten of a kind, so they are not spent on what stops nothing.
+    """
+    lines = []
+    for finding in judgement.findings:
+        if finding.verdict == REGRESSION:
+            said = f"{change(finding)}, limit {finding.rule.limit}" + (f": {finding.reason}" if finding.reason else "")
+            lines.append(_command("error", f"{finding.case_id} {finding.name}", said))
+    unsettled = [finding for finding in judgement.findings if finding.verdict in (INCONCLUSIVE, NOT_JUDGED)]
+    if unsettled:
+        names = _some(f"{finding.case_id} {finding.name}" for finding in unsettled)
+        lines.append(_command("warning", f"{len(unsettled)} comparisons are not settled", names))
+    level = "error" if judgement.missing == FAIL else "warning"
+    return lines + [_command(level, lost.case_id, lost.reason) for lost in judgement.lost]
+
+
+def _command(level: str, title: str, message: str) -> str:
+    """Escaped as https://docs.github.com/actions/reference/workflow-commands-for-github-actions asks."""
+    for character, escaped in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
+        title, message = title.replace(character, escaped), message.replace(character, escaped)
+    title = title.replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title={title}::{message}"
+
+
+def tell_github(judgement: Judgement, say: Callable[[str], None], environment: Mapping[str, str] = os.environ) -> None:
+    """Annotations and the job's summary, inside of GitHub Actions alone."""
+    if environment.get("GITHUB_ACTIONS") != "true":
+        return
+    for line in github_commands(judgement):
+        say(line)
+    summary = environment.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(as_markdown(judgement))

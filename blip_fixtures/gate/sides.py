@@ -1,0 +1,200 @@
+"""Both sides of a comparison: each one process or several, each process the records of one run, by case."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures.case import AXES
+from blip_fixtures.record import RecordError, read_records
+from blip_fixtures.rules import matches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from blip_fixtures.record import Record
+
+# What a case is: its axes. The checkpoint's name is left out, since another checkpoint may be the very change.
+Key = tuple[Any, ...]
+
+
+class Refusal(ValueError):
+    """Two sides that cannot be compared, or a baseline that is no use; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What a run was asked for, as far as its file knows: pytest's arguments, and its ``-k`` and ``-m``.
+
+    `names` are the pytest ids of the cases of this process's file.
+    """
+
+    arguments: tuple[str, ...] = ()
+    keyword: str = ""
+    marks: str = ""
+
+    def has(self, node_id: str | None) -> bool:
+        """Whether the run asked for this test: then its absence is a loss, and not a choice.
+
+        Marks are not in the file, so a run with ``-m`` says nothing of tests that it has not seen.
+        """
+        if node_id is None or self.marks:
+            return False
+        under = any(_is_under(node_id, argument) for argument in self.arguments) if self.arguments else True
+        return under and (not self.keyword or matches(self.keyword, [node_id]))
+
+
+@dataclass(frozen=True)
+class Process:
+    """The records of one run, and where they came from."""
+
+    source: str
+    records: Mapping[Key, Record]
+    node_ids: Mapping[Key, str] = field(default_factory=dict)
+    selected: Selected | None = None
+
+    @classmethod
+    def of(
+        cls,
+        source: str,
+        records: Iterable[Record],
+        node_ids: Mapping[str, str] | None = None,
+        selected: Selected | None = None,
+    ) -> Process:
+        """From records; `node_ids` maps case ids to pytest's."""
+        by_key = {case_key(record): record for record in records}
+        known = node_ids or {}
+        named = {key: known[record["case_id"]] for key, record in by_key.items() if record["case_id"] in known}
+        return cls(source, by_key, named, selected)
+
+
+def case_key(record: Record) -> Key:
+    """Equal for two records of one case, whatever checkpoint and prompts they were measured with."""
+    case = record["case"]
+    device = "cuda:0" if case["device"] == "cuda" else case["device"]
+    axes = [device if axis == "device" else case[axis] for axis in AXES]  # type: ignore[literal-required]
+    return (case["weights"], *axes)
+
+
+def read_process(path: Path) -> Process:
+    """One run's `records.json`, `journal.jsonl` or file of pytest-benchmark's storage. Raises `Refusal`."""
+    try:
+        records = read_records(path)
+    except RecordError as error:
+        raise Refusal(str(error)) from None
+    if path.suffix == ".jsonl":
+        return Process.of(str(path), records)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    return Process.of(str(path), records, node_ids_of(document), _selected(document))
+
+
+def node_ids_of(document: Mapping[str, Any]) -> dict[str, str]:
+    """Case id -> pytest id, of the benchmarks of a pytest-benchmark file."""
+    return {
+        bench["extra_info"]["blip"]["case_id"]: bench["fullname"]
+        for bench in document["benchmarks"]
+        if bench.get("extra_info", {}).get("blip")
+    }
+
+
+def _selected(document: Mapping[str, Any]) -> Selected | None:
+    said = (document.get("blip") or {}).get("selected")
+    return Selected(tuple(said["arguments"]), said["keyword"], said["marks"]) if said else None
+
+
+def _is_under(node_id: str, argument: str) -> bool:
+    wanted = argument.replace("\\", "/").removeprefix("./").rstrip("/")
+    return wanted in ("", ".") or node_id == wanted or node_id.startswith((f"{wanted}/", f"{wanted}::", f"{wanted}["))
+
+
+# What may differ between the sides only where it is allowed, and where a record has it.
+CONDITIONS: dict[str, tuple[str, Callable[[Record], Any]]] = {
+    "machine": (
+        "another machine",
+        lambda record: (
+            record["case"]["device_name"],
+            record["environment"].get("cpu_model"),
+            record["environment"].get("cpu_cores_logical"),
+        ),
+    ),
+    "threads": ("another number of threads", lambda record: record["environment"].get("torch_threads")),
+    "torch": ("another torch", lambda record: _version(record, "torch")),
+    "transformers": ("another transformers", lambda record: _version(record, "transformers")),
+    "python": ("another Python", lambda record: record["environment"].get("python")),
+    "driver": (
+        "another GPU driver",
+        lambda record: None if record["case"]["device"] == "cpu" else record["environment"].get("gpu_driver"),
+    ),
+    "prompts": ("other prompts", lambda record: _prompts(record)),
+    "data": ("other data", lambda record: _data(record)),
+    "new-tokens": ("another limit on new tokens", lambda record: _new_tokens(record)),
+}
+
+
+def _prompts(record: Record) -> Any:
+    generation = record["generation"]
+    if generation is None:
+        return record["case"]["prompts"]
+    parts = tuple(generation.get("prompt_parts", ()))
+    return (record["case"]["prompts"], parts, generation.get("num_beams", 1), generation.get("length_penalty", 1.0))
+
+
+def _data(record: Record) -> Any:
+    data = record["data"]
+    return None if data is None else (data["revision"] or data["source"], data["samples"])
+
+
+def _new_tokens(record: Record) -> Any:
+    generation = record["generation"]
+    return None if generation is None else (generation["new_tokens"], generation["fixed"])
+
+
+def _version(record: Record, package: str) -> Any:
+    return (record["environment"].get("versions") or {}).get(package)
+
+
+def check_comparable(base: Sequence[Process], now: Sequence[Process], allowed: Iterable[str] = ()) -> list[str]:
+    """Sentences for what differs and is allowed to. Raises `Refusal` for the first difference that is not.
+
+    Only cases that both sides have count, and only conditions that the records know. The processes of one side must be
+    alike too.
+    """
+    theirs = {key for process in now for key in process.records}
+    both = [key for key in dict.fromkeys(key for process in base for key in process.records) if key in theirs]
+    if not both:
+        raise Refusal(
+            f"the baseline {base[0].source} has no case in common with this run; save one from the same benchmarks, "
+            "such as pytest benchmarks --benchmark-save=base"
+        )
+    tolerated, notes = set(allowed), {}
+    for name, (what, read) in CONDITIONS.items():
+        for key in both:
+            was, became = _values(base, key, read), _values(now, key, read)
+            if not was or not became or len(was | became) == 1:
+                continue
+            said = f"{what} than in the baseline: {' and '.join(sorted(became))} instead of {' and '.join(sorted(was))}"
+            if name not in tolerated:
+                raise Refusal(
+                    f"{said} ({_id(base, key)}); measure both sides alike, or allow it with --blip-allow {name} "
+                    f"(gate: --allow {name})"
+                )
+            notes[name] = said
+    return list(notes.values())
+
+
+def _values(side: Iterable[Process], key: Key, read: Callable[[Record], Any]) -> set[str]:
+    """The condition in words, of every process that has the case. One that is not available knows no device."""
+    records = [process.records[key] for process in side if key in process.records]
+    found = [read(record) for record in records if record["status"] != "unavailable"]
+    return {_shown(value) for value in found if value is not None}
+
+
+def _shown(value: Any) -> str:
+    parts = value if isinstance(value, tuple) else (value,)
+    return ", ".join(" | ".join(part) if isinstance(part, tuple) else str(part) for part in parts if part is not None)
+
+
+def _id(side: Iterable[Process], key: Key) -> str:
+    return next(process.records[key]["case_id"] for process in side if key in process.records)

@@ -1,0 +1,154 @@
+"""How much a case changed, as many possible answers: each method gives draws of the logarithm of now over base.
+
+The unit of resampling is the process, since rounds of one process say little about another: a process has its own
+memory layout, frequency and neighbours. A round is divided by the reference product that was timed just before it,
+which takes out most of what the machine does to both, and batches are compared with themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from blip_fixtures.record import Latency
+
+# One-sided; a regression lies beyond the limit with this confidence.
+CONFIDENCE = 0.95
+DRAWS = 4000
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The logarithm of now over base, and draws of what it may be: the uncertainty of the measurement.
+
+    `spread` is the standard deviation of one process's logarithm, where it could be known.
+    """
+
+    center: float
+    draws: Any
+    spread: float | None = None
+
+    @property
+    def low(self) -> float:
+        """The one-sided lower bound."""
+        return float(np.quantile(self.draws, 1 - CONFIDENCE))
+
+    @property
+    def high(self) -> float:
+        """The one-sided upper bound."""
+        return float(np.quantile(self.draws, CONFIDENCE))
+
+    def p_not_beyond(self, limit: float) -> float:
+        """How likely it is that the change is not beyond `limit`; never 0, since draws are finite."""
+        return float((1 + np.count_nonzero(self.draws <= limit)) / (1 + len(self.draws)))
+
+
+def calibrated(latency: Latency, batches: int, summary: Callable[[Any], Any] = np.median) -> Any:
+    """(batches,) logarithms of a process's rounds over their reference product, `summary` of each batch's rounds.
+
+    Round i ran batch i modulo `batches`; a batch without a round is NaN. Without a reference for every round the
+    rounds stand as they are, in seconds.
+    """
+    rounds, reference = np.asarray(latency["rounds_s"]), np.asarray(latency["reference_s"])
+    usable = len(reference) == len(rounds) and bool(np.all(reference > 0))
+    values = np.log(rounds / reference if usable else rounds)
+    numbers = np.arange(len(values)) % batches
+    return np.array([summary(values[numbers == batch]) if batch < len(values) else np.nan for batch in range(batches)])
+
+
+def center_of(base: Any, now: Any) -> float:
+    """The median over the batches of now over base, each the median over its processes; (processes, batches) each."""
+    base, now = _of_shared_batches(base, now)
+    return float(np.median(np.nanmedian(now, axis=0) - np.nanmedian(base, axis=0)))
+
+
+def _of_shared_batches(base: Any, now: Any) -> tuple[Any, Any]:
+    """Without the batches that no process of a side has run."""
+    known = ~(np.isnan(base).all(axis=0) | np.isnan(now).all(axis=0))
+    return base[:, known], now[:, known]
+
+
+def over_processes(base: Any, now: Any, rng: Any = None) -> Estimate:
+    """Both sides resampled by process, and the batches with them (bootstrap, Efron 1979; percentile interval).
+
+    `base` and `now` are (processes, batches). The estimate is the median over the batches of the difference of both
+    sides' medians over the processes. Draws are stretched by sqrt(n / (n - 1)), since resampling n processes shows
+    that much less than their spread.
+    """
+    rng = np.random.default_rng(_SEED) if rng is None else rng
+    base, now = _of_shared_batches(base, now)
+    center = center_of(base, now)
+    sides = [_resampled(side, rng) for side in (base, now)]
+    chosen = rng.integers(base.shape[1], size=(DRAWS, base.shape[1]))
+    change = np.take_along_axis(sides[1] - sides[0], chosen, axis=1)
+    draws = np.nanmedian(change, axis=1)
+    fewest = min(len(base), len(now))
+    stretched = center + (draws - center) * math.sqrt(fewest / (fewest - 1))
+    return Estimate(center, stretched, spread_of([np.nanmedian(side, axis=1) for side in (base, now)]))
+
+
+def _resampled(side: Any, rng: Any) -> Any:
+    """(draws, batches): the median over processes that were drawn with replacement."""
+    drawn = rng.integers(len(side), size=(DRAWS, len(side)))
+    return np.nanmedian(side[drawn], axis=1)
+
+
+def of_known_spread(base: Any, now: Any, spread: float, degrees: int) -> Estimate:
+    """One process on a side: the spread between processes comes from runs stored earlier.
+
+    Student's t with `degrees` of freedom, since the spread is itself an estimate.
+    """
+    center = center_of(base, now)
+    scale = spread * math.sqrt(1 / len(base) + 1 / len(now))
+    draws = center + scale * np.random.default_rng(_SEED).standard_t(max(degrees, 1), size=DRAWS)
+    return Estimate(center, draws, spread)
+
+
+def spread_of(groups: Sequence[Any]) -> float | None:
+    """The standard deviation between processes, pooled over groups of alike ones; `None` without two of a group."""
+    many = [np.asarray(group) for group in groups if len(group) > 1]
+    degrees = sum(len(group) - 1 for group in many)
+    if not degrees:
+        return None
+    return math.sqrt(sum(float(np.sum((group - group.mean()) ** 2)) for group in many) / degrees)
+
+
+def paired_means(differences: Any) -> Any:
+    """Draws of the mean of `differences`, one for each sample (bootstrap over the samples)."""
+    count = len(differences)
+    rng, shares = np.random.default_rng(_SEED), np.full(count, 1 / count)
+    return np.concatenate([rng.multinomial(count, shares, size=100) @ differences for _ in range(DRAWS // 100)]) / count
+
+
+def holm(p_values: Sequence[float], level: float = 1 - CONFIDENCE) -> list[bool]:
+    """Which hypotheses fall when all are tested together: at most `level` of families has a false one (Holm 1979)."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    falls = [False] * len(p_values)
+    for place, index in enumerate(order):
+        if p_values[index] > level / (len(p_values) - place):
+            break
+        falls[index] = True
+    return falls
+
+
+def processes_needed(estimate: Estimate, limit: float, most: int = 100) -> int | None:
+    """Processes a side that would put the whole one-sided interval on one side of `limit`, if the estimate is right.
+
+    `None` where the spread is unknown, and where `most` would not do.
+    """
+    gap = abs(estimate.center - limit)
+    if estimate.spread is None or gap == 0:
+        return None
+    needed = math.ceil(2 * (_ONE_SIDED * estimate.spread / gap) ** 2)
+    return max(needed, 3) if needed <= most else None
+
+
+# The normal quantile of `CONFIDENCE`.
+_ONE_SIDED = 1.645
