@@ -34,7 +34,7 @@ KINDS: dict[str, dict[str, str]] = {
 }
 # The runs of one turn; turns are repeated. Loaded runs come behind all others.
 TURN = ("unchanged", "slower15", "unchanged", "slower30")
-LOADED = 12
+LOADED = 10
 EXACT = ("product", "damage", "larger")
 
 
@@ -90,11 +90,12 @@ def larger_checkpoint(folder: Path, share: float = 0.05) -> Path:
     table = model.language_model.get_input_embeddings().weight
     size = sum(tensor.nbytes for tensor in model.parameters())
     rows = round(share * size / (table.shape[1] * table.element_size()))
-    model.language_model.resize_token_embeddings(table.shape[0] + rows, mean_resizing=False)
+    length = table.shape[0] + rows
+    model.language_model.resize_token_embeddings(length, mean_resizing=False)
     with torch.no_grad():
         model.language_model.get_input_embeddings().weight[-rows:] = 0
     text: Any = model.config.text_config
-    text.vocab_size = table.shape[0] + rows
+    text.vocab_size = length
     load_processor(checkpoint).save_pretrained(into)
     model.save_pretrained(into)
     return into
