@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blip_fixtures.gate import show
-from blip_fixtures.gate.judge import PASS, check_rules, judge
+from blip_fixtures.gate.findings import PASS
+from blip_fixtures.gate.judge import check_rules, judge
 from blip_fixtures.gate.sides import Process, Refusal, Selected, check_comparable, read_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from blip_fixtures.gate.judge import Judgement
+    from blip_fixtures.gate.findings import Judgement
     from blip_fixtures.options import Options
     from blip_fixtures.record import Record
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from blip_fixtures.gate.judge import INCONCLUSIVE, NOT_JUDGED, PASS, REGRESSION
+from blip_fixtures.gate.findings import INCONCLUSIVE, NOT_JUDGED, PASS, REGRESSION
 from blip_fixtures.report import formats
 from blip_fixtures.rules import FAIL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from blip_fixtures.gate.judge import Finding, Judgement
+    from blip_fixtures.gate.findings import Finding, Judgement
 
 HEADERS = ("case", "metric", "baseline", "now", "change", "limit", "verdict")
 # Rows of the terminal's table; what did not pass is always there.

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from blip_fixtures.gate.judge import REGRESSION, judge
+from blip_fixtures.gate.findings import REGRESSION
+from blip_fixtures.gate.judge import judge
 from blip_fixtures.gate.sides import Process, read_process
 from blip_fixtures.rules import parse_rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from blip_fixtures.gate.judge import Judgement
+    from blip_fixtures.gate.findings import Judgement
 
 LIMIT = 10
 RULES = parse_rules([f"latency:{LIMIT}%"])

@@ -1,0 +1,80 @@
+"""What a judgement is made of: a finding for each metric of a case, and the cases that were lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blip_fixtures.rules import FAIL
+
+if TYPE_CHECKING:
+    from blip_fixtures.rules import Rule
+
+# In the order in which they are shown.
+VERDICTS = (REGRESSION, INCONCLUSIVE, NOT_JUDGED, PASS) = ("regression", "inconclusive", "not judged", "pass")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One metric of one case on both sides.
+
+    `base` and `now` are in the record's units. `change`, `low` and `high` are shares of the baseline, for quality
+    differences of the score; the bounds are one-sided, 95 % each. `p` is how likely the change is within the limit.
+    """
+
+    case_id: str
+    metric: str
+    rule: Rule
+    base: float | None
+    now: float | None
+    verdict: str
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    reason: str = ""
+    needed: int | None = None
+    p: float | None = None
+    part: str = ""
+    higher_is_better: bool = False
+
+    @property
+    def name(self) -> str:
+        """``latency``, ``memory (weights)``, ``quality (cider)``."""
+        return f"{self.metric} ({self.part})" if self.part else self.metric
+
+    @property
+    def worsening(self) -> float:
+        """The change, so that more is worse."""
+        return (-1 if self.higher_is_better else 1) * (self.change or 0.0)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A case of the baseline that was asked for and has no numbers now."""
+
+    case_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All verdicts, worst first. `hypotheses` is how many of them were tested together."""
+
+    findings: tuple[Finding, ...]
+    lost: tuple[Lost, ...] = ()
+    new: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    missing: str = FAIL
+    hypotheses: int = 0
+    sources: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+
+    @property
+    def regressed(self) -> bool:
+        """Whether the change must not go on."""
+        return any(finding.verdict == REGRESSION for finding in self.findings) or bool(
+            self.lost and self.missing == FAIL
+        )
+
+    def count(self, verdict: str) -> int:
+        """Findings of one verdict."""
+        return sum(finding.verdict == verdict for finding in self.findings)
