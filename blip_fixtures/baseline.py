@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from blip_fixtures.case import PASSES, PHASES
 from blip_fixtures.gate import show
 from blip_fixtures.gate.findings import PASS
 from blip_fixtures.gate.judge import check_rules, judge
@@ -107,6 +108,12 @@ class Baseline:
                 "--blip-compare-fail needs a baseline: add --benchmark-compare for the last stored run, or "
                 "--benchmark-compare=0001 for a certain one; pytest benchmarks --benchmark-save=base stores one"
             )
+        for rule in options.compare_fail:
+            needed = PHASES if rule.metric == "time_to_first_token" else rule.metric
+            if needed in PASSES and needed not in options.measure:
+                raise pytest.UsageError(
+                    f"--blip-compare-fail={rule.text} judges what --blip-measure leaves out; add {needed} to it"
+                )
         paths = _stored(config, "" if named is True else str(named))
         if not paths:
             raise pytest.UsageError(

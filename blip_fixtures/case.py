@@ -11,13 +11,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pytest
+
 DATASETS = ("textvqa", "coco", "scienceqa")
 # The checkpoint's own weights, or synthetic ones.
 WEIGHTS = (TRAINED, RANDOM) = ("checkpoint", "random")
 # What becomes of a row that is no good.
 DATA_ERRORS = (FAIL, SKIP, CONVERT) = ("fail", "skip", "convert")
+# What a case is measured for; the latency always.
+PASSES = (LATENCY, PHASES, QUALITY, ENERGY, MEMORY, FLOPS, LIMIT) = (
+    "latency",
+    "phases",
+    "quality",
+    "energy",
+    "memory",
+    "flops",
+    "limit",
+)
 PRESETS = ("paper", "lmms-eval", "seed")
 AXES = ("dataset", "device", "optimization", "batch_size", "image_size", "sequence_length")
+
+# The mark of a benchmark that runs on each device, not on the primary one alone.
+EVERY_DEVICE = "every_device"
+_FIXTURES_OF_A_BENCHMARK = {"measure", "case", *AXES}
+
+
+def is_benchmark(item: pytest.Item | pytest.Metafunc) -> bool:
+    """Whether the item asks for the suite's `measure`.
+
+    The axes that `measure` pulls in are asked for as well, since another suite may have a `measure` of its own.
+    """
+    return _FIXTURES_OF_A_BENCHMARK.issubset(getattr(item, "fixturenames", ()))
 
 
 def axis_id(axis: str, value: object) -> str:

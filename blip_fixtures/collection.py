@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from blip_fixtures.case import AXES, Case
+from blip_fixtures.case import AXES, EVERY_DEVICE, Case, is_benchmark
 from blip_fixtures.data.prompts import PromptsError, PromptSet, find_prompts
 from blip_fixtures.devices import primary_device, requested_devices, synchronizing_timer
 from blip_fixtures.meters import nvml
@@ -18,17 +18,6 @@ if TYPE_CHECKING:
 
     from blip_fixtures.checkpoints.resolve import Checkpoint
     from blip_fixtures.options import Options
-
-EVERY_DEVICE = "every_device"
-_MARKS_OF_A_BENCHMARK = {"measure", "case", *AXES}
-
-
-def is_benchmark(item: pytest.Item | pytest.Metafunc) -> bool:
-    """Whether the item asks for the suite's `measure`.
-
-    The axes that `measure` pulls in are asked for as well, since another suite may have a `measure` of its own.
-    """
-    return _MARKS_OF_A_BENCHMARK.issubset(getattr(item, "fixturenames", ()))
 
 
 def hold_baseline(metafunc: pytest.Metafunc, options: Options) -> None:

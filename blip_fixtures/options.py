@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from blip_fixtures.case import AXES, DATA_ERRORS, DATASETS, FAIL, PRESETS, RANDOM, TRAINED, WEIGHTS
+from blip_fixtures.case import AXES, DATA_ERRORS, DATASETS, ENERGY, FAIL, PASSES, PRESETS, RANDOM, TRAINED, WEIGHTS
 from blip_fixtures.rules import ALLOWABLE, MISSING, Rule, parse_rules
 
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 LANGUAGES = ("en", "ru")
 ENERGY_MODES = ("auto", "require", "off")
+NOT_ASKED_FOR = "not measured: --blip-measure leaves it out"
 DEFAULT_WARMUP_ROUNDS = 2
 MIN_ROUNDS = 10
+ALL_PASSES = "all"
 
 
 # The device is chosen by an option of its own.
@@ -53,6 +55,7 @@ class Options:
     rounds: int | None
     warmup_rounds: int
     limit: int | None
+    measure: tuple[str, ...]
     energy: str
     rapl_root: Path
     report_dir: Path
@@ -69,7 +72,14 @@ class Options:
         if options.weights == RANDOM:
             # Synthetic weights know no end token, so a limit alone would compare answers of chance lengths.
             options = replace(options, new_tokens=replace(options.new_tokens, fixed=True))
+        if options.energy == "require" and ENERGY not in options.measure:
+            raise pytest.UsageError("--blip-energy=require, and --blip-measure leaves energy out; add it, or drop one")
         return options
+
+    @property
+    def reads_energy(self) -> bool:
+        """Whether energy counters are read at all."""
+        return self.energy != "off" and ENERGY in self.measure
 
 
 def _count(least: int) -> Callable[[str], int]:
@@ -86,6 +96,13 @@ def _new_tokens(text: str) -> NewTokens:
     if match is None or int(match[2]) < 1:
         raise ValueError("give a whole number of at least 1, or fixed:N for exactly N tokens in every row")
     return NewTokens(int(match[2]), fixed=match[1] is not None)
+
+
+def _passes(values: list[str]) -> tuple[str, ...]:
+    names = {name.strip() for value in values for name in value.split(",")}
+    for name in names:
+        _one_of((*PASSES, ALL_PASSES))(name)
+    return tuple(name for name in PASSES if name in names | {PASSES[0]} or ALL_PASSES in names)
 
 
 def _one_of(names: tuple[str, ...]) -> Callable[[str], str]:
@@ -307,6 +324,15 @@ SPECS = (
         _count(1),
         "N",
         "Use N samples of each dataset, drawn by a fixed seed, the same on every machine. Default: all of them.",
+    ),
+    Spec(
+        "measure",
+        ALL_PASSES,
+        _passes,
+        "NAMES",
+        f"What to measure, separated by commas: {', '.join(PASSES)}; the first of them always is. What is left out "
+        "takes no time and is `-` in the document. Repeatable.",
+        repeatable=True,
     ),
     Spec(
         "energy",

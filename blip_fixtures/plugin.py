@@ -1,4 +1,7 @@
-"""The pytest hooks of the suite, each a few lines; what they do lives in the modules they call."""
+"""The pytest hooks of the suite, each a few lines; what they do lives in the modules they call.
+
+Those are imported where there is a benchmark: the plugin is loaded by every pytest run of its environment.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from blip_fixtures.collection import (
-    EVERY_DEVICE,
-    Plan,
-    hold_baseline,
-    is_benchmark,
-    parametrize_device,
-    sort_items,
-)
+from blip_fixtures.case import EVERY_DEVICE, is_benchmark
 from blip_fixtures.fixtures import RUN, case, measure
 from blip_fixtures.options import Options, add_options
 
@@ -43,24 +39,29 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if is_benchmark(metafunc):
+        from blip_fixtures.collection import hold_baseline, parametrize_device
+
         hold_baseline(metafunc, metafunc.config.stash[OPTIONS])
         parametrize_device(metafunc, metafunc.config.stash[OPTIONS])
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    plan = Plan.of(items, config.stash[OPTIONS])
-    if plan.cases:
+    if any(map(is_benchmark, items)):
+        from blip_fixtures.collection import Plan, sort_items
+
+        plan = Plan.of(items, config.stash[OPTIONS])
         sort_items(items, config.stash[OPTIONS])
         plan.mark_items(items)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
-    plan = Plan.of(session.items, config.stash[OPTIONS])
-    if plan.cases and not config.option.collectonly:
+    if any(map(is_benchmark, session.items)) and not config.option.collectonly:
+        from blip_fixtures.collection import Plan
         from blip_fixtures.run import Run
 
+        plan = Plan.of(session.items, config.stash[OPTIONS])
         alone = len(plan.case_by_item) == len(session.items)
         config.stash[RUN] = Run.start(config, config.stash[OPTIONS], plan, alone=alone)
 

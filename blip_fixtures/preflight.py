@@ -152,7 +152,7 @@ def _size(case: Case, options: Options, prompts: PromptSet) -> Size:
 
 def _find_meters(plan: Plan, options: Options) -> Meters:
     """The meters of the devices that will work. Raises `pytest.UsageError` where one is required and missing."""
-    if options.energy == "off":
+    if not options.reads_energy:
         return Meters()
     devices = [device for device in dict.fromkeys(case.device for case in plan.cases) if not why_unavailable(device)]
     found = find_meters(devices, options.rapl_root)

@@ -25,6 +25,7 @@ from blip_fixtures.measurement.measure import measure_again, measure_case
 from blip_fixtures.measurement.workload import Workload
 from blip_fixtures.meters import MeterError, own_domain
 from blip_fixtures.optimizations import find_optimization
+from blip_fixtures.options import NOT_ASKED_FOR
 from blip_fixtures.preflight import prepare
 from blip_fixtures.progress import Progress
 from blip_fixtures.record import SCHEMA_VERSION, Record, validate
@@ -270,8 +271,9 @@ class Run:
         for domain, entry in measured.energy.items():
             if entry["status"] == "lost":
                 self._meters.give_up(case.device, domain, MeterError("lost", entry["reason"] or ""))
-        if self.options.energy == "off":
-            absent = {own_domain(case.device): meters.absent("disabled", _ENERGY_OFF)}
+        if not self.options.reads_energy:
+            reason = NOT_ASKED_FOR if self.options.energy != "off" else _ENERGY_OFF
+            absent = {own_domain(case.device): meters.absent("disabled", reason)}
         else:
             absent = {
                 domain: meters.absent(error.status, error.reason)

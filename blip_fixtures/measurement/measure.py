@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures import quality
-from blip_fixtures.case import RANDOM
+from blip_fixtures.case import ENERGY, FLOPS, LATENCY, LIMIT, MEMORY, PHASES, QUALITY, RANDOM
 from blip_fixtures.devices import synchronize, synchronizing_timer
 from blip_fixtures.flops import COUNTER, BatchShape, mean_count
 from blip_fixtures.limits import CacheShape, floor, weights_read
@@ -18,7 +18,7 @@ from blip_fixtures.measurement.latency import latency_again, latency_pass
 from blip_fixtures.measurement.memory import PeakMemory
 from blip_fixtures.measurement.phases import phase_pass, summarize_phases
 from blip_fixtures.optimizations import find_optimization
-from blip_fixtures.options import MIN_ROUNDS
+from blip_fixtures.options import MIN_ROUNDS, NOT_ASKED_FOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -46,10 +46,10 @@ class Measured:
     latency: Latency
     quality: dict[str, Metric]
     tokens: Tokens
-    memory: Memory
-    flops: Flops
-    phases: Phases
-    limit: Limit
+    memory: Memory | None
+    flops: Flops | None
+    phases: Phases | None
+    limit: Limit | None
     applied: dict[str, Any]
     model_load_s: float
     predictions: list[str] = field(default_factory=list)
@@ -70,7 +70,7 @@ def measure_case(
     idle_watts: Callable[[], Mapping[str, float | MeterError]],
     on_round: Callable[[], None],
 ) -> Measured | None:
-    """Run every pass of the case, that of energy only where `meters` has some.
+    """Run the passes of the case that `options.measure` asks for, that of energy only where `meters` has some.
 
     `None` where pytest-benchmark is disabled: then one batch ran, unmeasured. Raises `NotApplied`
     when the optimization did not take effect, and whatever the model raises.
@@ -81,43 +81,57 @@ def measure_case(
     latency = _latency(workload, benchmark, options, rounds, reference, on_round)
     if latency is None:
         return None
-    phases = _phases(workload, options, rounds, latency, reference, on_round)
+    asked = set(options.measure)
+    missing = dict.fromkeys(
+        (part for part in (PHASES, QUALITY, MEMORY, FLOPS, LIMIT) if part not in asked), NOT_ASKED_FOR
+    )
+    phases = _phases(workload, options, rounds, latency, reference, on_round) if PHASES in asked else None
     knows_language = workload.loaded.checkpoint.weights != RANDOM
-    walked = workload.answers(options.new_tokens.limit, generate=knows_language)
-    predictions = [text for batch in walked for text in batch.answers.texts] if knows_language else []
-    energy = _energy(workload, walked, latency, options, meters, idle_watts)
-    memory, memory_missing = _memory(workload, walked, options)
-    counted = _counted(workload, walked[:rounds], options, flop_counter)
-    missing = {**memory_missing, **energy.missing}
+    answered = knows_language and _needs_answers(asked, options)
+    walked = workload.answers(options.new_tokens.limit, generate=answered)
+    scored = answered and QUALITY in asked
+    predictions = [text for batch in walked for text in batch.answers.texts] if scored else []
+    tokens = _tokens(walked, options, known=answered or options.new_tokens.fixed)
+    energy = _energy(workload, walked, latency, options, meters, idle_watts) if ENERGY in asked else EnergyFound()
+    memory, memory_missing = _memory(workload, walked, options) if MEMORY in asked else (None, {})
+    counted = _counted(workload, walked[:rounds], options, flop_counter) if asked & {FLOPS, LIMIT} else []
+    missing |= {**memory_missing, **energy.missing}
     if rounds == 1:
         missing["latency.stddev_s"] = "one round has no spread"
-    if phases["decode_per_token_s"] is None:
+    if phases is not None and phases["decode_per_token_s"] is None:
         missing |= dict.fromkeys(("phases.decode_per_token_s", "limit.bound_by.decode"), _ONE_TOKEN)
+    if tokens["output_mean"] is None:
+        missing |= dict.fromkeys(("tokens.output_mean", "tokens.output_max"), NOT_ASKED_FOR)
     if not knows_language:
-        missing["quality"] = _NO_QUALITY
+        missing[QUALITY] = _NO_QUALITY
     applied = optimization.proof(workload.loaded, probe)
-    limit = _limit(workload, counted, flop_counter, rates(), latency)
+    limit = _limit(workload, counted, flop_counter, rates(), latency) if LIMIT in asked else None
     return Measured(
         latency=latency,
         quality=_quality(workload, walked, predictions) if predictions else {},
         predictions=predictions,
-        tokens=_tokens(walked, options),
+        tokens=tokens,
         memory=memory,
-        flops=_flops(counted),
+        flops=_flops(counted) if FLOPS in asked else None,
         phases=phases,
         limit=limit,
         applied=applied,
         model_load_s=workload.loaded.load_s,
         energy=energy.energy,
         notes=[
-            *_notes(workload, rounds),
+            *_notes(workload, rounds, scored=scored),
             *_optimization_notes(applied),
-            *_phase_notes(phases),
-            *_limit_notes(limit),
+            *(_phase_notes(phases) if phases is not None else ()),
+            *(_limit_notes(limit) if limit is not None else ()),
             *energy.notes,
         ],
         missing=missing,
     )
+
+
+def _needs_answers(asked: set[str], options: Options) -> bool:
+    """Whether a pass asks what the model answers, or how many tokens it generates."""
+    return QUALITY in asked or (not options.new_tokens.fixed and not asked <= {LATENCY, PHASES})
 
 
 def _latency(
@@ -206,7 +220,8 @@ def _quality(workload: Workload, walked: list[BatchAnswers], predictions: list[s
     return quality.score(workload.case.dataset, predictions, questions, digits_from_zero=digits_from_zero)
 
 
-def _tokens(walked: list[BatchAnswers], options: Options) -> Tokens:
+def _tokens(walked: list[BatchAnswers], options: Options, *, known: bool) -> Tokens:
+    """Counts over the batches; what was generated is null where it is not `known`."""
     read = [count for batch in walked for count in batch.batch.text_tokens]
     cut = [flag for batch in walked for flag in batch.batch.truncated]
     written = [count for batch in walked for count in batch.answers.new_tokens]
@@ -216,8 +231,8 @@ def _tokens(walked: list[BatchAnswers], options: Options) -> Tokens:
         "input_mean": sum(read) / len(read),
         "input_max": max(read),
         "truncated_share": sum(cut) / len(cut),
-        "output_mean": sum(written) / len(written),
-        "output_max": max(written),
+        "output_mean": sum(written) / len(written) if known else None,
+        "output_max": max(written) if known else None,
     }
 
 
@@ -245,7 +260,7 @@ def _energy(
     ]
     found = energy_pass(meters, calls, idle, partial(synchronize, workload.case.device))
     if used < workload.batches:
-        found.notes.append(f"energy: measured on the first {used} of {workload.batches} batches; quality uses all")
+        found.notes.append(f"energy: measured on the first {used} of {workload.batches} batches")
     return found
 
 
@@ -340,13 +355,13 @@ def _phase_notes(phases: Phases) -> list[str]:
     ]
 
 
-def _notes(workload: Workload, rounds: int) -> list[str]:
+def _notes(workload: Workload, rounds: int, *, scored: bool) -> list[str]:
     """What a reader must know beside what the record's fields tell."""
     notes = []
     if rounds < workload.batches:
-        uses_all = "; quality uses all" if workload.loaded.checkpoint.weights != RANDOM else ""
+        uses_all = "; quality uses all" if scored else ""
         notes.append(f"latency: timed on the first {rounds} of {workload.batches} batches{uses_all}")
-    if workload.case.dataset == "coco" and workload.batches * workload.case.batch_size == 1:
+    if scored and workload.case.dataset == "coco" and workload.batches * workload.case.batch_size == 1:
         notes.append("quality: with one image only, every word stands in all of them, so CIDEr is 0 by definition")
     if workload.loaded.checkpoint.folder is None:
         notes.append("tokens: counted by a generic tokenizer; T5's own counts differ by up to a fifth")

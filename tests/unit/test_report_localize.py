@@ -9,6 +9,7 @@ import pytest
 
 from blip_fixtures.meters import MeterError
 from blip_fixtures.meters.rapl import open_rapl
+from blip_fixtures.options import NOT_ASKED_FOR
 from blip_fixtures.report.localize import localized
 from blip_fixtures.report.prose import load_prose
 from tests.unit.records import make_energy, make_record
@@ -30,7 +31,8 @@ def in_russian(text: str) -> str:
         "latency: flash attention ran in vision, qformer; the default attention of this device runs the same kernels",
         "latency: timed again at the end of the run it was 0.018 s, 0.86 times the first",
         "3 coco samples do not fill a batch of 16; raise --blip-limit or give more data",
-        "energy: measured on the first 7 of 64 batches; quality uses all",
+        "energy: measured on the first 7 of 64 batches",
+        NOT_ASKED_FOR,
     ],
 )
 def test_known_reasons_are_translated(text: str) -> None:
