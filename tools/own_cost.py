@@ -52,8 +52,13 @@ def loading(repeats: int) -> None:
             {"with": lambda: pytest_seconds(cwd=cwd), "without": lambda: pytest_seconds("-p", "no:blip", cwd=cwd)},
             repeats,
         )
-    extra_s = statistics.median(a - b for a, b in zip(seconds["with"], seconds["without"], strict=True))
-    print(f"loading the plugin in an unrelated suite: {1e3 * extra_s:.0f} ms more (median of {repeats} pairs)")
+    low_ms, extra_ms, high_ms = statistics.quantiles(
+        [1e3 * (a - b) for a, b in zip(seconds["with"], seconds["without"], strict=True)], n=4
+    )
+    print(
+        f"loading the plugin in an unrelated suite: {extra_ms:.0f} ms more (median of {repeats} pairs, quartiles "
+        f"{low_ms:.0f} and {high_ms:.0f})"
+    )
 
 
 def collecting(repeats: int) -> None:
@@ -193,7 +198,7 @@ def _suite_round(timer: Callable[[], float], target: Callable[[Any], Any], input
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=15, help="processes a side (default: 15)")
+    parser.add_argument("--repeats", type=int, default=60, help="processes a side (default: 60)")
     parser.add_argument("--rounds", type=int, default=300, help="timed rounds a side (default: 300)")
     parser.add_argument(
         "--model",
@@ -202,7 +207,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     loading(args.repeats)
-    collecting(max(args.repeats // 3, 1))
+    collecting(max(args.repeats // 6, 1))
     timed_region(args.rounds)
     metering(args.rounds)
     model_loads(args.model, ("fp16", "bf16", "int4", "int8_dynamic"))

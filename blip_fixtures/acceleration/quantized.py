@@ -190,11 +190,13 @@ def replace_linear(
 
     Layers are packed one by one, each freed before the next.
     """
+    # Paths, not modules: a list of these would hold all weights until the last layer is packed.
+    paths = [path for path, module in root.named_modules() if type(module) is nn.Linear and wanted(path)]
     replaced = []
-    for path, module in list(root.named_modules()):
-        if type(module) is nn.Linear and wanted(path) and kind.fits(module):
+    for path in paths:
+        if kind.fits(root.get_submodule(path)):
             parent, _, name = path.rpartition(".")
-            setattr(root.get_submodule(parent), name, kind(module))
+            setattr(root.get_submodule(parent), name, kind(root.get_submodule(path)))
             replaced.append(path)
     return replaced
 

@@ -391,3 +391,17 @@ def test_packed_layers_stand_in_compiled_code() -> None:
                 torch.compile(layer, fullgraph=True)(inputs), layer(inputs), atol=2e-2, rtol=2e-2
             )
     torch._dynamo.reset()
+
+
+def test_layers_are_packed_one_by_one_each_freed_before_the_next() -> None:
+    model = nn.Sequential(*(nn.Linear(8, 8) for _ in range(4)))
+    linears = [weakref.ref(layer) for layer in model]
+    alive = []
+
+    class Watched(quantized.Int8Linear):
+        def __init__(self, linear: nn.Linear) -> None:
+            super().__init__(linear)
+            alive.append(sum(layer() is not None for layer in linears))
+
+    assert quantized.replace_linear(model, Watched) == ["0", "1", "2", "3"]
+    assert alive == [4, 3, 2, 1]
