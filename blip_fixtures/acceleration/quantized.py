@@ -9,7 +9,7 @@ it keeps bf16 weights in the order in which oneDNN's kernels read them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -194,9 +194,10 @@ def replace_linear(
     paths = [path for path, module in root.named_modules() if type(module) is nn.Linear and wanted(path)]
     replaced = []
     for path in paths:
-        if kind.fits(root.get_submodule(path)):
+        linear = cast("nn.Linear", root.get_submodule(path))
+        if kind.fits(linear):
             parent, _, name = path.rpartition(".")
-            setattr(root.get_submodule(parent), name, kind(root.get_submodule(path)))
+            setattr(root.get_submodule(parent), name, kind(linear))
             replaced.append(path)
     return replaced
 
