@@ -16,7 +16,7 @@ from tests.nvml import library as fake_nvml
 
 ROOT = Path(__file__).parents[2]
 CHOICE = "test_device or test_batch_size and (batch01 or batch16) or test_optimization and (fp16 or fp32) and not eager"
-QUICK = ("--blip-limit=16", "--blip-rounds=2", "--blip-warmup-rounds=1")
+QUICK = ("--blip-limit=16", "--blip-rounds=2", "--blip-warmup-rounds=0", "--blip-measure=energy")
 PACKAGE_W, MEMORY_W, GPU_W, OTHER_GPU_W = 80.0, 12.0, 310.0, 55.0
 GPU, OTHER_GPU = "GPU-5a1e0000-0000-4000-8000-00000000000b", "GPU-0b5e0000-0000-4000-8000-00000000000a"
 

@@ -11,7 +11,7 @@ import pytest
 import blip_fixtures.run  # noqa: F401  # imported here, so that tests patch the module that runs use
 from blip_fixtures.checkpoints.loading import load_model
 from blip_fixtures.checkpoints.processor import generic_tokenizer, load_processor
-from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
+from blip_fixtures.checkpoints.resolve import PACKAGED, Checkpoint, resolve_checkpoint
 from blip_fixtures.checkpoints.synthetic import build_random
 from blip_fixtures.data.prompts import find_prompts
 from blip_fixtures.data.sources import load_samples
@@ -69,6 +69,24 @@ class Suite:
         return loaded
 
 
+_COUNTERS: dict[str, FlopCounter] = {}
+_ESTIMATORS: dict[tuple[str, str], Estimator] = {}
+
+
+def _counter(checkpoint: Checkpoint) -> FlopCounter:
+    key = json.dumps(checkpoint.config, sort_keys=True)
+    if key not in _COUNTERS:
+        _COUNTERS[key] = FlopCounter(checkpoint)
+    return _COUNTERS[key]
+
+
+def _estimator(config: dict[str, Any], dtype: str) -> Estimator:
+    key = json.dumps(config, sort_keys=True), dtype
+    if key not in _ESTIMATORS:
+        _ESTIMATORS[key] = Estimator(config, dtype)
+    return _ESTIMATORS[key]
+
+
 @pytest.fixture(scope="session")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Everything that a run imports on its way.
@@ -95,6 +113,10 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester, imported: None, monkeypatch: pytest.MonkeyPatch) -> Suite:
-    # Every run measures its machine's rates; a thousandth of the usual patience is enough to see that it does.
+    # Every run measures its machine's rates; a thousandth of the usual patience is enough to see that it does. Plots are
+    # drawn where a test asks for them. FLOPs and the need for memory are those of an architecture, so runs share them.
     monkeypatch.setattr("blip_fixtures.limits._SECONDS", 0.002)
+    monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection: {})
+    monkeypatch.setattr("blip_fixtures.flops.FlopCounter", _counter)
+    monkeypatch.setattr("blip_fixtures.preflight.Estimator", _estimator)
     return Suite(pytester)

@@ -10,10 +10,12 @@ import pytest
 from blip_fixtures.checkpoints.loading import LoadedModel, load_model
 from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.record import Record, read_records
+from blip_fixtures.report.plots import draw_plots
 from tests.plugin.conftest import TWO_SWEEPS, Suite
 
 
-def test_a_run_writes_the_files_of_the_contract(suite: Suite) -> None:
+def test_a_run_writes_the_files_of_the_contract(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blip_fixtures.report.document.draw_plots", draw_plots)
     result = suite.run(TWO_SWEEPS)
     result.assert_outcomes(passed=3)
     assert {path.relative_to(suite.folder).as_posix() for path in suite.folder.rglob("*") if path.is_file()} >= {
