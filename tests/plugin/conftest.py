@@ -113,8 +113,8 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester, imported: None, monkeypatch: pytest.MonkeyPatch) -> Suite:
-    # Every run measures its machine's rates; a thousandth of the usual patience is enough to see that it does. Plots are
-    # drawn where a test asks for them. FLOPs and the need for memory are those of an architecture, so runs share them.
+    # Each run measures its machine's rates; a thousandth of the usual patience is enough to see it. Plots are
+    # drawn where a test asks for them. FLOPs and the need for memory are an architecture's, so runs share them.
     monkeypatch.setattr("blip_fixtures.limits._SECONDS", 0.002)
     monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection: {})
     monkeypatch.setattr("blip_fixtures.flops.FlopCounter", _counter)
