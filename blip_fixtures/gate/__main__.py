@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -48,7 +49,7 @@ def _compare(options: argparse.Namespace) -> tuple[list[Process], list[Process]]
 
 
 def _ab(options: argparse.Namespace) -> tuple[list[Process], list[Process]]:
-    return run_in_turn(options.base, options.now, options.runs, options.out, print)
+    return run_in_turn(options.base, options.now, options.runs, options.out, partial(print, flush=True))
 
 
 class _Parser(argparse.ArgumentParser):
