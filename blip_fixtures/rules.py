@@ -45,6 +45,8 @@ METRICS: Mapping[str, Mapping[str, float]] = {
     "quality": _POINTS,
     "model_load": _SECONDS,
 }
+# Metrics made of rounds, each divided by the reference product that was timed before it.
+CALIBRATED = ("latency", "latency_p90", "time_to_first_token")
 _EXAMPLES = {
     "energy": "energy:10% or energy:0.5J",
     "flops": "flops:0% or flops:1G",

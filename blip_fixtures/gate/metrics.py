@@ -202,6 +202,9 @@ def _score(pair: Pair, rule: Rule, name: str) -> Finding:
     differences = values.score_differences(pair.base, pair.now, name)
     if differences is None:
         return replace(finding, verdict=NOT_JUDGED, reason="the sides have scores of different samples, or none")
+    if not differences.any():
+        # No sample changed: that cannot be chance, so it is no test that others would have to make up for.
+        return replace(finding, verdict=PASS, change=0.0, low=0.0, high=0.0)
     draws = statistics.paired_means(differences)
     low, high = (float(np.quantile(draws, share)) for share in (1 - statistics.CONFIDENCE, statistics.CONFIDENCE))
     worst, best = (low, high) if higher else (-high, -low)

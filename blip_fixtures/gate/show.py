@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from blip_fixtures.gate.findings import INCONCLUSIVE, NOT_JUDGED, PASS, REGRESSION
 from blip_fixtures.report import formats
-from blip_fixtures.rules import FAIL
+from blip_fixtures.rules import CALIBRATED, FAIL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -107,6 +107,11 @@ def remarks(judgement: Judgement) -> list[str]:
     if judgement.new:
         found.append(f"New, without a baseline: {_some(judgement.new)}.")
     found += [f"Allowed to differ: {note}." for note in judgement.notes]
+    if any(finding.metric in CALIBRATED and finding.change is not None for finding in judgement.findings):
+        found.append(
+            "The change of a latency is that of its rounds, each divided by the reference product that was timed just "
+            "before it, so it is not the quotient of the two medians."
+        )
     if judgement.hypotheses > 1:
         found.append(
             f"{judgement.hypotheses} comparisons were tested together: at most 5 % of such families have a false alarm "

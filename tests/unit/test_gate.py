@@ -19,7 +19,7 @@ from blip_fixtures.gate.judge import judge
 from blip_fixtures.gate.sides import Process, Refusal, Selected, case_key, check_comparable, read_process
 from blip_fixtures.rules import parse_rules
 from tests.unit.records import make_energy, make_latency, make_metric, make_not_run, make_record
-from tests.unit.sides import DATASETS, noisy_process, noisy_record, noisy_side, write_run
+from tests.unit.sides import DATASETS, SAMPLES, noisy_process, noisy_record, noisy_side, write_run
 
 LATENCY = parse_rules(["latency:10%"])
 
@@ -168,6 +168,11 @@ class TestQuality:
     def test_equal_answers_pass(self) -> None:
         assert verdicts(judged(noisy_side(0, 1), noisy_side(10, 1), "quality:0")) == [PASS, PASS]
 
+    def test_equal_answers_do_not_dilute_what_else_is_tested(self) -> None:
+        rules = ("latency:10%", "quality:1")
+        assert judged(noisy_side(0), noisy_side(10), *rules).hypotheses == 2
+        assert judged(noisy_side(0), noisy_side(10, scores=[1.0] * SAMPLES), *rules).hypotheses == 4
+
     def test_one_answer_of_many_is_not_settled(self) -> None:
         scores = [1.0, 0.0] * 16
         scores[0] = 0.0
@@ -274,6 +279,7 @@ class TestFamily:
         judgement = judged(base, now)
         assert judgement.hypotheses == 31, "each case, and all of them as one"
         assert "31 comparisons were tested together" in show.as_text(judgement)
+        assert "not the quotient of the two medians" in show.as_text(judgement)
 
 
 class TestCases:
