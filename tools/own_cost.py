@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tools.raw_figures import RawFigures
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -43,7 +45,7 @@ def pytest_seconds(*args: str, cwd: Path) -> float:
     return time.perf_counter() - start_s
 
 
-def loading(repeats: int) -> None:
+def loading(repeats: int, figures: RawFigures) -> None:
     """An unrelated suite of one test, with and without the plugin; no other plugin but the one it needs is loaded.
 
     Others that this environment happens to have would take ten times as long, and vary by more.
@@ -63,16 +65,18 @@ def loading(repeats: int) -> None:
         [1e3 * (a - b) for a, b in zip(seconds["with"], seconds["without"], strict=True)], n=4
     )
     fastest_ms = 1e3 * (min(seconds["with"]) - min(seconds["without"]))
-    print(
+    figures.add(
         f"loading the plugin in an unrelated suite: {extra_ms:.0f} ms more (median of {repeats} pairs, quartiles "
-        f"{low_ms:.0f} and {high_ms:.0f}); the fastest of each side differ by {fastest_ms:.0f} ms"
+        f"{low_ms:.0f} and {high_ms:.0f}); the fastest of each side differ by {fastest_ms:.0f} ms",
+        seconds=seconds,
     )
 
 
-def collecting(repeats: int) -> None:
+def collecting(repeats: int, figures: RawFigures) -> None:
     """The suite's table of contents."""
     seconds = [pytest_seconds("benchmarks", "--collect-only", cwd=ROOT) for _ in range(repeats)]
-    print(f"pytest benchmarks --collect-only: {statistics.median(seconds):.2f} s (median of {repeats})")
+    median_s = statistics.median(seconds)
+    figures.add(f"pytest benchmarks --collect-only: {median_s:.2f} s (median of {repeats})", seconds=seconds)
 
 
 def prepared() -> tuple[Any, Any, Any]:
@@ -92,7 +96,7 @@ def prepared() -> tuple[Any, Any, Any]:
     return loaded.model, to_device(batch, "cpu", loaded.pixel_dtype), NewTokens(8, fixed=True)
 
 
-def timed_region(rounds: int) -> None:
+def timed_region(rounds: int, figures: RawFigures) -> None:
     """One timed round of the latency pass against the same call between two clock readings by hand."""
     from blip_fixtures.devices import synchronizing_timer
     from blip_fixtures.inference import generate
@@ -111,10 +115,12 @@ def timed_region(rounds: int) -> None:
     interleaved({"suite": suite, "by hand": by_hand}, 5)
     seconds = interleaved({"suite": suite, "by hand": by_hand}, rounds)
     ratio = statistics.median(seconds["suite"]) / statistics.median(seconds["by hand"])
-    print(f"timed region, suite / by hand: {ratio:.4f} (medians of {rounds} interleaved rounds each)")
+    figures.add(
+        f"timed region, suite / by hand: {ratio:.4f} (medians of {rounds} interleaved rounds each)", seconds=seconds
+    )
 
 
-def metering(rounds: int) -> None:
+def metering(rounds: int, figures: RawFigures) -> None:
     """A timed round of a run that has energy meters against one of a run that has none.
 
     Meters are open in the energy pass alone, so the question is whether having measured energy shows in the next
@@ -161,10 +167,13 @@ def metering(rounds: int) -> None:
         interleaved({"with": with_meters, "without": without}, 5)
         seconds = interleaved({"with": with_meters, "without": without}, rounds)
     ratio = statistics.median(seconds["with"]) / statistics.median(seconds["without"])
-    print(f"latency with meters / without: {ratio:.4f} (medians of {rounds} interleaved rounds each, {kind})")
+    figures.add(
+        f"latency with meters / without: {ratio:.4f} (medians of {rounds} interleaved rounds each, {kind})",
+        seconds=seconds,
+    )
 
 
-def model_loads(model: str, optimizations: Sequence[str]) -> None:
+def model_loads(model: str, optimizations: Sequence[str], figures: RawFigures) -> None:
     """Models of one size in turn, as a run loads them: the peak of the resident set over the largest one's weights.
 
     More than one would lie beside the next if a predecessor were not freed, or a load took more than its weights.
@@ -189,9 +198,11 @@ def model_loads(model: str, optimizations: Sequence[str]) -> None:
     assert memory.growth_bytes is not None, memory.reason
     assert models.loads == len(optimizations)
     ratio = memory.growth_bytes / max(sizes)
-    print(
+    figures.add(
         f"loads of {model} in turn ({', '.join(optimizations)}): peak {memory.growth_bytes / 1e9:.2f} GB, "
-        f"{ratio:.3f} times the largest ({max(sizes) / 1e9:.2f} GB)"
+        f"{ratio:.3f} times the largest ({max(sizes) / 1e9:.2f} GB)",
+        peak_bytes=memory.growth_bytes,
+        weights_bytes=dict(zip(optimizations, sizes, strict=True)),
     )
 
 
@@ -213,12 +224,15 @@ def main() -> None:
         default="Salesforce/instructblip-flan-t5-xl",
         help="the architecture whose loads are watched, with synthetic weights (default: %(default)s, 9 GB)",
     )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the raw values there, as JSON")
     args = parser.parse_args()
-    loading(args.repeats)
-    collecting(max(args.repeats // 6, 1))
-    timed_region(args.rounds)
-    metering(args.rounds)
-    model_loads(args.model, ("fp16", "bf16", "int4", "int8_dynamic"))
+    figures = RawFigures()
+    loading(args.repeats, figures)
+    collecting(max(args.repeats // 6, 1), figures)
+    timed_region(args.rounds, figures)
+    metering(args.rounds, figures)
+    model_loads(args.model, ("fp16", "bf16", "int4", "int8_dynamic"), figures)
+    figures.write(args.out)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tools.raw_figures import RawFigures
+
 ROOT = Path(__file__).parents[1]
 BATCH_SIZES = (1, 2, 4, 8, 16)
 TEXT_TOKENS = (50, 100)
@@ -119,21 +121,24 @@ def main() -> None:
     """Both sides twice, in turn, and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer-python", required=True, metavar="PATH", help="a Python with optimum-benchmark")
-    python = parser.parse_args().peer_python
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the raw values there, as JSON")
+    args = parser.parse_args()
     ours_s, theirs_s = [], []
     with tempfile.TemporaryDirectory() as ours, tempfile.TemporaryDirectory() as theirs:
         save_language_model(Path(theirs) / "t5")
         for first in (True, False):
             if first:
                 ours_s.append(our_seconds(Path(ours)))
-            theirs_s.append(their_seconds(Path(theirs), python))
+            theirs_s.append(their_seconds(Path(theirs), args.peer_python))
             if not first:
                 ours_s.append(our_seconds(Path(ours)))
         everything_s = our_seconds(Path(ours), "all")
+    figures = RawFigures()
     for name, seconds in {"this suite": ours_s, "optimum-benchmark": theirs_s}.items():
-        print(f"ten cases, {name}: {seconds[0]:.1f} s, {seconds[1]:.1f} s")
-    print(f"ten cases, this suite with all that it measures: {everything_s:.1f} s")
-    print(f"this suite / optimum-benchmark: {sum(ours_s) / sum(theirs_s):.2f}")
+        figures.add(f"ten cases, {name}: {seconds[0]:.1f} s, {seconds[1]:.1f} s", seconds=seconds)
+    figures.add(f"ten cases, this suite with all that it measures: {everything_s:.1f} s", seconds=[everything_s])
+    figures.add(f"this suite / optimum-benchmark: {sum(ours_s) / sum(theirs_s):.2f}")
+    figures.write(args.out)
 
 
 if __name__ == "__main__":
