@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from blip_fixtures.case import AXES, DATA_ERRORS, DATASETS, ENERGY, FAIL, PASSES, PRESETS, RANDOM, TRAINED, WEIGHTS
+from blip_fixtures.case import (
+    AXES,
+    DATA_ERRORS,
+    DATASETS,
+    ENERGY,
+    FAIL,
+    LATENCY,
+    PASSES,
+    PRESETS,
+    RANDOM,
+    TRAINED,
+    WEIGHTS,
+)
 from blip_fixtures.rules import ALLOWABLE, MISSING, Rule, parse_rules
 
 if TYPE_CHECKING:
@@ -98,13 +110,6 @@ def _new_tokens(text: str) -> NewTokens:
     return NewTokens(int(match[2]), fixed=match[1] is not None)
 
 
-def _passes(values: list[str]) -> tuple[str, ...]:
-    names = {name.strip() for value in values for name in value.split(",")}
-    for name in names:
-        _one_of((*PASSES, ALL_PASSES))(name)
-    return tuple(name for name in PASSES if name in names | {PASSES[0]} or ALL_PASSES in names)
-
-
 def _one_of(names: tuple[str, ...]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in names:
@@ -148,11 +153,21 @@ def _datasets(values: list[str]) -> dict[str, str]:
     return _pairs(values, DATASETS, "DATASET=ID_OR_PATH")
 
 
-def _conditions(values: list[str]) -> tuple[str, ...]:
-    names = tuple(name.strip() for value in values for name in value.split(","))
-    for name in names:
-        _one_of(ALLOWABLE)(name)
+def _listed(values: list[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Names separated by commas, by spaces, or by both, as an ini file may have them."""
+    names = tuple(name for value in values for name in re.split(r"[,\s]+", value) if name)
+    for name in names or values:
+        _one_of(known)(name)
     return names
+
+
+def _conditions(values: list[str]) -> tuple[str, ...]:
+    return _listed(values, ALLOWABLE)
+
+
+def _passes(values: list[str]) -> tuple[str, ...]:
+    names = _listed(values, (*PASSES, ALL_PASSES))
+    return PASSES if ALL_PASSES in names else tuple(name for name in PASSES if name in (LATENCY, *names))
 
 
 def _some_text(text: str) -> str:

@@ -42,6 +42,12 @@ def test_only_what_is_asked_for_is_measured(suite: Suite, names: str, expected: 
     assert ("predictions" in record) == ("quality" in expected)
 
 
+def test_an_ini_file_lists_names_with_commas_and_spaces(suite: Suite) -> None:
+    suite.pytester.makeini("[pytest]\nblip_measure = memory, flops\n")
+    suite.run(TWO_SWEEPS, "-k", "batch02").assert_outcomes(passed=1)
+    assert present(suite.records()[0]) == {"latency", "memory", "flops"}
+
+
 def test_latency_alone_asks_the_model_for_no_answer(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_args: object) -> None:
         raise AssertionError("an answer was decoded")
