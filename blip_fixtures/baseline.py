@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from blip_fixtures.case import PASSES, PHASES
-from blip_fixtures.gate import show
+from blip_fixtures.case import PASSES
+from blip_fixtures.gate import show, values
 from blip_fixtures.gate.findings import PASS
 from blip_fixtures.gate.judge import check_rules, judge
 from blip_fixtures.gate.sides import Process, Refusal, Selected, check_comparable, read_process
@@ -109,7 +109,7 @@ class Baseline:
                 "--benchmark-compare=0001 for a certain one; pytest benchmarks --benchmark-save=base stores one"
             )
         for rule in options.compare_fail:
-            needed = PHASES if rule.metric == "time_to_first_token" else rule.metric
+            needed = values.part_of(rule.metric)
             if needed in PASSES and needed not in options.measure:
                 raise pytest.UsageError(
                     f"--blip-compare-fail={rule.text} judges what --blip-measure leaves out; add {needed} to it"

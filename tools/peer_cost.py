@@ -66,6 +66,20 @@ if __name__ == "__main__":
 """
 
 
+def their_versions(python: str) -> dict[str, str]:
+    """Python and packages of the peer's environment."""
+    code = """
+import importlib.metadata, json, platform, sys
+
+versions = {name: importlib.metadata.version(name) for name in sys.argv[1:]}
+print(json.dumps({"python": platform.python_version(), **versions}))
+"""
+    names = ("optimum-benchmark", "torch", "transformers", "datasets")
+    done = subprocess.run([python, "-c", code, *names], check=True, capture_output=True)
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
 def save_language_model(folder: Path) -> None:
     """The T5 of the packaged checkpoint with its tokenizer, as a checkpoint of its own."""
     from transformers import InstructBlipForConditionalGeneration
@@ -137,7 +151,10 @@ def main() -> None:
     for name, seconds in {"this suite": ours_s, "optimum-benchmark": theirs_s}.items():
         figures.add(f"ten cases, {name}: {seconds[0]:.1f} s, {seconds[1]:.1f} s", seconds=seconds)
     figures.add(f"ten cases, this suite with all that it measures: {everything_s:.1f} s", seconds=[everything_s])
-    figures.add(f"this suite / optimum-benchmark: {sum(ours_s) / sum(theirs_s):.2f}")
+    ratio = sum(ours_s) / sum(theirs_s)
+    figures.add(
+        f"this suite / optimum-benchmark: {ratio:.2f}", versions_of_optimum_benchmark=their_versions(args.peer_python)
+    )
     figures.write(args.out)
 
 

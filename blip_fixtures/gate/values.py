@@ -119,14 +119,17 @@ def has(metric: str, record: Record) -> bool:
     return (flops if metric == "flops" else NUMBERS[metric])(record) is not None
 
 
+def part_of(metric: str) -> str:
+    """The part of the record that holds a metric, which is also the pass that measures it."""
+    return {"time_to_first_token": "phases", "latency_p90": "latency"}.get(metric, metric)
+
+
 def why_missing(metric: str, record: Record) -> str:
     """The record's own reason for a number that it does not have."""
     if metric == "energy":
         entry = record["energy"].get(own_domain(record))
         return (entry and entry["reason"]) or "energy was not measured"
-    reasons = [
-        why for field, why in record["missing"].items() if field.partition(".")[0] == _FIELDS.get(metric, metric)
-    ]
+    reasons = [why for field, why in record["missing"].items() if field.partition(".")[0] == part_of(metric)]
     return reasons[0] if reasons else "its record has no such number"
 
 
@@ -171,9 +174,6 @@ _LOGARITHMS: Mapping[str, Callable[[Record], Any]] = {
     "energy": _plain(energy_j),
     "memory": _plain(peak_bytes),
 }
-
-# The parts of the record that hold a metric of another name.
-_FIELDS = {"time_to_first_token": "phases", "latency_p90": "latency"}
 
 # What a metric that varies from process to process is called by, in the units of the record.
 NUMBERS: Mapping[str, Callable[[Record], float | None]] = {

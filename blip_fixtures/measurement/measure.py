@@ -99,13 +99,15 @@ def measure_case(
     if rounds == 1:
         missing["latency.stddev_s"] = "one round has no spread"
     if phases is not None and phases["decode_per_token_s"] is None:
-        missing |= dict.fromkeys(("phases.decode_per_token_s", "limit.bound_by.decode"), _ONE_TOKEN)
+        missing["phases.decode_per_token_s"] = _ONE_TOKEN
     if tokens["output_mean"] is None:
         missing |= dict.fromkeys(("tokens.output_mean", "tokens.output_max"), NOT_ASKED_FOR)
     if not knows_language:
         missing[QUALITY] = _NO_QUALITY
     applied = optimization.proof(workload.loaded, probe)
     limit = _limit(workload, counted, flop_counter, rates(), latency) if LIMIT in asked else None
+    if limit is not None and "decode" not in (limit["bound_by"] or {}):
+        missing["limit.bound_by.decode"] = _ONE_TOKEN
     return Measured(
         latency=latency,
         quality=_quality(workload, walked, predictions) if predictions else {},

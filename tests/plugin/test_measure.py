@@ -71,6 +71,13 @@ def test_costs_of_fixed_tokens_need_no_answer(suite: Suite, monkeypatch: pytest.
     assert record["tokens"] == usual["tokens"]
 
 
+def test_one_token_has_no_decoding_to_be_bound_by_anything(suite: Suite) -> None:
+    record = measured(suite, "limit", "--blip-new-tokens=fixed:1")
+    assert record["limit"] is not None
+    assert "decode" not in (record["limit"]["bound_by"] or {})
+    assert record["missing"]["limit.bound_by.decode"] == "no token was generated behind the first"
+
+
 def test_flops_of_open_answers_are_those_of_a_whole_run(suite: Suite) -> None:
     assert measured(suite, "flops")["flops"] == measured(suite, "all")["flops"]
 
