@@ -1,47 +1,19 @@
-"""Case: one point of a sweep, its id and its configuration hash."""
+"""Case: one point of a sweep, and its id; and how many tokens an answer may have."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from blip_fixtures.words import Weights
 
-    import pytest
-
-DATASETS = ("textvqa", "coco", "scienceqa")
-# The checkpoint's own weights, or synthetic ones.
-WEIGHTS = (TRAINED, RANDOM) = ("checkpoint", "random")
-# What becomes of a row that is no good.
-DATA_ERRORS = (FAIL, SKIP, CONVERT) = ("fail", "skip", "convert")
-# What a case is measured for; the latency always.
-PASSES = (LATENCY, PHASES, QUALITY, ENERGY, MEMORY, FLOPS, LIMIT) = (
-    "latency",
-    "phases",
-    "quality",
-    "energy",
-    "memory",
-    "flops",
-    "limit",
-)
+# The tables of data/prompts.toml, named here for help texts without reading it.
 PRESETS = ("paper", "lmms-eval", "seed")
+# Rounds of a case where nobody says otherwise.
+DEFAULT_WARMUP_ROUNDS = 2
+MIN_ROUNDS = 10
 AXES = ("dataset", "device", "optimization", "batch_size", "image_size", "sequence_length")
-
-# The mark of a benchmark that runs on each device, not on the primary one alone.
-EVERY_DEVICE = "every_device"
-_FIXTURES_OF_A_BENCHMARK = {"measure", "case", *AXES}
-
-
-def is_benchmark(item: pytest.Item | pytest.Metafunc) -> bool:
-    """Whether the item asks for the suite's `measure`.
-
-    The axes that `measure` pulls in are asked for as well, since another suite may have a `measure` of its own.
-    """
-    return _FIXTURES_OF_A_BENCHMARK.issubset(getattr(item, "fixturenames", ()))
+COUNTED_AXES = ("batch_size", "image_size", "sequence_length")
 
 
 def axis_id(axis: str, value: object) -> str:
@@ -65,23 +37,35 @@ def checkpoint_name(model: str) -> str:
 
 
 @dataclass(frozen=True)
+class NewTokens:
+    """The upper bound of generated tokens; `fixed` makes every row of a batch generate exactly `limit`."""
+
+    limit: int = 50
+    fixed: bool = False
+
+    def __str__(self) -> str:
+        return f"fixed:{self.limit}" if self.fixed else str(self.limit)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Case:
-    """One point of a sweep. `model` is what `--blip-model` names, `device` a torch device: ``cpu``, ``cuda:0``."""
+    """One point of a sweep. `model` is what `--blip-model` names, `device` a torch device: ``cpu``, ``cuda:0``.
+
+    Raises `ValueError` for a count below one.
+    """
 
     model: str
-    weights: str
     dataset: str
     device: str
     optimization: str
     batch_size: int
     image_size: int
     sequence_length: int
-    prompts: str
+    weights: Weights = Weights.TRAINED
+    prompts: str = PRESETS[0]
 
     def __post_init__(self) -> None:
-        if self.dataset not in DATASETS:
-            raise ValueError(f"unknown dataset {self.dataset!r}; the suite knows {', '.join(DATASETS)}")
-        for axis in ("batch_size", "image_size", "sequence_length"):
+        for axis in COUNTED_AXES:
             value = getattr(self, axis)
             if type(value) is not int or value < 1:
                 raise ValueError(f"{axis} must be a whole number of at least 1, not {value!r}")
@@ -90,8 +74,3 @@ class Case:
     def id(self) -> str:
         """For example ``textvqa-cpu-fp16-batch01-image0224-seq200``: the test id of the case."""
         return "-".join(axis_id(axis, getattr(self, axis)) for axis in AXES)
-
-    def config_hash(self, settings: Mapping[str, Any]) -> str:
-        """The first 16 hex digits of a SHA-256 over the case and everything else that makes two records comparable."""
-        text = json.dumps({"case": asdict(self), "settings": dict(settings)}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]

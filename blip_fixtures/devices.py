@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from blip_fixtures.reasons import Reason
+
 
 def requested_devices(wanted: tuple[str, ...], count_gpus: Callable[[], int]) -> list[str]:
     """The devices that `--blip-device` stands for, as torch names; ``auto`` is the CPU and the first CUDA device."""
@@ -24,26 +26,23 @@ def primary_device(devices: list[str]) -> str:
     return ([device for device in devices if device.startswith("cuda")] or devices)[-1]
 
 
-def why_unavailable(device: str) -> str | None:
+def why_unavailable(device: str) -> Reason | None:
     """Why this process cannot run on `device`, with the remedy; `None` where it can. Imports torch for CUDA only."""
     if device == "cpu":
         return None
     import torch
 
+    from blip_fixtures.reasons import Reason
+
     if torch.version.cuda is None:
-        return (
-            f"{device} needs a CUDA build of torch and {torch.__version__} is not one; "
-            "install one, or pass --blip-device=cpu"
-        )
+        return Reason.of("no_cuda_build", device=device, version=torch.__version__)
     count = torch.cuda.device_count()
     index = int(device.partition(":")[2])
-    if index >= count:
-        found = f"torch sees {count} CUDA device{'s' if count != 1 else ''}"
-        return (
-            f"{device} is not on this machine: {found}; "
-            "pass --blip-device=cpu, or check the driver and CUDA_VISIBLE_DEVICES"
-        )
-    return None
+    if index < count:
+        return None
+    if count == 1:
+        return Reason.of("one_device_only", device=device)
+    return Reason.of("no_such_device", device=device, count=count)
 
 
 def device_name(device: str) -> str:

@@ -12,6 +12,10 @@ class HubError(RuntimeError):
     """The hub did not give the files; the message says why, and ends with what to do."""
 
 
+class UnknownRepositoryError(HubError):
+    """The hub has no repository of that name, or hides it."""
+
+
 def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind: str = "model") -> Path:
     """The local folder with the files of `hub_id` that match `patterns`; those in the cache are not fetched again.
 
@@ -33,7 +37,7 @@ def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind:
     except GatedRepoError:
         raise HubError(f"{hub} gives it to accepted users only; accept its terms there and log in") from None
     except RepositoryNotFoundError:
-        raise HubError(
+        raise UnknownRepositoryError(
             f"{hub} knows no such repository, or it is private; check the id, or log in where it is private"
         ) from None
     except RevisionNotFoundError:

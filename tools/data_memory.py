@@ -84,8 +84,8 @@ def measure(folder: Path) -> tuple[int, float]:
     if status:
         raise SystemExit((folder / "output.txt").read_text())
     (record,) = read_records(folder / "reports" / "instructblip-tiny" / "records.json")
-    assert record["latency"] is not None
-    return usage.ru_maxrss * 1024, (record["latency"]["median_s"] or 0) / record["case"]["batch_size"]
+    assert record.latency is not None
+    return usage.ru_maxrss * 1024, (record.latency.median_s or 0) / record.case.batch_size
 
 
 def main(arguments: list[str]) -> None:

@@ -14,7 +14,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.measurement.window import energy_window
+from blip_fixtures.engine.window import energy_window
 from blip_fixtures.meters.nvml import NvmlMeter, driver_version, torch_device_uuid
 from blip_fixtures.meters.period import measure_update_period
 

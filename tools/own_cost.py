@@ -56,7 +56,7 @@ def loading(repeats: int, figures: RawFigures) -> None:
         (cwd / "test_one.py").write_text("def test_one():\n    pass\n")
         seconds = interleaved(
             {
-                "with": lambda: pytest_seconds(*alone, "-p", "blip_fixtures.plugin", cwd=cwd),
+                "with": lambda: pytest_seconds(*alone, "-p", "blip_fixtures.pytest_plugin", cwd=cwd),
                 "without": lambda: pytest_seconds(*alone, cwd=cwd),
             },
             repeats,
@@ -81,25 +81,26 @@ def collecting(repeats: int, figures: RawFigures) -> None:
 
 def prepared() -> tuple[Any, Any, Any]:
     """The packaged model, a batch of one for it, and a token limit of exactly 8."""
+    from blip_fixtures.case import NewTokens
     from blip_fixtures.checkpoints.loading import load_model
     from blip_fixtures.checkpoints.processor import load_processor
     from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
     from blip_fixtures.data.prompts import find_prompts
     from blip_fixtures.data.sources import load_samples
-    from blip_fixtures.inference import BatchMaker, to_device
-    from blip_fixtures.options import NewTokens
+    from blip_fixtures.engine.inference import BatchMaker, to_device
 
     checkpoint = resolve_checkpoint(PACKAGED)
     loaded = load_model(checkpoint, "cpu", "fp16", "float16")
-    maker = BatchMaker(load_processor(checkpoint), int(checkpoint.config["image_token_index"]), find_prompts("paper"))
-    batch = maker.batch(load_samples("textvqa", "sample"), 0, batch_size=1, image_size=224, text_limit=200)
+    maker, prompt = BatchMaker(load_processor(checkpoint), checkpoint), find_prompts("paper").of("textvqa")
+    samples = load_samples("textvqa", "sample")
+    batch = maker.batch(samples, 0, batch_size=1, image_size=224, text_limit=200, prompt=prompt)
     return loaded.model, to_device(batch, "cpu", loaded.pixel_dtype), NewTokens(8, fixed=True)
 
 
 def timed_region(rounds: int, figures: RawFigures) -> None:
     """One timed round of the latency pass against the same call between two clock readings by hand."""
     from blip_fixtures.devices import synchronizing_timer
-    from blip_fixtures.inference import generate
+    from blip_fixtures.engine.inference import generate
 
     model, inputs, limit = prepared()
     timer = synchronizing_timer("cpu")
@@ -127,12 +128,13 @@ def metering(rounds: int, figures: RawFigures) -> None:
     latency pass: an energy window comes before every round of the one side, the same work without one before the
     other, then the warm-up rounds of a latency pass. A machine without RAPL gets a tree of files.
     """
+    from blip_fixtures.case import DEFAULT_WARMUP_ROUNDS
     from blip_fixtures.devices import synchronizing_timer
-    from blip_fixtures.inference import generate
-    from blip_fixtures.measurement.window import energy_window
-    from blip_fixtures.meters.finding import HOST, find_meters
+    from blip_fixtures.engine.inference import generate
+    from blip_fixtures.engine.window import energy_window
+    from blip_fixtures.meters import HOST
+    from blip_fixtures.meters.finding import find_meters
     from blip_fixtures.meters.rapl import DEFAULT_ROOT
-    from blip_fixtures.options import DEFAULT_WARMUP_ROUNDS
     from tests.advancing_tree import advancing_tree
 
     model, inputs, limit = prepared()
@@ -178,23 +180,17 @@ def model_loads(model: str, optimizations: Sequence[str], figures: RawFigures) -
 
     More than one would lie beside the next if a predecessor were not freed, or a load took more than its weights.
     """
-    from blip_fixtures.case import RANDOM
-    from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_model
+    from blip_fixtures.checkpoints.loading import OneLiveModel
     from blip_fixtures.checkpoints.resolve import resolve_checkpoint
-    from blip_fixtures.measurement.memory import PeakMemory
-    from blip_fixtures.optimizations import find_optimization
-
-    def load(device: str, name: str) -> LoadedModel:
-        chosen = find_optimization(name)
-        loaded = load_model(checkpoint, device, name, chosen.dtype, chosen.attention(device))
-        chosen.apply(loaded)
-        return loaded
+    from blip_fixtures.engine.peak_memory import PeakMemory
+    from blip_fixtures.engine.session import load_for
+    from blip_fixtures.words import Weights
 
     prepared()  # imports everything, so that what grows behind this are models
-    checkpoint = resolve_checkpoint(model, weights=RANDOM)
-    models = OneLiveModel(load)
+    checkpoint = resolve_checkpoint(model, weights=Weights.RANDOM)
+    models = OneLiveModel(load_for)
     with PeakMemory("cpu") as memory:
-        sizes = [models.get("cpu", name).weights_bytes for name in optimizations]
+        sizes = [models.get(checkpoint, "cpu", name).weights_bytes for name in optimizations]
     assert memory.growth_bytes is not None, memory.reason
     assert models.loads == len(optimizations)
     ratio = memory.growth_bytes / max(sizes)

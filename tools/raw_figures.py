@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.measurement.environment import describe_machine
+from blip_fixtures.engine.environment import describe_machine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,8 @@ class RawFigures:
             return
         from pytest_benchmark.utils import get_commit_info
 
+        commit = get_commit_info()
         command = shlex.join(["python", *sys.orig_argv[1:]])
-        machine = {**describe_machine(get_commit_info()), "command": command}
+        machine = describe_machine({"commit": commit.get("id"), "dirty": commit.get("dirty"), "command": command})
         document = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "figures": self._found}
         path.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")

@@ -7,43 +7,64 @@ machine and published rounded, without single rounds. Run from the repository ro
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from blip_fixtures.case import Case
-from blip_fixtures.record import SCHEMA_VERSION, validate
+from blip_fixtures.reasons import Reason
+from blip_fixtures.record import (
+    CaseFields,
+    Data,
+    Energy,
+    Flops,
+    Generation,
+    Latency,
+    Metric,
+    Record,
+    as_plain,
+    validated,
+)
+from blip_fixtures.words import Domain, EnergyStatus, Status
 
 TARGET = Path("reports/seed/instructblip-flan-t5-xl.json")
 MODEL = "Salesforce/instructblip-flan-t5-xl"
 DEVICE_NAMES = {"cuda:0": "NVIDIA H100", "cpu": "Intel Xeon Platinum 8462Y+"}
-NOT_PUBLISHED = "the source document does not give it"
+NOT_PUBLISHED = Reason.verbatim("the source document does not give it")
 FLOPS_COUNTER = "2 x multiply-accumulates over matrix products, convolutions and attention"
 
-LATENCY_NOTE = (
-    "latency: no warm-up rounds, a profiler was active around the loop, and the partial last batch counts in the mean"
+LATENCY_NOTE = Reason.verbatim(
+    "no warm-up rounds, a profiler was active around the loop, and the partial last batch counts in the mean",
+    scope="latency",
 )
-QUALITY_NOTE = (
-    "quality: scored against one reference only, after the first 10 characters of every answer had been cut off by "
-    "mistake"
+QUALITY_NOTE = Reason.verbatim(
+    "scored against one reference only, after the first 10 characters of every answer had been cut off by mistake",
+    scope="quality",
 )
-ENERGY_NOTE = "energy: published with two significant digits only"
-FLOPS_NOTE = "flops: counted on the last batch, a partial one of 12 samples"
-IMAGE_NOTE = (
-    "image_size: the images were scaled down to a thumbnail and then resized to 224 pixels, so every row did the same "
-    "work"
+ENERGY_NOTE = Reason.verbatim("published with two significant digits only", scope="energy")
+FLOPS_NOTE = Reason.verbatim("counted on the last batch, a partial one of 12 samples", scope="flops")
+IMAGE_NOTE = Reason.verbatim(
+    "the images were scaled down to a thumbnail and then resized to 224 pixels, so every row did the same work",
+    scope="image_size",
 )
-SEQUENCE_NOTE = (
-    "sequence_length: the limit only cuts prompts, and most are shorter than 50 tokens, so most rows did the same work"
+SEQUENCE_NOTE = Reason.verbatim(
+    "the limit only cuts prompts, and most are shorter than 50 tokens, so most rows did the same work",
+    scope="sequence_length",
 )
-COMPILE_NOTE = (
-    "optimization: the model was wrapped by torch.compile but generate() called the module inside the wrapper, so "
-    "nothing compiled ran"
+COMPILE_NOTE = Reason.verbatim(
+    "the model was wrapped by torch.compile but generate() called the module inside the wrapper, so nothing compiled "
+    "ran",
+    scope="optimization",
 )
-FLASH_REASON = (
+FLASH_REASON = Reason.verbatim(
     "Flash Attention 2 was asked of all components at once, and T5's relative position bias has no such kernel; the "
     "vision encoder has one"
 )
-CPU_ENERGY_REASON = "the GPU's counter was read while the CPU did the work, so these are not the CPU's joules"
+CPU_ENERGY_REASON = Reason.verbatim(
+    "the GPU's counter was read while the CPU did the work, so these are not the CPU's joules"
+)
 
 # dataset -> size -> word error rate, seconds per batch of 16
 IMAGE_SIZES = {
@@ -57,12 +78,22 @@ SEQUENCE_LENGTHS = {
     "textvqa": {100: (2.918, 0.919), 50: (2.918, 0.927)},
 }
 TWO_DIGIT_ENERGIES = (22, 14, 10)
-SIZES = ["image_size", "sequence_length"]
+# The figures of a meter domain.
+MEASURED = (
+    "joules_per_sample",
+    "joules_per_token",
+    "joules",
+    "window_s",
+    "samples",
+    "error_bound_j",
+    "idle_watts",
+    "net_joules_per_sample",
+)
+SIZES = ("image_size", "sequence_length")
 
 
 def record(
-    sweeps: list[str],
-    *,
+    *sweeps: str,
     dataset: str = "textvqa",
     device: str = "cuda:0",
     optimization: str = "fp16",
@@ -73,11 +104,20 @@ def record(
     joules_per_sample: float | None = None,
     flops: float | None = None,
     wer: float | None = None,
-    reason: str | None = None,
-    notes: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """One schema-valid record; what the source does not give is null with a reason."""
-    case = Case(MODEL, "checkpoint", dataset, device, optimization, batch_size, image_size, sequence_length, "seed")
+    reason: Reason | None = None,
+    notes: tuple[Reason, ...] = (),
+) -> Record:
+    """One valid record; what the source does not give is null with a reason."""
+    case = Case(
+        model=MODEL,
+        dataset=dataset,
+        device=device,
+        optimization=optimization,
+        batch_size=batch_size,
+        image_size=image_size,
+        sequence_length=sequence_length,
+        prompts="seed",
+    )
     ran = reason is None
     found = [
         (LATENCY_NOTE, latency_s is not None),
@@ -87,81 +127,53 @@ def record(
         (IMAGE_NOTE, "image_size" in sweeps),
         (SEQUENCE_NOTE, "sequence_length" in sweeps),
     ]
-    made = {
-        "schema_version": SCHEMA_VERSION,
-        "case_id": case.id,
-        "config_hash": None,
-        "sweeps": sweeps,
-        "case": {
-            "model": MODEL,
-            "weights": "checkpoint",
-            "device": device,
-            "device_name": DEVICE_NAMES[device],
-            "optimization": optimization,
-            "dataset": dataset,
-            "batch_size": batch_size,
-            "image_size": image_size,
-            "sequence_length": sequence_length,
-            "prompts": "seed",
-        },
-        "status": "ok" if ran else "unavailable",
-        "reason": reason,
-        "latency": _latency(latency_s) if ran else None,
-        "phases": None,
-        "energy": {} if joules_per_sample is None else _energy(device, joules_per_sample),
-        "flops": None if flops is None else _flops(flops),
-        "memory": None,
-        "quality": {} if wer is None else {"wer": {"value": wer, "per_sample": [], "higher_is_better": False}},
-        "tokens": None,
-        "limit": None,
-        "data": {"source": "hub", "revision": None, "samples": 300, "batches": None, "dropped": None},
-        "generation": {"new_tokens": 50, "fixed": False},
-        "environment": _environment(),
-        "applied": {},
-        "notes": [note for note, applies in found if applies] + list(notes),
-        "missing": {},
-    }
-    if ran:
-        made["missing"] = _missing(made)
-    validate(made)
-    return made
+    made = Record(
+        case_id=case.id,
+        config_hash=None,
+        sweeps=sweeps,
+        case=CaseFields(**asdict(case), device_name=DEVICE_NAMES[device]),
+        status=Status.OK if ran else Status.UNAVAILABLE,
+        reason=reason,
+        latency=_latency(latency_s) if ran else None,
+        energy={} if joules_per_sample is None else _energy(device, joules_per_sample),
+        flops=None if flops is None else _flops(flops),
+        quality={} if wer is None else {"wer": Metric(value=wer, per_sample=(), higher_is_better=False)},
+        data=Data(source="hub", revision=None, samples=300, batches=None, dropped=None),
+        generation=Generation(new_tokens=50, fixed=False),
+        environment=_environment(),
+        notes=(*(note for note, applies in found if applies), *notes),
+    )
+    return validated(replace(made, missing=_missing(made)) if ran else made)
 
 
-def _latency(mean_s: float | None) -> dict[str, Any]:
-    return {
-        "mean_s": mean_s,
-        "median_s": None,
-        "stddev_s": None,
-        "p90_s": None,
-        "rounds_s": [],
-        "reference_s": [],
-        "warmup_rounds": 0,
-    }
+def _latency(mean_s: float | None) -> Latency:
+    return Latency(
+        mean_s=mean_s, median_s=None, stddev_s=None, p90_s=None, rounds_s=(), reference_s=(), warmup_rounds=0
+    )
 
 
-def _energy(device: str, joules_per_sample: float) -> dict[str, Any]:
+def _energy(device: str, joules_per_sample: float) -> dict[Domain, Energy]:
     """The domain that the row claims; a CPU row says that the counter was another's."""
     on_cpu = device == "cpu"
-    entry = {
-        "joules_per_sample": joules_per_sample,
-        "joules_per_token": None,
-        "joules": None,
-        "window_s": None,
-        "samples": None,
-        "error_bound_j": None,
-        "idle_watts": None,
-        "net_joules_per_sample": None,
-        "status": "degraded" if on_cpu else "ok",
-        "reason": CPU_ENERGY_REASON if on_cpu else None,
-        "source": "the GPU's energy counter (the wrong one for this row)" if on_cpu else "the GPU's energy counter",
-        "scope": "the whole GPU board",
-    }
-    return {"cpu_package" if on_cpu else "gpu": entry}
+    entry = Energy(
+        joules_per_sample=joules_per_sample,
+        joules_per_token=None,
+        joules=None,
+        window_s=None,
+        samples=None,
+        error_bound_j=None,
+        idle_watts=None,
+        net_joules_per_sample=None,
+        status=EnergyStatus.DEGRADED if on_cpu else EnergyStatus.OK,
+        reason=CPU_ENERGY_REASON if on_cpu else None,
+        source="the GPU's energy counter (the wrong one for this row)" if on_cpu else "the GPU's energy counter",
+        scope="the whole GPU board",
+    )
+    return {Domain.CPU_PACKAGE if on_cpu else Domain.GPU: entry}
 
 
-def _flops(total: float) -> dict[str, Any]:
-    parts = dict.fromkeys(("vision", "qformer", "prefill", "decode"))
-    return {"total": total, **parts, "counter": FLOPS_COUNTER}
+def _flops(total: float) -> Flops:
+    return Flops(total=total, vision=None, qformer=None, prefill=None, decode=None, counter=FLOPS_COUNTER)
 
 
 def _environment() -> dict[str, Any]:
@@ -172,33 +184,33 @@ def _environment() -> dict[str, Any]:
     }
 
 
-def _missing(made: dict[str, Any]) -> dict[str, str]:
+def _missing(made: Record) -> dict[str, Reason]:
     """A reason for everything the source leaves out."""
-    absent = [key for key in ("phases", "flops", "memory", "tokens", "limit") if made[key] is None]
-    absent += [key for key in ("energy", "quality") if not made[key]]
+    absent = [key for key in ("phases", "flops", "memory", "tokens", "limit") if getattr(made, key) is None]
+    absent += [key for key in ("energy", "quality") if not getattr(made, key)]
     reasons = dict.fromkeys(absent, NOT_PUBLISHED)
-    reasons["latency.median_s"] = "the source document gives the mean only"
+    reasons["latency.median_s"] = Reason.verbatim("the source document gives the mean only")
     for field in ("stddev_s", "p90_s"):
         reasons[f"latency.{field}"] = NOT_PUBLISHED
-    if made["flops"] is not None:
+    if made.flops is not None:
         reasons |= {f"flops.{part}": NOT_PUBLISHED for part in ("vision", "qformer", "prefill", "decode")}
-    for domain, entry in made["energy"].items():
-        reasons |= {f"energy.{domain}.{field}": NOT_PUBLISHED for field, value in entry.items() if value is None}
-        reasons.pop(f"energy.{domain}.reason", None)
+    for domain, entry in made.energy.items():
+        reasons |= {f"energy.{domain}.{field}": NOT_PUBLISHED for field in MEASURED if getattr(entry, field) is None}
     return reasons
 
 
-def records() -> list[dict[str, Any]]:
+def records() -> list[Record]:
     """All cases of the source document, each once, the case that did not run last."""
     found = [
-        record(["device", "batch_size"], batch_size=1, latency_s=0.299, joules_per_sample=43.441, flops=801.5e9),
-        record(["device"], device="cpu", batch_size=1, latency_s=2.231, joules_per_sample=412.123, flops=801.5e9),
-        record(["batch_size"], batch_size=4, latency_s=0.595, joules_per_sample=22),
-        record(["batch_size"], batch_size=8, latency_s=0.744, joules_per_sample=14),
-        record(["batch_size", *SIZES], latency_s=0.922, joules_per_sample=10, wer=2.918),
-        record(SIZES, dataset="coco", latency_s=0.498, wer=0.881),
+        record("device", "batch_size", batch_size=1, latency_s=0.299, joules_per_sample=43.441, flops=801.5e9),
+        record("device", device="cpu", batch_size=1, latency_s=2.231, joules_per_sample=412.123, flops=801.5e9),
+        record("batch_size", batch_size=4, latency_s=0.595, joules_per_sample=22),
+        record("batch_size", batch_size=8, latency_s=0.744, joules_per_sample=14),
+        record("batch_size", *SIZES, latency_s=0.922, joules_per_sample=10, wer=2.918),
+        record(*SIZES, dataset="coco", latency_s=0.498, wer=0.881),
         record(
-            [*SIZES, "optimization"],
+            *SIZES,
+            "optimization",
             dataset="scienceqa",
             latency_s=1.100,
             joules_per_sample=11.631,
@@ -208,15 +220,15 @@ def records() -> list[dict[str, Any]]:
     ]
     for dataset, rows in IMAGE_SIZES.items():
         for size, (wer, latency_s) in rows.items():
-            found.append(record(["image_size"], dataset=dataset, image_size=size, latency_s=latency_s, wer=wer))
+            found.append(record("image_size", dataset=dataset, image_size=size, latency_s=latency_s, wer=wer))
     for dataset, rows in SEQUENCE_LENGTHS.items():
         for length, (wer, latency_s) in rows.items():
             found.append(
-                record(["sequence_length"], dataset=dataset, sequence_length=length, latency_s=latency_s, wer=wer)
+                record("sequence_length", dataset=dataset, sequence_length=length, latency_s=latency_s, wer=wer)
             )
     found.append(
         record(
-            ["optimization"],
+            "optimization",
             dataset="scienceqa",
             optimization="compile",
             latency_s=1.098,
@@ -225,35 +237,40 @@ def records() -> list[dict[str, Any]]:
             notes=(COMPILE_NOTE,),
         )
     )
-    found.append(record(["optimization"], dataset="scienceqa", optimization="flash_attention_2", reason=FLASH_REASON))
+    found.append(record("optimization", dataset="scienceqa", optimization="flash_attention_2", reason=FLASH_REASON))
     return found
 
 
 def document() -> dict[str, Any]:
     """The records in the envelope of a pytest-benchmark file. No clock times: the source gives none."""
-    ran = [made for made in records() if made["status"] == "ok"]
-    not_run = [made for made in records() if made["status"] != "ok"]
+    ran = [made for made in records() if made.status == Status.OK]
+    not_run = [made for made in records() if made.status != Status.OK]
     return {
         "machine_info": {"cpu": {"brand_raw": "Intel Xeon Platinum 8462Y+"}},
         "commit_info": {"id": None, "dirty": None},
         "benchmarks": [
             {
                 "group": None,
-                "name": f"test_{made['sweeps'][0]}[{made['case_id']}]",
-                "fullname": f"benchmarks/test_{made['sweeps'][0]}.py::test_{made['sweeps'][0]}[{made['case_id']}]",
+                "name": f"test_{made.sweeps[0]}[{made.case_id}]",
+                "fullname": f"benchmarks/test_{made.sweeps[0]}.py::test_{made.sweeps[0]}[{made.case_id}]",
                 "params": None,
-                "param": made["case_id"],
-                "extra_info": {"blip": made},
+                "param": made.case_id,
+                "extra_info": {"blip": as_plain(made)},
             }
             for made in ran
         ],
         "datetime": None,
         "version": None,
-        "blip": {"not_run": not_run},
+        "blip": {"not_run": [as_plain(made) for made in not_run]},
     }
+
+
+def text() -> str:
+    """The file's content."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
     TARGET.parent.mkdir(parents=True, exist_ok=True)
-    TARGET.write_text(json.dumps(document(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    TARGET.write_text(text(), encoding="utf-8")
     print(f"wrote {TARGET}")

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.families import family_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-def has_own_head(config: Mapping[str, Any]) -> bool:
-    """Whether the language model's head is a tensor of its own rather than the word embeddings again.
-
-    T5 1.1 and Flan-T5 publish ``tie_word_embeddings: false``; transformers 5 ties them all the same unless a loaded
-    file holds two different tensors, and writes the fact as ``scale_decoder_outputs: false``.
-    """
-    text = config["text_config"]
-    return text.get("tie_word_embeddings") is False or text.get("scale_decoder_outputs") is False
 
 
 def build_on_meta(
@@ -26,13 +18,13 @@ def build_on_meta(
     """
     import torch
     from huggingface_hub.errors import StrictDataclassError
-    from torch import nn
-    from transformers import InstructBlipConfig, InstructBlipForConditionalGeneration
 
+    family = family_of(config)
     try:
-        settings = InstructBlipConfig.from_dict(dict(config))
+        settings = family.config_class().from_dict(dict(config))
         with torch.device("meta"):
-            model: Any = InstructBlipForConditionalGeneration._from_config(
+            # What `from_config` of the Auto classes calls; the model's class is known here and needs no Auto class.
+            model: Any = family.model_class()._from_config(
                 settings,
                 dtype=getattr(torch, dtype),
                 **({} if attention is None else {"attn_implementation": attention}),
@@ -40,10 +32,9 @@ def build_on_meta(
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, StrictDataclassError) as error:
         said = " ".join(str(error).split())
         raise ValueError(f"its configuration makes no model ({type(error).__name__}: {said})") from None
-    language = model.language_model
-    if has_own_head(config):
-        language.lm_head.weight = nn.Parameter(torch.empty_like(language.lm_head.weight), requires_grad=False)
-    # The names that transformers keeps in another dtype are searched for anywhere in a parameter's name, as it does.
+    family.complete(model, config)
+    # Only `from_pretrained` asks transformers for this plan, and it has no public name. The names that it keeps in
+    # another dtype are searched for anywhere in a parameter's name, as `from_pretrained` does.
     plan = model._get_dtype_plan(getattr(torch, dtype))
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(False)

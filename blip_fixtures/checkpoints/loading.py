@@ -7,14 +7,17 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.case import RANDOM
 from blip_fixtures.checkpoints.architecture import plain_tensors
 from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
-from blip_fixtures.checkpoints.runner import EagerRunner, Runner
 from blip_fixtures.checkpoints.synthetic import build_random
+from blip_fixtures.families.runner import EagerRunner, Runner
+from blip_fixtures.words import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from blip_fixtures.families import Family
+    from blip_fixtures.words import Component
 
 
 @dataclass
@@ -30,12 +33,27 @@ class LoadedModel:
     applied: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.runner = EagerRunner(self.model)
+        self.runner = self.eager_runner
+
+    @property
+    def family(self) -> Family:
+        """The checkpoint's."""
+        return self.checkpoint.family
+
+    @property
+    def eager_runner(self) -> EagerRunner:
+        """Transformers' own `generate` of the model, whatever `runner` is."""
+        return EagerRunner(self.model, self.family)
+
+    @property
+    def components(self) -> dict[Component, Any]:
+        """The modules that attend."""
+        return self.family.components(self.model)
 
     @property
     def pixel_dtype(self) -> Any:
         """The dtype that the vision encoder computes in; `model.dtype` may be that of a tensor kept in fp32."""
-        return self.model.vision_model.embeddings.patch_embedding.weight.dtype
+        return self.family.pixel_dtype(self.model)
 
     @property
     def weights_bytes(self) -> int:
@@ -56,14 +74,13 @@ def load_model(
     `attention` maps parts of the configuration to attention implementations, as transformers takes them; by default
     it chooses.
 
-    The dtype is applied while loading: a cast afterwards would also cast the layers that T5 keeps in fp32. Synthetic
-    weights are made on the device. Raises `CheckpointError`.
+    The dtype is applied while loading: a cast afterwards would also cast the layers that the model keeps in fp32.
+    Synthetic weights are made on the device. Raises `CheckpointError`.
     """
     # The first import takes seconds, and is no part of loading a model.
-    import transformers.models.instructblip.modeling_instructblip  # noqa: F401
-
+    checkpoint.family.model_class()
     start_s = time.perf_counter()
-    if checkpoint.weights == RANDOM:
+    if checkpoint.weights == Weights.RANDOM:
         model = build_random(checkpoint.config, device, dtype, attention=attention)
     else:
         model = _from_pretrained(checkpoint, dtype, attention)
@@ -74,14 +91,11 @@ def load_model(
 def _from_pretrained(checkpoint: Checkpoint, dtype: str, attention: dict[str, str] | None) -> Any:
     import torch
     from safetensors import SafetensorError
-    from transformers import InstructBlipForConditionalGeneration
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    model: Any
-    report: Any
     try:
-        model, report = InstructBlipForConditionalGeneration.from_pretrained(
+        model, report = checkpoint.family.model_class().from_pretrained(
             str(checkpoint.folder),
             dtype=getattr(torch, dtype),
             use_safetensors=True,
@@ -89,7 +103,7 @@ def _from_pretrained(checkpoint: Checkpoint, dtype: str, attention: dict[str, st
             trust_remote_code=False,
             output_loading_info=True,
             attn_implementation=attention,
-        )  # type: ignore[misc]  # with the info it is a pair
+        )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -107,22 +121,34 @@ def _from_pretrained(checkpoint: Checkpoint, dtype: str, attention: dict[str, st
 
 
 class OneLiveModel:
-    """Holds the last loaded model; another key first frees it, so that two never share the device's memory."""
+    """Holds the last loaded model; another key first frees it, so that two never share the device's memory.
 
-    def __init__(self, load: Callable[[str, str], LoadedModel]) -> None:
+    A key is the checkpoint (its name, kind of weights and revision), the device and the optimization. `load` gets them
+    as `get` does.
+    """
+
+    def __init__(self, load: Callable[[Checkpoint, str, str], LoadedModel]) -> None:
         self._load = load
         self._live: LoadedModel | None = None
+        self._key: tuple[str, ...] | None = None
         self.loads = 0
 
-    def get(self, device: str, optimization: str) -> LoadedModel:
-        """The live model of `device` and `optimization`, loaded when another one or none is alive."""
+    def get(self, checkpoint: Checkpoint, device: str, optimization: str) -> LoadedModel:
+        """The live model of that key, loaded when another one or none is alive."""
+        key = (checkpoint.model, checkpoint.weights, checkpoint.revision, device, optimization)
         live = self._live
-        if live is None or (live.device, live.optimization) != (device, optimization):
+        if live is None or self._key != key:
             live = None
             self.evict()
-            live = self._live = self._load(device, optimization)
+            live = self._live = self._load(checkpoint, device, optimization)
+            self._key = key
             self.loads += 1
         return live
+
+    def held_bytes(self, device: str) -> int:
+        """Weights of the live model on `device`: what a next one finds free beside what is free now."""
+        live = self._live
+        return live.weights_bytes if live is not None and live.device == device else 0
 
     def evict(self) -> None:
         """Free the live model, if there is one, and what the device's allocator kept for it."""

@@ -15,42 +15,33 @@ if TYPE_CHECKING:
 def load_processor(checkpoint: Checkpoint) -> Any:
     """The checkpoint's processor, with the Pillow image processor, which needs no torchvision.
 
-    The number of query tokens is the model's: processors saved before it was theirs do not name it.
+    An architecture of the catalog has no files, so it gets generic tokenizers. Raises `CheckpointError`.
     """
-    from transformers import AutoTokenizer, InstructBlipProcessor
+    from transformers import AutoTokenizer
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
+    family, config = checkpoint.family, checkpoint.config
     if checkpoint.folder is None:
-        return _generic_processor(checkpoint)
+        size = {"height": checkpoint.image_size, "width": checkpoint.image_size}
+        tokenizers = {
+            one.argument: generic_tokenizer(one.size, reserved=one.reserved, cls=one.cls)
+            for one in family.vocabularies(config)
+        }
+        return family.processor(config, BlipImageProcessorPil(size=size), tokenizers)
     folder = str(checkpoint.folder)
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
-        processor = InstructBlipProcessor(
-            image_processor=BlipImageProcessorPil.from_pretrained(folder, local_files_only=True),
-            tokenizer=AutoTokenizer.from_pretrained(folder, **local),
-            qformer_tokenizer=AutoTokenizer.from_pretrained(folder, subfolder="qformer_tokenizer", **local),
-            num_query_tokens=checkpoint.query_tokens,
-        )
+        image_processor = BlipImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        tokenizers = {
+            one.argument: AutoTokenizer.from_pretrained(folder, subfolder=one.subfolder, **local)
+            for one in family.vocabularies(config)
+        }
+        return family.processor(config, image_processor, tokenizers)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"cannot load the processor of {checkpoint.model!r}: {error}; "
             "save the checkpoint again with save_pretrained"
         ) from error
-    return processor
-
-
-def _generic_processor(checkpoint: Checkpoint) -> Any:
-    from transformers import InstructBlipProcessor
-    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
-
-    config = checkpoint.config
-    size = {"height": checkpoint.image_size, "width": checkpoint.image_size}
-    return InstructBlipProcessor(
-        image_processor=BlipImageProcessorPil(size=size),
-        tokenizer=generic_tokenizer(config["text_config"]["vocab_size"], reserved=(checkpoint.image_token_id,)),
-        qformer_tokenizer=generic_tokenizer(config["qformer_config"]["vocab_size"], cls=True),
-        num_query_tokens=checkpoint.query_tokens,
-    )
 
 
 # A piece is a word of up to eight letters, the next eight of a longer one, up to three capitals, two digits, or one

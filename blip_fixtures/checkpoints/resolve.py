@@ -11,19 +11,21 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.case import RANDOM, TRAINED
 from blip_fixtures.checkpoints.catalog import CATALOG, catalog_config
-from blip_fixtures.hub import HubError, fetch
+from blip_fixtures.families import family_of
+from blip_fixtures.hub import HubError, UnknownRepositoryError, fetch
+from blip_fixtures.spelling import did_you_mean
+from blip_fixtures.words import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from blip_fixtures.families import Family
 
 PACKAGED = "instructblip-tiny"
 # What describes a checkpoint is small; its weights are fetched when they are wanted.
 CONFIG_FILES = ("*.json", "*.txt", "*.model")
 WEIGHT_FILES = ("*.safetensors",)
-MODEL_TYPE = "instructblip"
-LANGUAGE_MODEL_TYPE = "t5"
 # Part of the revision of synthetic weights: another recipe gives other numbers.
 _SYNTHETIC_RECIPE = 1
 _DIGEST_BLOCK_BYTES = 16 * 2**20
@@ -38,7 +40,7 @@ class CheckpointError(ValueError):
 class Checkpoint:
     """An architecture and where its weights come from.
 
-    `weights` is ``checkpoint`` for the trained ones or ``random`` for synthetic ones. `folder` holds the files in the
+    `weights` says whether they are the trained ones or synthetic ones. `folder` holds the files in the
     hub's layout and is `None` for an architecture of the catalog, which has none. `revision` changes when the weights
     do; it is empty until `with_weights` has seen them.
     """
@@ -47,8 +49,13 @@ class Checkpoint:
     folder: Path | None
     revision: str
     config: dict[str, Any]
-    weights: str = TRAINED
+    weights: str = Weights.TRAINED
     hub_revision: str | None = None
+
+    @property
+    def family(self) -> Family:
+        """What is true of its architecture. Raises `ValueError` for a configuration that no family takes."""
+        return family_of(self.config, f"checkpoint {self.model!r}")
 
     @property
     def image_size(self) -> int:
@@ -62,8 +69,8 @@ class Checkpoint:
 
     @property
     def max_text_tokens(self) -> int:
-        """Text tokens that the Q-Former has positions for."""
-        return int(self.config["qformer_config"].get("max_position_embeddings", 512))
+        """The longest prompt that the architecture has positions for, in text tokens."""
+        return self.family.max_text_tokens(self.config)
 
     def why_impossible(self, image_size: int, text_tokens: int) -> str | None:
         """Why the architecture takes no pictures or no prompts of that size; `None` where it takes both."""
@@ -74,31 +81,31 @@ class Checkpoint:
             )
         if text_tokens > self.max_text_tokens:
             return (
-                f"sequence length {text_tokens} is above the {self.max_text_tokens} positions of the Q-Former of "
-                f"{self.model}; choose at most that"
+                f"sequence length {text_tokens} is above the {self.max_text_tokens} positions of "
+                f"{self.family.positions_of} of {self.model}; choose at most that"
             )
         return None
 
     @property
     def query_tokens(self) -> int:
         """Query vectors that the Q-Former hands to the language model: the image tokens of a prompt."""
-        return int(self.config.get("num_query_tokens", 32))
+        return self.family.query_tokens(self.config)
 
     @property
     def image_token_id(self) -> int:
-        """The token that stands for a query vector in `input_ids`."""
-        return int(self.config["image_token_index"])
+        """The token that stands for a query vector in a prompt."""
+        return self.family.image_token_id(self.config)
 
 
-def resolve_checkpoint(model: str, weights: str = TRAINED, hub_revision: str | None = None) -> Checkpoint:
+def resolve_checkpoint(model: str, weights: str = Weights.TRAINED, hub_revision: str | None = None) -> Checkpoint:
     """The checkpoint that `model` names, its weights at hand and whole (fetched from the hub when not cached).
 
-    Raises `CheckpointError` in one sentence for a name that leads to no usable InstructBLIP.
+    Raises `CheckpointError` in one sentence for a name that leads to no checkpoint of a family that the suite knows.
     """
     return with_weights(find_architecture(model, weights, hub_revision))
 
 
-def find_architecture(model: str, weights: str = TRAINED, hub_revision: str | None = None) -> Checkpoint:
+def find_architecture(model: str, weights: str = Weights.TRAINED, hub_revision: str | None = None) -> Checkpoint:
     """The configuration that `model` names: the packaged one, a folder's, or a hub id's. No weights are touched.
 
     With ``random`` weights a hub id must stand in the catalog, and no hub is asked. Raises `CheckpointError`.
@@ -107,19 +114,22 @@ def find_architecture(model: str, weights: str = TRAINED, hub_revision: str | No
     if is_hub_id and not _HUB_ID.fullmatch(model):
         raise CheckpointError(
             f"unknown checkpoint {model!r}: it is neither a folder nor a hub id (owner/name); "
-            f"give one of these, or {PACKAGED} for the packaged checkpoint"
+            f"give one of these, or {PACKAGED} for the packaged checkpoint{_hint(model)}"
         )
-    if hub_revision is not None and (not is_hub_id or weights == RANDOM):
+    if hub_revision is not None and (not is_hub_id or weights == Weights.RANDOM):
         raise CheckpointError(
             f"--blip-revision={hub_revision} has no meaning for {model!r} with {weights} weights: only a checkpoint of "
             "the hub has revisions; leave the option out"
         )
-    if is_hub_id and weights == RANDOM:
+    if is_hub_id and weights == Weights.RANDOM:
         config, folder = _catalogued(model), None
     else:
         folder = _folder_of(model, hub_revision)
         config = _read_config(model, folder)
-    _check_config(model, config)
+    try:
+        family_of(config, f"checkpoint {model!r}")
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
     return Checkpoint(
         model=model, folder=folder, revision="", config=config, weights=weights, hub_revision=hub_revision
     )
@@ -130,7 +140,7 @@ def with_weights(checkpoint: Checkpoint) -> Checkpoint:
 
     Raises `CheckpointError` for weights that are missing, cut off, or pickled.
     """
-    if checkpoint.weights == RANDOM or checkpoint.folder is None:
+    if checkpoint.weights == Weights.RANDOM or checkpoint.folder is None:
         return dataclasses.replace(checkpoint, revision=_synthetic_revision(checkpoint.config))
     folder = checkpoint.folder
     if checkpoint.model != PACKAGED and not Path(checkpoint.model).is_dir():
@@ -146,9 +156,14 @@ def _catalogued(model: str) -> dict[str, Any]:
     if config is None:
         raise CheckpointError(
             f"the catalog has no architecture of {model!r}; with --blip-weights=random give one of "
-            f"{', '.join(CATALOG)}, {PACKAGED}, or a folder with a config.json"
+            f"{', '.join(CATALOG)}, {PACKAGED}, or a folder with a config.json{_hint(model)}"
         )
     return config
+
+
+def _hint(model: str) -> str:
+    """The end of a sentence about a name that leads nowhere."""
+    return did_you_mean(model, [name for name in (PACKAGED, *CATALOG) if name != model])
 
 
 def _folder_of(model: str, hub_revision: str | None) -> Path:
@@ -160,6 +175,8 @@ def _folder_of(model: str, hub_revision: str | None) -> Path:
 def _fetch(hub_id: str, hub_revision: str | None, patterns: tuple[str, ...]) -> Path:
     try:
         return fetch(hub_id, hub_revision, patterns)
+    except UnknownRepositoryError as error:
+        raise CheckpointError(f"cannot fetch checkpoint {hub_id!r}: {error}{_hint(hub_id)}") from None
     except HubError as error:
         raise CheckpointError(f"cannot fetch checkpoint {hub_id!r}: {error}") from None
 
@@ -175,31 +192,6 @@ def _read_config(model: str, folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {path}: {error}; save the checkpoint again") from None
     return config if isinstance(config, dict) else {}
-
-
-def _check_config(model: str, config: Mapping[str, Any]) -> None:
-    found = config.get("model_type")
-    if found != MODEL_TYPE:
-        raise CheckpointError(
-            f"checkpoint {model!r} is of model type {found!r} and the suite measures {MODEL_TYPE!r}; "
-            "give an InstructBLIP checkpoint"
-        )
-    for part in ("vision_config", "qformer_config", "text_config"):
-        if not isinstance(config.get(part), dict):
-            raise CheckpointError(
-                f"the config.json of checkpoint {model!r} has no {part}; give a folder that save_pretrained wrote"
-            )
-    language = config["text_config"].get("model_type")
-    if language != LANGUAGE_MODEL_TYPE:
-        raise CheckpointError(
-            f"the language model of checkpoint {model!r} is of type {language!r} and the suite measures "
-            f"{LANGUAGE_MODEL_TYPE!r}, an encoder and a decoder; give an InstructBLIP with Flan-T5"
-        )
-    if not isinstance(config.get("image_token_index"), int):
-        raise CheckpointError(
-            f"the config.json of checkpoint {model!r} names no image_token_index, and without it generate ignores the "
-            "image; give a newer revision of the checkpoint, or add the number of its processor's <image> token"
-        )
 
 
 def _weight_files(model: str, folder: Path) -> list[Path]:

@@ -2,28 +2,29 @@
 
 Latency, energy, FLOPs and memory depend on shapes and dtypes, not on values, so long as the values are sane: no
 overflow in half precision, no constant output. The scales are those that keep the variance of activations (1 / fan in,
-He et al. 2015, arXiv 1502.01852, without the factor for ReLU), and T5's own for its unscaled attention.
+He et al. 2015, arXiv 1502.01852, without the factor for ReLU), but where a family has its own.
 """
 
 from __future__ import annotations
 
 import ctypes
 import mmap
-import re
 import sys
 import zlib
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.checkpoints.architecture import build_on_meta
+from blip_fixtures.families import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from blip_fixtures.families import Family
 
 DEFAULT_SEED = 0
 # Drawing four thousand million numbers takes minutes, so one block is drawn and laid end to end. Its length is a prime,
 # so no two rows of a matrix begin at the same place of it.
 _BLOCK = 4_194_301
-_ENDS_A_BRANCH = re.compile(r"language_model\..*\.(o|wo)\.weight$")
 _HUGE_PAGE_BYTES = 2 * 2**20
 
 
@@ -42,8 +43,8 @@ def build_random(
     """
     import torch
     from torch import nn
-    from transformers import GenerationConfig
 
+    family = family_of(config)
     model = build_on_meta(config, dtype, attention=attention)
     draws = _Draws(device, seed)
     made: dict[int, Any] = {}
@@ -53,20 +54,15 @@ def build_random(
                 if id(parameter) not in made:
                     tensor = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
                     _ask_for_huge_pages(tensor)
-                    _fill(tensor, module, f"{path}.{name}", draws)
+                    _fill(tensor, module, f"{path}.{name}", draws, family)
                     made[id(parameter)] = nn.Parameter(tensor, requires_grad=False)
                 setattr(module, name, made[id(parameter)])
             for name, buffer in list(module.named_buffers(recurse=False)):
-                if name != "position_ids":
+                filled = family.synthetic_buffer(f"{path}.{name}", buffer, device)
+                if filled is None:
                     raise NotImplementedError(f"no rule fills the buffer {path}.{name}; add one beside position_ids")
-                module.register_buffer(name, torch.arange(buffer.shape[-1], device=device).expand(buffer.shape), False)
-    text = config["text_config"]
-    settings = GenerationConfig(
-        pad_token_id=text.get("pad_token_id", 0),
-        eos_token_id=text.get("eos_token_id", 1),
-        decoder_start_token_id=text.get("decoder_start_token_id", 0),
-    )
-    model.generation_config = model.language_model.generation_config = settings
+                module.register_buffer(name, filled, False)
+    family.set_generation(model, config)
     return model
 
 
@@ -105,7 +101,7 @@ class _Draws:
             done, start = done + count, 0
 
 
-def _fill(tensor: Any, module: Any, name: str, draws: _Draws) -> None:
+def _fill(tensor: Any, module: Any, name: str, draws: _Draws, family: Family) -> None:
     """By the kind of tensor: norms pass their input on, biases are zero, everything else is drawn."""
     leaf = name.rpartition(".")[2]
     is_norm = tensor.dim() == 1 and leaf == "weight"
@@ -114,19 +110,13 @@ def _fill(tensor: Any, module: Any, name: str, draws: _Draws) -> None:
     elif leaf == "bias":
         tensor.zero_()
     else:
-        draws.fill(tensor, name, _std(tensor, module, name))
+        draws.fill(tensor, name, _std(tensor, module, name, family))
 
 
-def _std(tensor: Any, module: Any, name: str) -> float:
+def _std(tensor: Any, module: Any, name: str, family: Family) -> float:
     from torch import nn
 
     if isinstance(module, nn.Embedding) or not name.endswith("weight"):
         return 1.0  # word and position embeddings, query tokens, the class token: as large as what a norm puts out
-    fan_in = tensor[0].numel()
-    if name.endswith("SelfAttention.q.weight") or name.endswith("EncDecAttention.q.weight"):
-        # T5 does not divide its attention scores by the root of the head's size; its queries are that much smaller.
-        return float((fan_in * tensor.shape[0]) ** -0.5)
-    if _ENDS_A_BRANCH.search(name):
-        # Small steps along the residual stream (as in GPT-2), so that a token still tells in what follows it.
-        return 0.1 * float(fan_in**-0.5)
-    return float(fan_in**-0.5)
+    chosen = family.synthetic_std(name, tensor)
+    return float(tensor[0].numel() ** -0.5) if chosen is None else chosen

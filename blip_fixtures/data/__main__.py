@@ -3,9 +3,6 @@
 The result is what ``--blip-data OUT`` reads. The JSON is a list of objects, one for each question:
 
 - all: ``image``, a path below ``--images``
-- textvqa: ``question``, and ``answers`` with ten texts, or ``answer`` with the one that all ten people would give
-- coco: ``captions``, one or more
-- scienceqa: ``question``, ``choices``, ``answer`` (an option's text, or its number from 0), and optionally ``hint``
 """
 
 from __future__ import annotations
@@ -16,12 +13,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.case import DATASETS
-from blip_fixtures.data.adapters import ADAPTERS, RowContext
-from blip_fixtures.data.columns import PEOPLE
+from blip_fixtures.data.columns import needed
+from blip_fixtures.data.datasets import dataset_names, find_dataset
+from blip_fixtures.data.datasets.base import IMAGE, ColumnType, RowContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from blip_fixtures.data.datasets.base import Dataset
 
 EXIT_BAD_INPUT = 2
 # Rows of one file: a few hundred encoded pictures fit into memory whatever the folder holds.
@@ -32,20 +31,20 @@ class FolderError(ValueError):
     """Input that makes no dataset; the message says which row, why, and what to do."""
 
 
-def make_folder(dataset: str, images: Path, questions: Path, out: Path, *, show_progress: bool = True) -> int:
-    """Write ``OUT/<dataset>/part-*.parquet`` and return the number of rows. Raises `FolderError`.
+def make_folder(name: str, images: Path, questions: Path, out: Path, *, show_progress: bool = True) -> int:
+    """Write ``OUT/<name of the dataset>/part-*.parquet`` and return the number of rows. Raises `FolderError`.
 
     Nothing is left behind where a row is no good.
     """
-    rows = _entries(questions)
-    target = out / dataset
+    dataset, rows = find_dataset(name), _entries(questions)
+    target = out / name
     if target.exists() and any(target.iterdir()):
         raise FolderError(f"{target} is not empty; give another --out, or remove it")
-    unfinished = out / f".{dataset}.unfinished"
+    unfinished = out / f".{name}.unfinished"
     unfinished.mkdir(parents=True, exist_ok=True)
     try:
         for number, part in enumerate(_parts(dataset, images, rows, show_progress=show_progress)):
-            _write(part, unfinished / f"part-{number:05d}.parquet")
+            _write(dataset, part, unfinished / f"part-{number:05d}.parquet")
     except BaseException:
         for path in unfinished.iterdir():
             path.unlink()
@@ -67,14 +66,16 @@ def _entries(questions: Path) -> list[Any]:
     return rows
 
 
-def _parts(dataset: str, images: Path, rows: Sequence[Any], *, show_progress: bool) -> Iterator[list[dict[str, Any]]]:
+def _parts(
+    dataset: Dataset, images: Path, rows: Sequence[Any], *, show_progress: bool
+) -> Iterator[list[dict[str, Any]]]:
     from tqdm import tqdm  # type: ignore[import-untyped]  # comes with datasets, without stubs
 
     part: list[dict[str, Any]] = []
     for number, entry in enumerate(tqdm(rows, unit="row", disable=not show_progress)):
         try:
             row = _row(dataset, entry, images, number)
-            ADAPTERS[dataset].sample(row, RowContext(number, images, convert=True)).image.close()
+            dataset.sample(row, RowContext(number, images, convert=True)).image.close()
         except ValueError as error:
             raise FolderError(f"entry {number} (counted from 0): {error}; mend it or leave it out") from None
         part.append(row)
@@ -85,11 +86,11 @@ def _parts(dataset: str, images: Path, rows: Sequence[Any], *, show_progress: bo
         yield part
 
 
-def _row(dataset: str, entry: Any, images: Path, number: int) -> dict[str, Any]:
+def _row(dataset: Dataset, entry: Any, images: Path, number: int) -> dict[str, Any]:
     """The entry in the hub's columns, its picture embedded."""
     if not isinstance(entry, dict):
         raise ValueError(f"{entry!r} is no object")  # noqa: TRY004  # one kind of error for all that a file may hold
-    name = _needed(entry, "image")
+    name = needed(entry, IMAGE)
     path = (images / str(name)).resolve()
     if not path.is_relative_to(images.resolve()):
         raise ValueError(f"image {name!r} lies outside {images}")
@@ -97,61 +98,24 @@ def _row(dataset: str, entry: Any, images: Path, number: int) -> dict[str, Any]:
         content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"image {name!r} cannot be read ({error.strerror})") from None
-    row: dict[str, Any] = {"question_id": number, "image": {"bytes": content, "path": None}}
-    match dataset:
-        case "textvqa":
-            answers = entry.get("answers") or [_needed(entry, "answer")] * PEOPLE
-            return {
-                **row,
-                "question": _needed(entry, "question"),
-                "answers": answers,
-                "ocr_tokens": entry.get("ocr_tokens") or [],
-            }
-        case "coco":
-            captions = entry.get("captions") or entry.get("answer") or []
-            return {**row, "question": "", "answer": [captions] if isinstance(captions, str) else captions}
-        case _:
-            choices = _needed(entry, "choices")
-            return {
-                **row,
-                "question": _needed(entry, "question"),
-                "choices": choices,
-                "answer": _option(_needed(entry, "answer"), choices),
-                "hint": entry.get("hint") or "",
-            }
+    return {"question_id": number, IMAGE: {"bytes": content, "path": None}, **dataset.to_row(entry)}
 
 
-def _needed(entry: Mapping[str, Any], name: str) -> Any:
-    if entry.get(name) in (None, "", []):
-        raise ValueError(f"{name} is missing")
-    return entry[name]
-
-
-def _option(answer: Any, choices: Sequence[str]) -> int:
-    if isinstance(answer, int):
-        return answer
-    if answer not in choices:
-        raise ValueError(f"answer {answer!r} is none of its choices")
-    return list(choices).index(answer)
-
-
-def _write(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def _write(dataset: Dataset, rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    texts = pa.list_(pa.string())
     types = {
-        "question_id": pa.int64(),
-        "image": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
-        "answers": texts,
-        "ocr_tokens": texts,
-        "choices": texts,
-        "question": pa.string(),
-        "hint": pa.string(),
-        "answer": texts if isinstance(rows[0].get("answer"), list) else pa.int8(),
+        ColumnType.TEXT: pa.string(),
+        ColumnType.TEXTS: pa.list_(pa.string()),
+        ColumnType.INDEX: pa.int8(),
     }
-    schema = pa.schema([(name, types[name]) for name in rows[0]])
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), path)
+    columns = {
+        "question_id": pa.int64(),
+        IMAGE: pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+        **{name: types[kind] for name, kind in dataset.row_types.items()},
+    }
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=pa.schema(columns)), path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -169,14 +133,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m blip_fixtures.data", description="Data sets of your own.")
+    entries = [f"- {name}: {find_dataset(name).entry}" for name in dataset_names()]
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     make = commands.add_parser(
         "make-folder",
         help="turn pictures and a JSON of questions into the parquet files that --blip-data reads",
-        description=__doc__,
+        description=(__doc__ or "") + "\n".join(entries),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    make.add_argument("--dataset", required=True, choices=DATASETS, help="whose columns and metrics the questions have")
+    make.add_argument(
+        "--dataset", required=True, choices=dataset_names(), help="whose columns and metrics the questions have"
+    )
     make.add_argument("--images", required=True, type=Path, metavar="DIR", help="the pictures")
     make.add_argument("--questions", required=True, type=Path, metavar="FILE.json", help="the questions and answers")
     make.add_argument("--out", required=True, type=Path, metavar="DIR", help="gets a folder of the dataset's name")

@@ -41,3 +41,10 @@ def option(row: Mapping[str, Any], column: str, choices: tuple[str, ...]) -> int
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(choices):
         raise ValueError(f"{column} is {number!r} where an index into its {len(choices)} choices is needed")
     return number
+
+
+def needed(entry: Mapping[str, Any], name: str) -> Any:
+    """The value of an entry that somebody wrote by hand. Raises `ValueError` where it is missing or empty."""
+    if entry.get(name) in (None, "", []):
+        raise ValueError(f"{name} is missing")
+    return entry[name]

@@ -18,16 +18,19 @@ _MADV_DONTNEED = 4
 class MappedRows:
     """The rows of `paths`, read through `datasets`: encoded pictures stay in its mapped cache file until asked for.
 
+    The pictures stand in the first column of the names in `pictures` that the files have.
+
     Mapped pages count as resident once they were read, so a walk over a large data set would make the process look
     as large as the data set. They are given back on the way; the kernel keeps them in its page cache.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], pictures: Sequence[str]) -> None:
         import datasets
 
         datasets.disable_progress_bars()
         rows = datasets.Dataset.from_parquet([str(path) for path in paths])
-        self._rows = rows.cast_column("image", datasets.Image(decode=False))
+        self._picture = next(name for name in pictures if name in rows.column_names)
+        self._rows = rows.cast_column(self._picture, datasets.Image(decode=False))
         self._cache_files = {str(Path(entry["filename"]).resolve()) for entry in rows.cache_files}
         self._read_bytes = 0
 
@@ -36,7 +39,7 @@ class MappedRows:
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         row: dict[str, Any] = self._rows[number]
-        self._read_bytes += len((row.get("image") or {}).get("bytes") or b"")
+        self._read_bytes += len((row.get(self._picture) or {}).get("bytes") or b"")
         if self._read_bytes > _RELEASE_EVERY_BYTES:
             self._read_bytes = 0
             release_pages(self._cache_files)

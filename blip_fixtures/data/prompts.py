@@ -10,24 +10,21 @@ import hashlib
 import json
 import math
 import string
-import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.case import DATASETS, PRESETS
+from blip_fixtures.data.datasets import dataset_names, find_dataset
+from blip_fixtures.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from blip_fixtures.data.samples import Sample
 
 _FIELDS = ("question", "context", "ocr_tokens", "choices")
 _OPTION_FIELDS = ("letter", "LETTER", "index", "text")
-# Fields that are filled in every row of a dataset; of the others some rows have none.
-_ALWAYS_FILLED = {"textvqa": {"question"}, "coco": set(), "scienceqa": {"question", "choices"}}
 
 
 class PromptsError(ValueError):
@@ -36,7 +33,7 @@ class PromptsError(ValueError):
 
 @dataclass(frozen=True)
 class Prompt:
-    """The recipe of one preset for one dataset; the fields are explained in `prompts.toml`."""
+    """The recipe of one preset for one dataset: plain data. The fields are explained in `prompts.toml`."""
 
     parts: tuple[str, ...]
     join: str = " "
@@ -77,12 +74,23 @@ class PromptSet:
     prompts: Mapping[str, Prompt]
 
     def of(self, dataset: str) -> Prompt:
-        """The recipe for `dataset`. Raises `PromptsError` where the preset has none."""
-        if dataset not in self.prompts:
+        """The recipe for `dataset`: the table's, else the dataset's own. Raises `PromptsError` where there is none."""
+        if dataset in self.prompts:
+            return self.prompts[dataset]
+        own = find_dataset(dataset).prompts
+        if self.name not in own:
             raise PromptsError(
                 f"the prompts {self.name} have no table [{dataset}]; add one, or choose other benchmarks with -k"
             )
-        return self.prompts[dataset]
+        try:
+            return _prompt(dataset, own[self.name])
+        except ValueError as error:
+            raise PromptsError(f"the prompts {self.name} of {dataset}: {error}") from None
+
+
+def preset_names() -> tuple[str, ...]:
+    """The presets of the package, the default first."""
+    return tuple(_presets())
 
 
 def find_prompts(name: str) -> PromptSet:
@@ -90,11 +98,17 @@ def find_prompts(name: str) -> PromptSet:
 
     Raises `PromptsError` in one sentence for a file that is missing or says what no preset can.
     """
-    if name in PRESETS:
-        return PromptSet(name, _presets()[name])
+    import tomllib
+
+    presets = _presets()
+    if name in presets:
+        return PromptSet(name, presets[name])
     path = Path(name)
     if path.suffix != ".toml":
-        raise PromptsError(f"unknown prompts {name!r}; choose one of {', '.join(PRESETS)}, or give a file FILE.toml")
+        raise PromptsError(
+            f"unknown prompts {name!r}; choose one of {', '.join(presets)}, or give a file FILE.toml"
+            f"{did_you_mean(name, presets)}"
+        )
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -105,39 +119,51 @@ def find_prompts(name: str) -> PromptSet:
         prompts = _prompts(table)
     except ValueError as error:
         raise PromptsError(f"the prompts {name}: {error}") from None
-    said = json.dumps({dataset: asdict(prompt) for dataset, prompt in prompts.items()}, sort_keys=True)
+    # With numbers as the file writes them, so that a file keeps the name that it had in older releases.
+    said = json.dumps(
+        {dataset: {**asdict(prompts[dataset]), **entry} for dataset, entry in table.items()}, sort_keys=True
+    )
     return PromptSet(f"{path.stem}@{hashlib.sha256(said.encode()).hexdigest()[:8]}", prompts)
 
 
 @cache
 def _presets() -> dict[str, dict[str, Prompt]]:
+    import tomllib
+
     table = tomllib.loads(files("blip_fixtures.data").joinpath("prompts.toml").read_text(encoding="utf-8"))
     return {preset: _prompts(datasets) for preset, datasets in table.items()}
 
 
 def _prompts(table: dict[str, Any]) -> dict[str, Prompt]:
     """A recipe for each dataset of `table`. Raises `ValueError`."""
-    strange = sorted(table.keys() - set(DATASETS))
+    known = dataset_names()
+    strange = sorted(table.keys() - set(known))
     if strange or not table:
         found = f"it has {strange[0]!r}" if strange else "it is empty"
-        raise ValueError(f"{found}; give tables {', '.join(f'[{dataset}]' for dataset in DATASETS)}")
+        hint = did_you_mean(strange[0], known) if strange else ""
+        raise ValueError(f"{found}; give tables {', '.join(f'[{dataset}]' for dataset in known)}{hint}")
     return {dataset: _prompt(dataset, entry) for dataset, entry in table.items()}
 
 
 def _prompt(dataset: str, entry: object) -> Prompt:
     known = {field.name: field for field in fields(Prompt)}
-    if not isinstance(entry, dict):
+    if not isinstance(entry, Mapping):
         raise ValueError(f"{dataset!r} is no table; write [{dataset}] above its settings")  # noqa: TRY004  # bad input
     for name, value in entry.items():
         if name not in known:
-            raise ValueError(f"[{dataset}] has {name!r}; the settings are {', '.join(known)}")
+            raise ValueError(
+                f"[{dataset}] has {name!r}; the settings are {', '.join(known)}{did_you_mean(name, known)}"
+            )
         problem = _problem(name, value)
         if problem is not None:
             raise ValueError(f"[{dataset}] {name} is {value!r}; {problem}")
     if "parts" not in entry:
         raise ValueError(f"[{dataset}] has no parts; give the prompt's parts, such as parts = ['{{question}}']")
-    prompt = Prompt(**{**entry, "parts": tuple(entry["parts"])})
-    if all(_names(part) - _ALWAYS_FILLED[dataset] for part in prompt.parts):
+    # A whole number in a file is a number all the same: equal prompts are equal as JSON too.
+    penalty = float(entry.get("length_penalty", Prompt.length_penalty))
+    prompt = Prompt(**{**entry, "parts": tuple(entry["parts"]), "length_penalty": penalty})
+    filled = find_dataset(dataset).always_filled
+    if all(_names(part) - filled for part in prompt.parts):
         raise ValueError(
             f"[{dataset}] would be an empty prompt for some rows; give a part without fields that a row may lack"
         )
@@ -152,7 +178,7 @@ def _problem(name: str, value: Any) -> str | None:
     """What is wrong with a setting's value, and what to give."""
     match name:
         case "parts":
-            if not isinstance(value, list) or not value or not all(isinstance(part, str) for part in value):
+            if not isinstance(value, (list, tuple)) or not value or not all(isinstance(part, str) for part in value):
                 return "give a list of texts"
             return next((problem for part in value if (problem := _bad_field(part, _FIELDS))), None)
         case "option":

@@ -11,15 +11,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from blip_fixtures.case import CONVERT, FAIL, SKIP
-from blip_fixtures.data.adapters import ADAPTERS, RowContext
-from blip_fixtures.data.catalog import HUB, Split
+from blip_fixtures.data.datasets import find_dataset
+from blip_fixtures.data.datasets.base import IMAGE, RowContext, Split
 from blip_fixtures.data.mapped import MappedRows
 from blip_fixtures.hub import HubError, fetch
+from blip_fixtures.words import DataErrors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from blip_fixtures.data.samples import Sample
 
 PACKAGED = "sample"
@@ -49,8 +47,32 @@ def find_files(dataset: str, source: str, override: str | None = None) -> Files:
     if override is not None:
         return _overridden(dataset, override)
     if source == FROM_HUB:
-        return _first_of_hub(dataset, HUB[dataset])
-    return _of_folder(dataset, data_folder(source) / dataset, source)
+        return _first_of_hub(dataset, _splits(dataset))
+    return _of_folder(dataset, _folder(dataset, source), source)
+
+
+def _folder(dataset: str, source: str) -> Path:
+    """The dataset's folder in `source`. Raises `DataError` where the package has none of it."""
+    if source != PACKAGED:
+        return data_folder(source) / dataset
+    folder = find_dataset(dataset).samples or data_folder(PACKAGED) / dataset
+    if not folder.is_dir():
+        raise DataError(
+            f"{dataset} has no packaged samples; give a folder with --blip-data, or one with --blip-dataset "
+            f"{dataset}=..."
+        )
+    return folder
+
+
+def _splits(dataset: str) -> tuple[Split, ...]:
+    """Where the hub has the dataset. Raises `DataError` where it has not."""
+    splits = find_dataset(dataset).hub
+    if not splits:
+        raise DataError(
+            f"{dataset} is in no repository of the hub; give a folder or a parquet file that is there with "
+            f"--blip-dataset {dataset}=..."
+        )
+    return splits
 
 
 def data_folder(source: str) -> Path:
@@ -81,7 +103,7 @@ def _overridden(dataset: str, override: str) -> Files:
         return _of_folder(dataset, path, override)
     if path.is_file():
         return Files(dataset, override, (path,), _digest([path]))
-    return _of_hub(dataset, replace(HUB[dataset][0], repository=name), revision or None)
+    return _of_hub(dataset, replace(_splits(dataset)[0], repository=name), revision or None)
 
 
 def _first_of_hub(dataset: str, splits: Sequence[Split]) -> Files:
@@ -141,7 +163,7 @@ class SampleSet(Sequence["Sample"]):
     def row(self, number: int) -> Sample:
         """The sample of row `number` of the files, whether taken or not."""
         context = RowContext(number, self.folder, self.convert)
-        return ADAPTERS[self.dataset].sample(self.rows[number], context)
+        return find_dataset(self.dataset).sample(self.rows[number], context)
 
 
 def load_samples(
@@ -150,7 +172,7 @@ def load_samples(
     limit: int | None = None,
     *,
     override: str | None = None,
-    errors: str = FAIL,
+    errors: DataErrors = DataErrors.FAIL,
 ) -> SampleSet:
     """The first `limit` samples of `dataset` in an order that is the same on every machine; all of them for `None`.
 
@@ -162,10 +184,11 @@ def load_samples(
     counts = [_row_count(path, dataset) for path in found.paths]
     if sum(counts) == 0:
         raise DataError(f"{found.paths[0].parent} holds no rows; put the {dataset} split there")
-    rows = MappedRows(found.paths)
-    every = SampleSet(dataset, found.source, found.revision, rows, found.paths[0].parent, (), convert=errors == CONVERT)
+    rows = MappedRows(found.paths, find_dataset(dataset).columns[IMAGE])
+    convert = errors == DataErrors.CONVERT
+    every = SampleSet(dataset, found.source, found.revision, rows, found.paths[0].parent, (), convert=convert)
     order, skipped = _sound_rows(every, limit, errors, _Places(found.paths, counts))
-    return SampleSet(dataset, found.source, found.revision, rows, every.folder, tuple(order), every.convert, skipped)
+    return replace(every, order=tuple(order), skipped=skipped)
 
 
 @dataclass(frozen=True)
@@ -181,7 +204,7 @@ class _Places:
         return f"{self.paths[file]}, row {number - starts[file]} (counted from 0)"
 
 
-def _sound_rows(every: SampleSet, limit: int | None, errors: str, places: _Places) -> tuple[list[int], int]:
+def _sound_rows(every: SampleSet, limit: int | None, errors: DataErrors, places: _Places) -> tuple[list[int], int]:
     """The first `limit` rows in order that are samples, and how many before them are not."""
     taken: list[int] = []
     skipped = 0
@@ -191,7 +214,7 @@ def _sound_rows(every: SampleSet, limit: int | None, errors: str, places: _Place
         try:
             every.row(number).image.close()
         except ValueError as error:
-            if errors != SKIP:
+            if errors != DataErrors.SKIP:
                 raise DataError(
                     f"{places.name(number)}: {error}; mend the row, or pass --blip-data-errors=skip to leave it out"
                 ) from None
@@ -220,10 +243,9 @@ def _row_count(path: Path, dataset: str) -> int:
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"cannot read {path}: {str(error).rstrip('.')}; write the file again") from None
     found = set(footer.schema.to_arrow_schema().names)
-    missing = ADAPTERS[dataset].missing(found)
+    missing = find_dataset(dataset).missing(found)
     if missing:
-        known: Mapping[str, tuple[str, ...]] = ADAPTERS[dataset].columns
-        expected = ", ".join(" or ".join(known[column]) for column in known)
+        expected = ", ".join(" or ".join(names) for names in find_dataset(dataset).columns.values())
         raise DataError(
             f"{path} has the columns {', '.join(sorted(found))}; {dataset} needs {expected}; missing: "
             f"{', '.join(missing)}"

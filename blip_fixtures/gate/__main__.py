@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, NoReturn
 from blip_fixtures.gate import show
 from blip_fixtures.gate.ab import run_in_turn
 from blip_fixtures.gate.judge import judge
+from blip_fixtures.gate.metrics import metric_names
+from blip_fixtures.gate.rules import ALLOWABLE, Missing, RuleError, parse_rules
 from blip_fixtures.gate.sides import Refusal, read_process
-from blip_fixtures.rules import ALLOWABLE, METRICS, MISSING, RuleError, parse_rules
+from blip_fixtures.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,32 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     ab.add_argument("--runs", type=_runs, default=3, metavar="N", help="processes a side (default: 3)")
     ab.set_defaults(sides=_ab)
     for command in (compare, ab):
-        command.add_argument(
-            "--fail",
-            action="append",
-            required=True,
-            metavar="METRIC:LIMIT",
-            help=f"how much worse a metric may become, repeatable: latency:10%%, memory:200MB, quality:1 (points), "
-            f"latency:5%%@compile for some cases alone. Metrics: {', '.join(METRICS)}",
-        )
-        command.add_argument(
-            "--allow",
-            type=_conditions,
-            default=(),
-            metavar="NAMES",
-            help=f"what may differ between the sides, separated by commas: {', '.join(ALLOWABLE)}",
-        )
-        command.add_argument(
-            "--missing", choices=MISSING, default=MISSING[0], help="what becomes of a case that is gone (default: fail)"
-        )
-        command.add_argument(
-            "--history",
-            nargs="+",
-            type=Path,
-            default=[],
-            metavar="FILE",
-            help="earlier runs of this machine: the spread between processes, where a side is one process",
-        )
+        _add_rules(command)
     compare.add_argument("--out", type=Path, metavar="DIR", help="gets gate.md and gate.json")
     ab.add_argument(
         "--out",
@@ -124,6 +101,40 @@ def _parser() -> argparse.ArgumentParser:
         help="gets gate.md, gate.json and every run's files (default: a new folder under reports/local/gate)",
     )
     return parser
+
+
+def _add_rules(command: argparse.ArgumentParser) -> None:
+    """What both commands judge by."""
+    command.add_argument(
+        "--fail",
+        action="append",
+        required=True,
+        metavar="METRIC:LIMIT",
+        help=f"how much worse a metric may become, repeatable: latency:10%%, memory:200MB, quality:1 (points), "
+        f"latency:5%%@compile for some cases alone. Metrics: {', '.join(metric_names())}",
+    )
+    command.add_argument(
+        "--allow",
+        type=_conditions,
+        default=(),
+        metavar="NAMES",
+        help=f"what may differ between the sides, separated by commas: {', '.join(ALLOWABLE)}",
+    )
+    command.add_argument(
+        "--missing",
+        type=_missing,
+        default=Missing.FAIL,
+        metavar=f"{{{','.join(Missing)}}}",
+        help="what becomes of a case that is gone (default: fail)",
+    )
+    command.add_argument(
+        "--history",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="earlier runs of this machine: the spread between processes, where a side is one process",
+    )
 
 
 def _runs(text: str) -> int:
@@ -136,8 +147,18 @@ def _conditions(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     unknown = [name for name in names if name not in ALLOWABLE]
     if unknown:
-        raise argparse.ArgumentTypeError(f"unknown {unknown[0]!r}; choose of {', '.join(ALLOWABLE)}")
+        raise argparse.ArgumentTypeError(
+            f"unknown {unknown[0]!r}; choose of {', '.join(ALLOWABLE)}{did_you_mean(unknown[0], ALLOWABLE)}"
+        )
     return names
+
+
+def _missing(text: str) -> Missing:
+    if text not in list(Missing):
+        raise argparse.ArgumentTypeError(
+            f"unknown {text!r}; choose of {', '.join(Missing)}{did_you_mean(text, Missing)}"
+        )
+    return Missing(text)
 
 
 def _refuse(message: str) -> int:

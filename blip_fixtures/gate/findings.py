@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from blip_fixtures.rules import FAIL
+from blip_fixtures.gate.rules import Missing
 
 if TYPE_CHECKING:
-    from blip_fixtures.rules import Rule
+    from blip_fixtures.gate.rules import Rule
+    from blip_fixtures.reasons import Reason
 
-# In the order in which they are shown.
-VERDICTS = (REGRESSION, INCONCLUSIVE, NOT_JUDGED, PASS) = ("regression", "inconclusive", "not judged", "pass")
+
+class Verdict(StrEnum):
+    """What came of a comparison, in the order in which they are shown."""
+
+    REGRESSION = "regression"
+    INCONCLUSIVE = "inconclusive"
+    NOT_JUDGED = "not judged"
+    PASS = "pass"
+
+
+class SideName(StrEnum):
+    """What sentences call a side."""
+
+    BASELINE = "baseline"
+    RUN = "run"
 
 
 @dataclass(frozen=True)
@@ -27,11 +42,11 @@ class Finding:
     rule: Rule
     base: float | None
     now: float | None
-    verdict: str
+    verdict: Verdict
     change: float | None = None
     low: float | None = None
     high: float | None = None
-    reason: str = ""
+    reason: Reason | None = None
     needed: int | None = None
     p: float | None = None
     part: str = ""
@@ -53,7 +68,7 @@ class Lost:
     """A case of the baseline that was asked for and has no numbers now."""
 
     case_id: str
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True)
@@ -64,17 +79,17 @@ class Judgement:
     lost: tuple[Lost, ...] = ()
     new: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    missing: str = FAIL
+    missing: Missing = Missing.FAIL
     hypotheses: int = 0
     sources: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     @property
     def regressed(self) -> bool:
         """Whether the change must not go on."""
-        return any(finding.verdict == REGRESSION for finding in self.findings) or bool(
-            self.lost and self.missing == FAIL
+        return any(finding.verdict == Verdict.REGRESSION for finding in self.findings) or bool(
+            self.lost and self.missing == Missing.FAIL
         )
 
-    def count(self, verdict: str) -> int:
+    def count(self, verdict: Verdict) -> int:
         """Findings of one verdict."""
         return sum(finding.verdict == verdict for finding in self.findings)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blip_fixtures.gate.findings import Lost
+from blip_fixtures.reasons import Reason
+from blip_fixtures.words import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,20 +34,24 @@ def match(base: Sequence[Process], now: Sequence[Process]) -> tuple[list[Pair], 
     for key, records in was.items():
         if not records:
             continue
-        case_id = records[0]["case_id"]
+        case_id = records[0].case_id
         failed = [process.records[key] for process in now if key in process.records]
-        failed = [record for record in failed if record["status"] != "ok"]
+        failed = [record for record in failed if record.status != Status.OK]
         if failed:
-            among = f" in {len(failed)} of {len(now)} processes" if len(now) > 1 else ""
-            lost.append(Lost(case_id, f"{failed[0]['status']}{among}: {failed[0]['reason']}"))
+            lost.append(Lost(case_id, _why_lost(failed, len(now))))
         if became.get(key):
             pairs.append(Pair(key, case_id, records, became[key]))
         elif not failed and _was_selected(base, now, key):
-            lost.append(
-                Lost(case_id, "in the baseline, asked for by this run, and not among its cases: gone or renamed")
-            )
-    new = [records[0]["case_id"] for key, records in became.items() if records and not was.get(key)]
+            lost.append(Lost(case_id, Reason.of("gone_or_renamed")))
+    new = [records[0].case_id for key, records in became.items() if records and not was.get(key)]
     return pairs, lost, new
+
+
+def _why_lost(failed: Sequence[Record], processes: int) -> Reason:
+    status, why = failed[0].status, str(failed[0].reason)
+    if processes == 1:
+        return Reason.of("no_longer_runs", status=status, why=why)
+    return Reason.of("no_longer_runs_in_some", status=status, why=why, failed=len(failed), processes=processes)
 
 
 def _keys(side: Iterable[Process]) -> dict[Key, None]:
@@ -54,10 +60,12 @@ def _keys(side: Iterable[Process]) -> dict[Key, None]:
 
 def _numbers(side: Iterable[Process], key: Key) -> list[Record]:
     found = [process.records[key] for process in side if key in process.records]
-    return [record for record in found if record["status"] == "ok"]
+    return [record for record in found if record.status == Status.OK]
 
 
 def _was_selected(base: Sequence[Process], now: Sequence[Process], key: Key) -> bool:
     """Whether any process of the run asked for a case that none of them has. A file that cannot tell asked for all."""
-    node_id = next((process.node_ids[key] for process in base if key in process.node_ids), None)
-    return any(process.selected is None or process.selected.has(node_id) for process in now)
+    node_ids = next((process.node_ids[key] for process in base if key in process.node_ids), ())
+    return any(
+        process.selected is None or any(process.selected.has(node_id) for node_id in node_ids) for process in now
+    )

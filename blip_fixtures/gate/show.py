@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from blip_fixtures.gate.findings import INCONCLUSIVE, NOT_JUDGED, PASS, REGRESSION
+from blip_fixtures.gate.findings import Verdict
+from blip_fixtures.gate.metrics import find_metric
+from blip_fixtures.gate.rules import Missing
 from blip_fixtures.report import formats
-from blip_fixtures.rules import CALIBRATED, FAIL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,30 +45,14 @@ def table(findings: Iterable[Finding], style: str) -> str:
 
 def number(metric: str, value: float | None) -> str:
     """A metric's value with its unit."""
-    return formats.MISSING if value is None else _SHOWN[metric](value)
-
-
-def _seconds(value: float) -> str:
-    return f"{formats.significant(value, 4)} s" if value >= 1 else f"{formats.milliseconds(value)} ms"
-
-
-_SHOWN: Mapping[str, Callable[[float], str]] = {
-    "latency": _seconds,
-    "latency_p90": _seconds,
-    "time_to_first_token": _seconds,
-    "model_load": _seconds,
-    "energy": lambda value: f"{formats.significant(value, 4)} J",
-    "flops": formats.flops,
-    "memory": lambda value: f"{formats.mebibytes(value)} MiB",
-    "quality": lambda value: formats.fixed(value, 3),
-}
+    return formats.MISSING if value is None else find_metric(metric).unit.show(value)
 
 
 def change(finding: Finding) -> str:
-    """``+12.3 % [+10.1, +14.5]``: the change and its bounds; points of the score for quality."""
+    """``+12.3 % [+10.1, +14.5]``: the change and its bounds; points for a score."""
     if finding.change is None:
         return formats.MISSING
-    unit = "points" if finding.metric == "quality" else "%"
+    unit = "points" if find_metric(finding.metric).unit.is_score else "%"
     shown = f"{_signed(finding.change)} {unit}"
     if finding.low is None or finding.high is None or finding.low == finding.high:
         return shown
@@ -80,11 +65,7 @@ def _signed(share: float) -> str:
 
 def verdict(judgement: Judgement) -> str:
     """One sentence: what came out, and of how much."""
-    counts = ", ".join(
-        f"{judgement.count(kind)} {kind}"
-        for kind in (REGRESSION, INCONCLUSIVE, NOT_JUDGED, PASS)
-        if judgement.count(kind)
-    )
+    counts = ", ".join(f"{judgement.count(kind)} {kind}" for kind in Verdict if judgement.count(kind))
     base, now = map(len, judgement.sources)
     sides = f"{base} baseline {_processes(base)} against {now}"
     lost = f"; {len(judgement.lost)} cases lost" if judgement.lost else ""
@@ -99,15 +80,15 @@ def remarks(judgement: Judgement) -> list[str]:
     """What the table does not say: reasons, lost and new cases, what differs between the sides, how it was judged."""
     reasons: dict[str, list[str]] = {}
     for finding in judgement.findings:
-        if finding.reason:
-            reasons.setdefault(finding.reason, []).append(f"{finding.case_id} {finding.name}")
-    relaxed = "" if judgement.missing == FAIL else " (a warning, as was asked for)"
+        if finding.reason is not None:
+            reasons.setdefault(finding.reason.say(), []).append(f"{finding.case_id} {finding.name}")
+    relaxed = "" if judgement.missing == Missing.FAIL else " (a warning, as was asked for)"
     found = [f"{_some(names)}: {reason}." for reason, names in reasons.items()]
     found += [f"Lost{relaxed}: {lost.case_id}: {lost.reason}." for lost in judgement.lost]
     if judgement.new:
         found.append(f"New, without a baseline: {_some(judgement.new)}.")
     found += [f"Allowed to differ: {note}." for note in judgement.notes]
-    if any(finding.metric in CALIBRATED and finding.change is not None for finding in judgement.findings):
+    if any(find_metric(finding.metric).calibrated and finding.change is not None for finding in judgement.findings):
         found.append(
             "The change of a latency is that of its rounds, each divided by the reference product that was timed just "
             "before it, so it is not the quotient of the two medians."
@@ -128,8 +109,8 @@ def _some(names: Iterable[str], most: int = 4) -> str:
 
 def as_text(judgement: Judgement) -> str:
     """For a terminal: the worst first, and how many passed."""
-    shown = [finding for finding in judgement.findings if finding.verdict != PASS]
-    passed = [finding for finding in judgement.findings if finding.verdict == PASS]
+    shown = [finding for finding in judgement.findings if finding.verdict != Verdict.PASS]
+    passed = [finding for finding in judgement.findings if finding.verdict == Verdict.PASS]
     room = max(MOST_ROWS - len(shown), 0)
     lines = [table([*shown, *passed[:room]], "simple")] if judgement.findings else []
     if len(passed) > room:
@@ -171,12 +152,16 @@ def as_json(judgement: Judgement) -> dict[str, Any]:
                 "high": _finite(finding.high),
                 "p": finding.p,
                 "verdict": finding.verdict,
-                "reason": finding.reason or None,
+                "reason": finding.reason.say() if finding.reason is not None else None,
+                "reason_code": finding.reason.code if finding.reason is not None else None,
                 "processes_needed": finding.needed,
             }
             for finding in judgement.findings
         ],
-        "lost": [{"case_id": lost.case_id, "reason": lost.reason} for lost in judgement.lost],
+        "lost": [
+            {"case_id": lost.case_id, "reason": lost.reason.say(), "reason_code": lost.reason.code}
+            for lost in judgement.lost
+        ],
         "new": list(judgement.new),
         "notes": list(judgement.notes),
     }
@@ -202,15 +187,17 @@ def github_commands(judgement: Judgement) -> list[str]:
     """
     lines = []
     for finding in judgement.findings:
-        if finding.verdict == REGRESSION:
+        if finding.verdict == Verdict.REGRESSION:
             said = f"{change(finding)}, limit {finding.rule.limit}" + (f": {finding.reason}" if finding.reason else "")
             lines.append(_command("error", f"{finding.case_id} {finding.name}", said))
-    unsettled = [finding for finding in judgement.findings if finding.verdict in (INCONCLUSIVE, NOT_JUDGED)]
+    unsettled = [
+        finding for finding in judgement.findings if finding.verdict in (Verdict.INCONCLUSIVE, Verdict.NOT_JUDGED)
+    ]
     if unsettled:
         names = _some(f"{finding.case_id} {finding.name}" for finding in unsettled)
         lines.append(_command("warning", f"{len(unsettled)} comparisons are not settled", names))
-    level = "error" if judgement.missing == FAIL else "warning"
-    return lines + [_command(level, lost.case_id, lost.reason) for lost in judgement.lost]
+    level = "error" if judgement.missing == Missing.FAIL else "warning"
+    return lines + [_command(level, lost.case_id, lost.reason.say()) for lost in judgement.lost]
 
 
 def _command(level: str, title: str, message: str) -> str:

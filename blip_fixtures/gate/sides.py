@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.case import AXES
+from blip_fixtures.gate.expressions import matches
 from blip_fixtures.record import RecordError, read_records
-from blip_fixtures.rules import matches
+from blip_fixtures.words import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,12 +36,12 @@ class Selected:
     keyword: str = ""
     marks: str = ""
 
-    def has(self, node_id: str | None) -> bool:
+    def has(self, node_id: str) -> bool:
         """Whether the run asked for this test: then its absence is a loss, and not a choice.
 
         Marks are not in the file, so a run with ``-m`` says nothing of tests that it has not seen.
         """
-        if node_id is None or self.marks:
+        if self.marks:
             return False
         under = any(_is_under(node_id, argument) for argument in self.arguments) if self.arguments else True
         return under and (not self.keyword or matches(self.keyword, [node_id]))
@@ -52,7 +53,7 @@ class Process:
 
     source: str
     records: Mapping[Key, Record]
-    node_ids: Mapping[Key, str] = field(default_factory=dict)
+    node_ids: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
     selected: Selected | None = None
 
     @classmethod
@@ -60,22 +61,21 @@ class Process:
         cls,
         source: str,
         records: Iterable[Record],
-        node_ids: Mapping[str, str] | None = None,
+        node_ids: Mapping[str, tuple[str, ...]] | None = None,
         selected: Selected | None = None,
     ) -> Process:
-        """From records; `node_ids` maps case ids to pytest's."""
-        by_key = {case_key(record): record for record in records}
+        """From records; `node_ids` maps case ids to pytest's. A second timing is no case, and left out."""
+        by_key = {case_key(record): record for record in records if not record.again}
         known = node_ids or {}
-        named = {key: known[record["case_id"]] for key, record in by_key.items() if record["case_id"] in known}
+        named = {key: known[record.case_id] for key, record in by_key.items() if record.case_id in known}
         return cls(source, by_key, named, selected)
 
 
 def case_key(record: Record) -> Key:
     """Equal for two records of one case, whatever checkpoint and prompts they were measured with."""
-    case = record["case"]
-    device = "cuda:0" if case["device"] == "cuda" else case["device"]
-    axes = [device if axis == "device" else case[axis] for axis in AXES]  # type: ignore[literal-required]
-    return (case["weights"], *axes)
+    case = record.case
+    device = "cuda:0" if case.device == "cuda" else case.device
+    return (case.weights, *(device if axis == "device" else getattr(case, axis) for axis in AXES))
 
 
 def read_process(path: Path) -> Process:
@@ -90,13 +90,15 @@ def read_process(path: Path) -> Process:
     return Process.of(str(path), records, node_ids_of(document), _selected(document))
 
 
-def node_ids_of(document: Mapping[str, Any]) -> dict[str, str]:
-    """Case id -> pytest id, of the benchmarks of a pytest-benchmark file."""
-    return {
-        bench["extra_info"]["blip"]["case_id"]: bench["fullname"]
-        for bench in document["benchmarks"]
-        if bench.get("extra_info", {}).get("blip")
-    }
+def node_ids_of(document: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Case id -> the pytest ids of the tests that show it, of the benchmarks of a pytest-benchmark file."""
+    found: dict[str, tuple[str, ...]] = {}
+    for bench in document["benchmarks"]:
+        record = (bench.get("extra_info") or {}).get("blip")
+        if record:
+            case_id = record["case_id"]
+            found[case_id] = (*found.get(case_id, ()), bench["fullname"])
+    return found
 
 
 def _selected(document: Mapping[str, Any]) -> Selected | None:
@@ -114,18 +116,18 @@ CONDITIONS: dict[str, tuple[str, Callable[[Record], Any]]] = {
     "machine": (
         "another machine",
         lambda record: (
-            record["case"]["device_name"],
-            record["environment"].get("cpu_model"),
-            record["environment"].get("cpu_cores_logical"),
+            record.case.device_name,
+            record.environment.get("cpu_model"),
+            record.environment.get("cpu_cores_logical"),
         ),
     ),
-    "threads": ("another number of threads", lambda record: record["environment"].get("torch_threads")),
+    "threads": ("another number of threads", lambda record: record.environment.get("torch_threads")),
     "torch": ("another torch", lambda record: _version(record, "torch")),
     "transformers": ("another transformers", lambda record: _version(record, "transformers")),
-    "python": ("another Python", lambda record: record["environment"].get("python")),
+    "python": ("another Python", lambda record: record.environment.get("python")),
     "driver": (
         "another GPU driver",
-        lambda record: None if record["case"]["device"] == "cpu" else record["environment"].get("gpu_driver"),
+        lambda record: None if record.case.device == "cpu" else record.environment.get("gpu_driver"),
     ),
     "prompts": ("other prompts", lambda record: _prompts(record)),
     "data": ("other data", lambda record: _data(record)),
@@ -134,25 +136,24 @@ CONDITIONS: dict[str, tuple[str, Callable[[Record], Any]]] = {
 
 
 def _prompts(record: Record) -> Any:
-    generation = record["generation"]
+    generation = record.generation
     if generation is None:
-        return record["case"]["prompts"]
-    parts = tuple(generation.get("prompt_parts", ()))
-    return (record["case"]["prompts"], parts, generation.get("num_beams", 1), generation.get("length_penalty", 1.0))
+        return record.case.prompts
+    return (record.case.prompts, generation.prompt_parts or (), generation.num_beams, generation.length_penalty)
 
 
 def _data(record: Record) -> Any:
-    data = record["data"]
-    return None if data is None else (data["revision"] or data["source"], data["samples"])
+    data = record.data
+    return None if data is None else (data.revision or data.source, data.samples)
 
 
 def _new_tokens(record: Record) -> Any:
-    generation = record["generation"]
-    return None if generation is None else (generation["new_tokens"], generation["fixed"])
+    generation = record.generation
+    return None if generation is None else (generation.new_tokens, generation.fixed)
 
 
 def _version(record: Record, package: str) -> Any:
-    return (record["environment"].get("versions") or {}).get(package)
+    return (record.environment.get("versions") or {}).get(package)
 
 
 def check_comparable(base: Sequence[Process], now: Sequence[Process], allowed: Iterable[str] = ()) -> list[str]:
@@ -187,7 +188,7 @@ def check_comparable(base: Sequence[Process], now: Sequence[Process], allowed: I
 def _values(side: Iterable[Process], key: Key, read: Callable[[Record], Any]) -> set[str]:
     """The condition in words, of every process that has the case. One that is not available knows no device."""
     records = [process.records[key] for process in side if key in process.records]
-    found = [read(record) for record in records if record["status"] != "unavailable"]
+    found = [read(record) for record in records if record.status != Status.UNAVAILABLE]
     return {_shown(value) for value in found if value is not None}
 
 
@@ -197,4 +198,4 @@ def _shown(value: Any) -> str:
 
 
 def _id(side: Iterable[Process], key: Key) -> str:
-    return next(process.records[key]["case_id"] for process in side if key in process.records)
+    return next(process.records[key].case_id for process in side if key in process.records)

@@ -56,7 +56,7 @@ def calibrated(latency: Latency, batches: int, summary: Callable[[Any], Any] = n
     Round i ran batch i modulo `batches`; a batch without a round is NaN. Without a reference for every round the
     rounds stand as they are, in seconds.
     """
-    rounds, reference = np.asarray(latency["rounds_s"]), np.asarray(latency["reference_s"])
+    rounds, reference = np.asarray(latency.rounds_s), np.asarray(latency.reference_s)
     usable = len(reference) == len(rounds) and bool(np.all(reference > 0))
     values = np.log(rounds / reference if usable else rounds)
     numbers = np.arange(len(values)) % batches

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blip_fixtures.meters import MeterError
+from blip_fixtures.reasons import Reason
+from blip_fixtures.words import EnergyStatus
 
 if TYPE_CHECKING:
     from blip_fixtures.meters import Reading
@@ -21,11 +23,7 @@ def joules_between(first: Reading, second: Reading) -> float:
         if now_uj >= was_uj:
             total_uj += now_uj - was_uj
         elif range_uj is None:
-            raise MeterError(
-                "lost",
-                f"a counter went back from {was_uj} to {now_uj} microjoules and does not wrap, so it was reset; "
-                "measure again",
-            )
+            raise MeterError(EnergyStatus.LOST, Reason.of("counter_went_back", was_uj=was_uj, now_uj=now_uj))
         else:
             total_uj += (now_uj - was_uj) % range_uj
     return total_uj / 1e6

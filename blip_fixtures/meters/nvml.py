@@ -11,16 +11,18 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.meters import BOARD, PARENT_GPU, Conditions, MeterError, Reading
-from blip_fixtures.meters.nvml_device import HAS_NONE, failure, find_device, initialized
+from blip_fixtures.meters import Conditions, MeterError, Reading, own_domain
+from blip_fixtures.meters.nvml_device import COUNTER, HAS_NONE, POWER, VERSION, failure, find_device, initialized
 from blip_fixtures.meters.nvml_power import PolledPower
+from blip_fixtures.reasons import Reason
+from blip_fixtures.words import Domain, EnergyStatus, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-UNKNOWN = "unknown"
+    from blip_fixtures.meters import Meter, Search
 
-_CAVEAT = "this GPU has no energy counter, so its polled power was integrated"
+UNKNOWN = "unknown"
 
 _REASONS = {
     0x001: "gpu_idle",
@@ -37,10 +39,10 @@ _REASONS = {
 }
 # A power cap is how a busy GPU runs within its rating, so it is a fact; these four say that something was wrong.
 _THROTTLING = {
-    "hw_slowdown": "the hardware slowed the GPU's clocks down",
-    "sw_thermal": "the driver slowed the GPU's clocks down because it was hot",
-    "hw_thermal": "the hardware slowed the GPU's clocks down because it was hot",
-    "hw_power_brake": "the power supply made the GPU slow its clocks down",
+    "hw_slowdown": "gpu_hw_slowdown",
+    "sw_thermal": "gpu_sw_thermal",
+    "hw_thermal": "gpu_hw_thermal",
+    "hw_power_brake": "gpu_hw_power_brake",
 }
 
 
@@ -51,15 +53,15 @@ class NvmlMeter:
     `polled` integrates polled power though the GPU has a counter, to hold the one against the other.
     """
 
-    domain = "gpu"
+    domain = Domain.GPU
 
     def __init__(self, uuid: str, *, polled: bool = False, clock: Callable[[], float] = time.perf_counter) -> None:
         self.source = "nvml"
-        self.scope = BOARD
+        self.scope = Scope.BOARD
         self.update_period_s = 0.0
         self.least_window_s = 5.0
         self.power_limits_w: tuple[float | None, ...] = (None,)
-        self.caveat: str | None = None
+        self.caveat: Reason | None = None
         self._uuid = uuid
         self._wants_polled = polled
         self._clock = clock
@@ -74,7 +76,7 @@ class NvmlMeter:
         try:
             found = find_device(self._nvml, self._uuid)
             self._handle = found.handle
-            self.scope = PARENT_GPU if found.mig else BOARD
+            self.scope = Scope.PARENT_GPU if found.mig else Scope.BOARD
             self.power_limits_w = (self._power_limit_w(),)
             self._choose_source()
         except BaseException:
@@ -84,7 +86,7 @@ class NvmlMeter:
     def read(self) -> Reading:
         """The counter in microjoules, or the integral up to the last poll. Raises `MeterError` (``lost``)."""
         if self._handle is None:
-            raise MeterError("lost", "cannot read the GPU's energy counter: the meter is closed; open it first")
+            raise MeterError(EnergyStatus.LOST, Reason.of("nvml_closed"))
         before_s = self._clock()
         slack_uj = 0
         if self._polled is not None:
@@ -93,8 +95,7 @@ class NvmlMeter:
             try:
                 energy_uj = self._counter_uj()
             except self._nvml.NVMLError as error:
-                reason = failure("read the GPU's energy counter", error).reason
-                raise MeterError("lost", reason) from error
+                raise MeterError(EnergyStatus.LOST, failure(COUNTER, error).reason) from error
         return Reading((energy_uj,), (None,), before_s, self._clock(), slack_uj)
 
     def conditions(self) -> Conditions:
@@ -113,11 +114,8 @@ class NvmlMeter:
             "other_compute_processes": others,
         }
         facts = {name: UNKNOWN if value is None else value for name, value in facts.items()}
-        contended: tuple[str, ...] = ()
-        if others:
-            was = "process was" if others == 1 else "processes were"
-            contended = (f"{others} other compute {was} on the GPU",)
-        return Conditions(facts, tuple(_THROTTLING[name] for name in reasons or () if name in _THROTTLING), contended)
+        throttling = tuple(Reason.of(_THROTTLING[name]) for name in reasons or () if name in _THROTTLING)
+        return Conditions(facts, throttling, _contended(others))
 
     def close(self) -> None:
         """Stop polling and let go of NVML; harmless when it is closed already."""
@@ -134,8 +132,8 @@ class NvmlMeter:
             self._counter_uj()
         except self._nvml.NVMLError as error:
             if error.value not in HAS_NONE:
-                raise failure("read the GPU's energy counter", error) from error
-            self.caveat = _CAVEAT
+                raise failure(COUNTER, error) from error
+            self.caveat = Reason.of("polled_power")
         if self._wants_polled or self.caveat is not None:
             polled = PolledPower(self._power_w, self._clock)
             polled.start()
@@ -149,7 +147,7 @@ class NvmlMeter:
         try:
             return float(self._nvml.nvmlDeviceGetPowerUsage(self._handle)) / 1000
         except self._nvml.NVMLError as error:
-            raise failure("read the power of a GPU without an energy counter", error) from error
+            raise failure(POWER, error) from error
 
     def _power_limit_w(self) -> float | None:
         constraints_mw = self._ask("nvmlDeviceGetPowerManagementLimitConstraints")
@@ -190,6 +188,24 @@ class NvmlMeter:
         return None
 
 
+def _contended(others: int | None) -> tuple[Reason, ...]:
+    if not others:
+        return ()
+    return (Reason.of("gpu_other_process") if others == 1 else Reason.of("gpu_other_processes", count=others),)
+
+
+def meters_of(search: Search) -> dict[Domain, Meter | MeterError]:
+    """The open meter of a GPU, or why it has none; nothing for the host."""
+    if own_domain(search.device) != Domain.GPU:
+        return {}
+    meter = NvmlMeter(torch_device_uuid(search.device), clock=search.clock)
+    try:
+        meter.open()
+    except MeterError as error:
+        return {Domain.GPU: error}
+    return {Domain.GPU: meter}
+
+
 def torch_device_uuid(device: str) -> str:
     """The UUID of a torch device, without a prefix as CUDA tells it, or as CUDA_VISIBLE_DEVICES names a MIG instance.
 
@@ -228,6 +244,6 @@ def driver_version() -> str:
     try:
         return str(pynvml.nvmlSystemGetDriverVersion())
     except pynvml.NVMLError as error:
-        raise failure("read the version of the NVIDIA driver", error) from error
+        raise failure(VERSION, error) from error
     finally:
         pynvml.nvmlShutdown()

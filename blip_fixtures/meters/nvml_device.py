@@ -2,32 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.meters import MeterError
+from blip_fixtures.reasons import Reason
+from blip_fixtures.words import EnergyStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # The return codes of nvml.h; they are part of its ABI, and pynvml may be missing when they are needed.
 _NOT_SUPPORTED = 3
+_NO_PERMISSION = 4
 _NOT_FOUND = 6
+_DRIVER_NOT_LOADED = 9
 _LIBRARY_NOT_FOUND = 12
 _FUNCTION_NOT_FOUND = 13
+_GPU_IS_LOST = 15
+_VERSION_MISMATCH = 18
 HAS_NONE = (_NOT_SUPPORTED, _FUNCTION_NOT_FOUND)
 
-# The record's status and the remedy for each code; every other code is `_OTHER`.
-_REMEDIES = {
-    _NOT_SUPPORTED: ("unsupported", "measure on another GPU"),
-    4: ("permission", "run as a user who may read /dev/nvidia*, or have the counters opened for the container"),
-    9: ("driver_error", "load the NVIDIA kernel module until nvidia-smi works"),
-    _LIBRARY_NOT_FOUND: ("library_missing", "install the NVIDIA driver, pass the device into the container (--gpus)"),
-    _FUNCTION_NOT_FOUND: ("unsupported", "update the NVIDIA driver"),
-    15: ("lost", "look for Xid errors in the kernel log and reset the GPU"),
-    18: ("driver_error", "reboot, so that the kernel module and the library are of one version"),
+# The record's status for each code; every other code is `DRIVER_ERROR`.
+_STATUSES = {
+    _NOT_SUPPORTED: EnergyStatus.UNSUPPORTED,
+    _NO_PERMISSION: EnergyStatus.PERMISSION,
+    _LIBRARY_NOT_FOUND: EnergyStatus.LIBRARY_MISSING,
+    _FUNCTION_NOT_FOUND: EnergyStatus.UNSUPPORTED,
+    _GPU_IS_LOST: EnergyStatus.LOST,
 }
-_OTHER = ("driver_error", "see whether nvidia-smi works")
+
+# What failed, and the reason's code for each error that has a remedy of its own; `_ANY` is for all others.
+_ANY = -1
+Action = Mapping[int, str]
+LOAD: Action = {
+    _NO_PERMISSION: "nvml_load_forbidden",
+    _DRIVER_NOT_LOADED: "nvml_driver_not_loaded",
+    _LIBRARY_NOT_FOUND: "nvml_library_missing",
+    _FUNCTION_NOT_FOUND: "nvml_load_driver_old",
+    _GPU_IS_LOST: "nvml_load_gpu_lost",
+    _VERSION_MISMATCH: "nvml_version_mismatch",
+    _ANY: "nvml_not_loaded",
+}
+VERSION: Action = {
+    _FUNCTION_NOT_FOUND: "nvml_version_driver_old",
+    _GPU_IS_LOST: "nvml_version_gpu_lost",
+    _ANY: "nvml_version_not_read",
+}
+LIST: Action = {
+    _NO_PERMISSION: "nvml_list_forbidden",
+    _FUNCTION_NOT_FOUND: "nvml_list_driver_old",
+    _GPU_IS_LOST: "nvml_list_gpu_lost",
+    _ANY: "nvml_not_listed",
+}
+FIND: Action = {
+    _NOT_SUPPORTED: "nvml_find_unsupported",
+    _NO_PERMISSION: "nvml_find_forbidden",
+    _FUNCTION_NOT_FOUND: "nvml_find_driver_old",
+    _GPU_IS_LOST: "nvml_find_gpu_lost",
+    _ANY: "nvml_not_found",
+}
+COUNTER: Action = {
+    _NOT_SUPPORTED: "nvml_counter_unsupported",
+    _NO_PERMISSION: "nvml_counter_forbidden",
+    _FUNCTION_NOT_FOUND: "nvml_counter_driver_old",
+    _GPU_IS_LOST: "nvml_counter_gpu_lost",
+    _ANY: "nvml_counter_not_read",
+}
+POWER: Action = {
+    _NOT_SUPPORTED: "nvml_power_unsupported",
+    _NO_PERMISSION: "nvml_power_forbidden",
+    _FUNCTION_NOT_FOUND: "nvml_power_driver_old",
+    _GPU_IS_LOST: "nvml_power_gpu_lost",
+    _ANY: "nvml_power_not_read",
+}
 
 
 @dataclass(frozen=True)
@@ -44,14 +93,11 @@ def initialized() -> Any:
     try:
         import pynvml
     except ImportError as error:
-        raise MeterError(
-            "library_missing",
-            "cannot load NVML: the Python module pynvml is missing; install nvidia-ml-py, or pass --blip-energy=off",
-        ) from error
+        raise MeterError(EnergyStatus.LIBRARY_MISSING, Reason.of("pynvml_missing")) from error
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        raise failure("load NVML", error) from error
+        raise failure(LOAD, error) from error
     return pynvml
 
 
@@ -67,18 +113,11 @@ def find_device(pynvml: Any, uuid: str) -> Device:
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join(device.uuid for device in found)
-        raise MeterError(
-            "driver_error",
-            f"cannot choose the GPU: {uuid} is ambiguous, it begins {names}; "
-            "write more of it in CUDA_VISIBLE_DEVICES, or pass --blip-energy=off",
-        )
+        names = [device.uuid for device in found]
+        raise MeterError(EnergyStatus.DRIVER_ERROR, Reason.of("gpu_ambiguous", uuid=uuid, names=names))
     if unreadable is not None:
-        raise failure(f"find {uuid}, since NVML does not show every GPU", unreadable) from unreadable
-    raise MeterError(
-        "masked",
-        f"NVML does not show {uuid}; pass the device into the container (--gpus), or pass --blip-energy=off",
-    )
+        raise failure(FIND, unreadable, uuid=uuid) from unreadable
+    raise MeterError(EnergyStatus.MASKED, Reason.of("gpu_not_shown", uuid=uuid))
 
 
 def _parsed(uuid: str) -> tuple[str, str]:
@@ -100,7 +139,7 @@ def _all_devices(pynvml: Any) -> tuple[list[Device], Any]:
     try:
         count = pynvml.nvmlDeviceGetCount()
     except pynvml.NVMLError as error:
-        raise failure("list the GPUs", error) from error
+        raise failure(LIST, error) from error
     for index in range(count):
         try:
             devices.extend(_gpu_and_instances(pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)))
@@ -131,8 +170,7 @@ def _mig_mode(pynvml: Any, handle: Any) -> bool:
         raise
 
 
-def failure(action: str, error: Any) -> MeterError:
-    """`error` of NVML as the record says it."""
-    status, remedy = _REMEDIES.get(error.value, _OTHER)
-    why = str(error).rstrip(".")
-    return MeterError(status, f"cannot {action}: {why}; {remedy}, or pass --blip-energy=off")
+def failure(action: Action, error: Any, **args: str) -> MeterError:
+    """`error` of NVML as the record says it, in its own words as the argument `error`; `args` are the action's own."""
+    reason = Reason.of(action.get(error.value, action[_ANY]), error=str(error).rstrip("."), **args)
+    return MeterError(_STATUSES.get(error.value, EnergyStatus.DRIVER_ERROR), reason)

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from blip_fixtures.meters import MeterError
+from blip_fixtures.words import EnergyStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ class PolledPower:
         """Microjoules up to the last sample, and what they may be wrong by; the error that ended the polling if any."""
         with self._lock:
             if self._error is not None:
-                raise MeterError("lost", self._error.reason) from self._error
+                raise MeterError(EnergyStatus.LOST, self._error.reason) from self._error
             return int(self._energy_uj), math.ceil(self._slack_uj)
 
     def stop(self) -> None:

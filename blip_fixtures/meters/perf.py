@@ -16,13 +16,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blip_fixtures.meters import MACHINE, Conditions, MeterError, Reading
+from blip_fixtures.meters import HOST, Conditions, MeterError, Reading
+from blip_fixtures.meters.rapl import DEFAULT_ROOT
+from blip_fixtures.reasons import Reason
+from blip_fixtures.words import Domain, EnergyStatus, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from blip_fixtures.meters import Meter, Search
+
 PMU = Path("/sys/bus/event_source/devices/power")
-EVENTS = {"cpu_package": "energy-pkg", "dram": "energy-ram"}
+EVENTS = {Domain.CPU_PACKAGE: "energy-pkg", Domain.DRAM: "energy-ram"}
 
 _SYSCALL = {"x86_64": 298}  # arch/x86/entry/syscalls/syscall_64.tbl
 _ATTRIBUTE_BYTES = 64  # PERF_ATTR_SIZE_VER0, the part that every kernel knows
@@ -30,11 +35,15 @@ _CLOSE_ON_EXEC = 8  # PERF_FLAG_FD_CLOEXEC
 _COUNT_BYTES = 8
 
 
+class OtherProcessorError(OSError):
+    """A processor on which the suite does not know how to open an event."""
+
+
 def open_event(kind: int, config: int, cpu: int) -> int:
     """A file descriptor that counts event `config` of the unit `kind` on processor `cpu`. Raises `OSError`."""
     number = _SYSCALL.get(platform.machine())
     if number is None:
-        raise OSError(errno.ENOSYS, f"perf's power events are read on x86-64, not on {platform.machine()}")
+        raise OtherProcessorError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     # type, size, config; the rest is zero: count always, in kernel and user space, of every process.
     attribute = struct.pack("=IIQ", kind, _ATTRIBUTE_BYTES, config).ljust(_ATTRIBUTE_BYTES, b"\0")
     buffer = ctypes.create_string_buffer(attribute, _ATTRIBUTE_BYTES)
@@ -58,7 +67,7 @@ class PerfMeter:
 
     def __init__(
         self,
-        domain: str,
+        domain: Domain,
         *,
         pmu: Path = PMU,
         clock: Callable[[], float] = time.perf_counter,
@@ -66,21 +75,18 @@ class PerfMeter:
     ) -> None:
         self.domain = domain
         self.source = "perf"
-        self.scope = MACHINE
+        self.scope = Scope.MACHINE
         self.update_period_s = 0.0
         self.least_window_s = 1.0
-        self.caveat: str | None = None
+        self.caveat: Reason | None = None
         self._pmu = pmu
         self._clock = clock
         self._open_event = open_event
         self._descriptors: list[int] = []
+        self._event = f"power/{EVENTS[domain]}/"
         event = f"events/{EVENTS[domain]}"
         if not (pmu / event).exists():
-            raise MeterError(
-                "unsupported",
-                f"perf has no event power/{EVENTS[domain]}/: the processor or the virtual machine offers none; "
-                "run on bare metal",
-            )
+            raise MeterError(EnergyStatus.UNSUPPORTED, Reason.of("perf_no_event", event=self._event))
         self._kind = int(_number(pmu / "type", r"(\d+)"), 10)
         self._config = int(_number(pmu / event, r"event=0x([0-9a-f]+)"), 16)
         self._joules_a_count = float(_number(pmu / f"{event}.scale", r"([\d.e+-]+)"))
@@ -95,7 +101,7 @@ class PerfMeter:
                 self._descriptors.append(self._open_event(self._kind, self._config, cpu))
         except OSError as error:
             self.close()
-            raise _refusal(error, EVENTS[self.domain]) from error
+            raise _refusal(error, self._event) from error
         try:
             self.read()
         except MeterError:
@@ -104,18 +110,18 @@ class PerfMeter:
 
     def read(self) -> Reading:
         """Microjoules since `open`, one for each package. Raises `MeterError`."""
-        event = f"perf's event power/{EVENTS[self.domain]}/"
         if not self._descriptors:
-            raise MeterError("lost", f"cannot read {event}: the meter is closed; open it first")
+            raise MeterError(EnergyStatus.LOST, Reason.of("perf_closed", event=self._event))
         before_s = self._clock()
         try:
             contents = [os.read(each, _COUNT_BYTES) for each in self._descriptors]
         except OSError as error:
-            raise MeterError("lost", f"{event} broke off: {error.strerror}; measure again") from error
+            reason = Reason.of("perf_broke_off", event=self._event, error=error.strerror)
+            raise MeterError(EnergyStatus.LOST, reason) from error
         after_s = self._clock()
         # An event in the error state reads as end-of-file (perf_event_open(2)): no count, which is not a count of 0.
         if any(len(content) < _COUNT_BYTES for content in contents):
-            raise MeterError("lost", f"{event} broke off: it has no count; measure again")
+            raise MeterError(EnergyStatus.LOST, Reason.of("perf_no_count", event=self._event))
         counts = [int.from_bytes(content, "little") for content in contents]
         counters_uj = tuple(round(count * self._joules_a_count * 1e6) for count in counts)
         return Reading(counters_uj, (None,) * len(counts), before_s, after_s)
@@ -130,14 +136,21 @@ class PerfMeter:
             os.close(self._descriptors.pop())
 
 
+def meters_of(search: Search) -> dict[Domain, Meter | MeterError]:
+    """What stands in for the system's own powercap; nothing for a root that somebody named, which is meant."""
+    if search.device != HOST or search.rapl_root != DEFAULT_ROOT:
+        return {}
+    return {**open_perf(clock=search.clock)}
+
+
 def open_perf(
     *,
     pmu: Path = PMU,
     clock: Callable[[], float] = time.perf_counter,
     open_event: Callable[[int, int, int], int] = open_event,
-) -> dict[str, PerfMeter | MeterError]:
+) -> dict[Domain, PerfMeter | MeterError]:
     """An open meter, or the error, for ``cpu_package`` and ``dram``."""
-    found: dict[str, PerfMeter | MeterError] = {}
+    found: dict[Domain, PerfMeter | MeterError] = {}
     for domain in EVENTS:
         try:
             meter = PerfMeter(domain, pmu=pmu, clock=clock, open_event=open_event)
@@ -150,20 +163,14 @@ def open_perf(
 
 
 def _refusal(error: OSError, event: str) -> MeterError:
+    if isinstance(error, OtherProcessorError):
+        reason = Reason.of("perf_other_processor", event=event, machine=platform.machine())
+        return MeterError(EnergyStatus.UNSUPPORTED, reason)
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return MeterError(
-            "permission",
-            f"cannot open perf's event power/{event}/: {error.strerror}; run as root, set "
-            "kernel.perf_event_paranoid to 0, or grant CAP_PERFMON",
-        )
+        return MeterError(EnergyStatus.PERMISSION, Reason.of("perf_forbidden", event=event, error=error.strerror))
     if error.errno in {errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP, errno.ENOSYS}:
-        return MeterError(
-            "unsupported",
-            f"perf's event power/{event}/ cannot be counted here: {error.strerror}; pass --blip-energy=off",
-        )
-    return MeterError(
-        "driver_error", f"cannot open perf's event power/{event}/: {error.strerror}; pass --blip-energy=off"
-    )
+        return MeterError(EnergyStatus.UNSUPPORTED, Reason.of("perf_cannot_count", event=event, error=error.strerror))
+    return MeterError(EnergyStatus.DRIVER_ERROR, Reason.of("perf_not_opened", event=event, error=error.strerror))
 
 
 def _number(path: Path, pattern: str) -> str:
@@ -171,10 +178,12 @@ def _number(path: Path, pattern: str) -> str:
     try:
         text = path.read_text(encoding="ascii").strip()
     except OSError as error:
-        raise MeterError("driver_error", f"cannot read {path}: {error.strerror}; pass --blip-energy=off") from error
+        reason = Reason.of("perf_file_not_read", path=path, error=error.strerror)
+        raise MeterError(EnergyStatus.DRIVER_ERROR, reason) from error
     match = re.fullmatch(pattern, text)
     if match is None:
-        raise MeterError("driver_error", f"{path} holds {text[:40]!r}, which is no {pattern}; pass --blip-energy=off")
+        reason = Reason.of("perf_no_number", path=path, found=repr(text[:40]), pattern=pattern)
+        raise MeterError(EnergyStatus.DRIVER_ERROR, reason)
     return match[1]
 
 

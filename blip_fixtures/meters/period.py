@@ -7,6 +7,8 @@ import statistics
 from typing import TYPE_CHECKING
 
 from blip_fixtures.meters import MeterError
+from blip_fixtures.reasons import Reason
+from blip_fixtures.words import EnergyStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,11 +42,10 @@ def measure_update_period(meter: Meter, clock: Callable[[], float]) -> float:
         if intervals >= _ENOUGH_INTERVALS or (intervals >= _FEW_INTERVALS and elapsed_s > _PATIENCE_S):
             return max(statistics.median(_gaps(moves)) for moves in moves_s)
         if intervals < 0 and elapsed_s > _FROZEN_S:
-            raise MeterError(
-                "lost",
-                f"the {meter.source} counter of {meter.domain} did not move in {elapsed_s:.0f} s; "
-                "reload its driver, or pass --blip-energy=off",
+            stood_still = Reason.of(
+                "counter_stood_still", source=meter.source, domain=meter.domain, seconds=round(elapsed_s)
             )
+            raise MeterError(EnergyStatus.LOST, stood_still)
         if elapsed_s > _LONGEST_S:
             # One move, or few: the period is no longer than the time waited for it.
             return max(max(_gaps(moves), default=elapsed_s) for moves in moves_s)

@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blip_fixtures.meters import MACHINE, Conditions, MeterError, Reading
+from blip_fixtures.meters import HOST, Conditions, MeterError, Reading
+from blip_fixtures.reasons import Reason
+from blip_fixtures.words import Domain, EnergyStatus, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from blip_fixtures.meters import Meter, Search
 
 DEFAULT_ROOT = Path("/sys/class/powercap")
 
 _ZONE = re.compile(r"intel-rapl(-mmio)?(:\d+)+")
 _PACKAGE = re.compile(r"package-(\d+)(-die-\d+)?")
-_DOMAINS = ("cpu_package", "dram", "psys")
+_DOMAINS = (Domain.CPU_PACKAGE, Domain.DRAM, Domain.PSYS)
 # A file-backed tree may be seen in the middle of a rewrite; sysfs renders a value for each read.
 _TRIES = 5
 _BETWEEN_TRIES_S = 0.001
@@ -48,11 +52,11 @@ class Zone:
         return self.folder.name.rpartition(":")[0]
 
     @property
-    def domain(self) -> str | None:
+    def domain(self) -> Domain | None:
         """The domain that counts it; `None` for core and uncore, which are parts of a package already counted."""
         if _PACKAGE.fullmatch(self.name):
-            return "cpu_package"
-        return self.name if self.name in _DOMAINS else None
+            return Domain.CPU_PACKAGE
+        return Domain(self.name) if self.name in _DOMAINS else None
 
     @property
     def package(self) -> str:
@@ -66,7 +70,7 @@ class PowercapMeter:
 
     def __init__(
         self,
-        domain: str,
+        domain: Domain,
         zones: tuple[Zone, ...],
         *,
         clock: Callable[[], float] = time.perf_counter,
@@ -74,10 +78,10 @@ class PowercapMeter:
     ) -> None:
         self.domain = domain
         self.source = "powercap"
-        self.scope = MACHINE
+        self.scope = Scope.MACHINE
         self.update_period_s = 0.0
         self.least_window_s = 1.0
-        self.caveat: str | None = None
+        self.caveat: Reason | None = None
         self.zones = zones
         self.power_limits_w = tuple(_power_limit_w(zone, opener) for zone in zones)
         self._clock = clock
@@ -107,26 +111,30 @@ class PowercapMeter:
         try:
             return read_counter_uj(zone, self._opener)
         except MeterError as error:
-            if self._was_read and error.status == "masked":
-                raise MeterError("lost", error.reason) from error
+            if self._was_read and error.status == EnergyStatus.MASKED:
+                raise MeterError(EnergyStatus.LOST, error.reason) from error
             raise
+
+
+def meters_of(search: Search) -> dict[Domain, Meter | MeterError]:
+    """The open meters of the host, or the errors; nothing for other devices."""
+    return {**open_rapl(search.rapl_root, clock=search.clock)} if search.device == HOST else {}
 
 
 def open_rapl(
     root: Path, *, opener: Callable[[Path], str] = read_text, clock: Callable[[], float] = time.perf_counter
-) -> dict[str, PowercapMeter | MeterError]:
+) -> dict[Domain, PowercapMeter | MeterError]:
     """A meter that was read once, or the error, for ``cpu_package`` and ``dram``; ``psys`` where the machine has it."""
     try:
         zones = find_zones(root, opener=opener)
     except MeterError as error:
-        return {"cpu_package": error, "dram": error}
-    found: dict[str, PowercapMeter | MeterError] = {}
+        return {Domain.CPU_PACKAGE: error, Domain.DRAM: error}
+    found: dict[Domain, PowercapMeter | MeterError] = {}
     for domain in _DOMAINS:
         if domain not in zones:
-            if domain != "psys":  # most machines have none, and nobody misses it
-                found[domain] = MeterError(
-                    "unsupported", f"this processor has no counter for {domain} under {root}; the other domains stand"
-                )
+            if domain != Domain.PSYS:  # most machines have none, and nobody misses it
+                reason = Reason.of("powercap_no_counter", domain=domain, root=root)
+                found[domain] = MeterError(EnergyStatus.UNSUPPORTED, reason)
             continue
         meter = PowercapMeter(domain, zones[domain], clock=clock, opener=opener)
         try:
@@ -138,7 +146,7 @@ def open_rapl(
     return found
 
 
-def find_zones(root: Path, *, opener: Callable[[Path], str] = read_text) -> dict[str, tuple[Zone, ...]]:
+def find_zones(root: Path, *, opener: Callable[[Path], str] = read_text) -> dict[Domain, tuple[Zone, ...]]:
     """The zones to sum for each domain. Raises `MeterError` where the tree has none.
 
     Zones are told apart by the content of ``name``: their numbers follow the order of registration. A zone of
@@ -150,33 +158,18 @@ def find_zones(root: Path, *, opener: Callable[[Path], str] = read_text) -> dict
         folders = list(_zone_folders(root))
         hidden = [folder.name for folder in folders if not _is_there(folder / "name")]
     except PermissionError as error:
-        raise MeterError(
-            "permission",
-            f"cannot look for {error.filename}: permission denied; run as root, grant access to its folder "
-            "(chmod a+rx), or pass --blip-energy=off",
-        ) from error
+        reason = Reason.of("powercap_folder_forbidden", path=error.filename)
+        raise MeterError(EnergyStatus.PERMISSION, reason) from error
     if not is_tree:
-        raise MeterError(
-            "unsupported",
-            f"there is no powercap tree at {root}: not Linux, a virtual machine, or the module intel_rapl_msr is not "
-            "loaded; run on bare metal, or name the tree with --blip-rapl-root",
-        )
+        raise MeterError(EnergyStatus.UNSUPPORTED, Reason.of("powercap_no_tree", root=root))
     if hidden:
         # What the others show would be a part of the machine under the name of the whole.
-        raise MeterError(
-            "masked",
-            f"{', '.join(hidden)} under {root} cannot be looked into, as in most containers; mount the host's "
-            "/sys/devices/virtual/powercap elsewhere and name it with --blip-rapl-root",
-        )
+        raise MeterError(EnergyStatus.MASKED, Reason.of("powercap_zones_hidden", zones=hidden, root=root))
     zones = [Zone(folder, _named(folder, opener)) for folder in folders]
     counted = _without_mirrors(_without_mmio_twins(zones), opener)
     found = {domain: tuple(zone for zone in counted if zone.domain == domain) for domain in _DOMAINS}
     if not any(found.values()):
-        raise MeterError(
-            "unsupported",
-            f"{root} has no RAPL zone: the processor or the virtual machine offers none; run on bare metal, or name "
-            "the tree with --blip-rapl-root",
-        )
+        raise MeterError(EnergyStatus.UNSUPPORTED, Reason.of("powercap_no_zone", root=root))
     return {domain: members for domain, members in found.items() if members}
 
 
@@ -194,24 +187,16 @@ def read_counter_uj(zone: Zone, opener: Callable[[Path], str] = read_text) -> in
             raise _refusal(error, shown, path) from error
         if text.isascii() and text.isdigit():
             return int(text)
-    raise MeterError(
-        "driver_error",
-        f"{shown} holds {text[:40]!r} where a number belongs; reload the driver, or pass --blip-energy=off",
-    )
+    reason = Reason.of("powercap_no_number", file=shown, found=repr(text[:40]))
+    raise MeterError(EnergyStatus.DRIVER_ERROR, reason)
 
 
 def _refusal(error: OSError, shown: str, path: Path) -> MeterError:
     if isinstance(error, PermissionError):
-        return MeterError(
-            "permission",
-            f"cannot read {shown}: permission denied; run as root, grant read access (chmod a+r {path}), or pass "
-            "--blip-energy=off",
-        )
+        return MeterError(EnergyStatus.PERMISSION, Reason.of("powercap_forbidden", file=shown, path=path))
     if isinstance(error, FileNotFoundError) or error.errno == errno.ENODEV:
-        return MeterError("masked", f"{shown} is not there; mount the whole powercap tree, or pass --blip-energy=off")
-    return MeterError(
-        "driver_error", f"cannot read {shown}: {error.strerror}; reload the driver, or pass --blip-energy=off"
-    )
+        return MeterError(EnergyStatus.MASKED, Reason.of("powercap_file_missing", file=shown))
+    return MeterError(EnergyStatus.DRIVER_ERROR, Reason.of("powercap_not_read", file=shown, error=error.strerror))
 
 
 def _is_there(path: Path) -> bool:
@@ -261,7 +246,9 @@ def _without_mirrors(zones: list[Zone], opener: Callable[[Path], str]) -> list[Z
         if zone.parent in dropped:
             continue
         alike = [
-            other for other in kept if zone.domain == "cpu_package" == other.domain and other.package == zone.package
+            other
+            for other in kept
+            if zone.domain == Domain.CPU_PACKAGE == other.domain and other.package == zone.package
         ]
         if any(_is_mirror(other, zone, opener) for other in alike):
             dropped.add(zone.folder.name)

@@ -1,7 +1,6 @@
 """``python -m blip_fixtures.quality DATASET FILE.jsonl``: the metrics of a predictions file as JSON.
 
-Each line is an object with `prediction` and the dataset's own reference columns: TextVQA `answers`, COCO `answer`,
-ScienceQA `choices` and `answer`.
+Each line is an object with `prediction` and the dataset's own reference columns, such as the `answers` of TextVQA.
 """
 
 from __future__ import annotations
@@ -12,13 +11,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.case import DATASETS, PRESETS
-from blip_fixtures.data.columns import answers_of_people, option, text, texts
-from blip_fixtures.data.prompts import PromptsError, find_prompts
-from blip_fixtures.quality import Question, score
+from blip_fixtures.data.columns import text
+from blip_fixtures.data.datasets import dataset_names, find_dataset
+from blip_fixtures.data.prompts import PromptsError, find_prompts, preset_names
+from blip_fixtures.quality import score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from blip_fixtures.data.datasets.base import Question
 
 EXIT_BAD_INPUT = 2
 
@@ -40,7 +41,7 @@ def read_predictions(dataset: str, path: Path) -> tuple[list[str], list[Question
         try:
             row = _object(line)
             predictions.append(text(row, "prediction", may_be_blank=True))
-            questions.append(_question(dataset, row))
+            questions.append(find_dataset(dataset).to_question(row))
         except ValueError as error:
             raise PredictionsError(f"{path}, line {number}: {error}; mend the line or remove it") from None
     if not predictions:
@@ -55,17 +56,6 @@ def _object(line: str) -> dict[str, Any]:
     return row
 
 
-def _question(dataset: str, row: dict[str, Any]) -> Question:
-    match dataset:
-        case "textvqa":
-            return Question(answers_of_people(row, "answers"))
-        case "coco":
-            return Question(texts(row, "answer"))
-    choices = texts(row, "choices")
-    answer = option(row, "answer", choices)
-    return Question((choices[answer],), choices, answer)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 with a JSON object on stdout, or 2 with one sentence on stderr when the input is no use."""
     options = _parser().parse_args(arguments)
@@ -76,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
     metrics = score(options.dataset, predictions, questions, digits_from_zero=prompt.digits_from_zero)
-    print(json.dumps({name: metric["value"] for name, metric in metrics.items()}))
+    print(json.dumps({name: metric.value for name, metric in metrics.items()}))
     return 0
 
 
@@ -84,13 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m blip_fixtures.quality", description="Scores a predictions file with the suite's own metrics."
     )
-    parser.add_argument("dataset", choices=DATASETS, metavar="DATASET", help=", ".join(DATASETS))
+    names, presets = dataset_names(), preset_names()
+    parser.add_argument("dataset", choices=names, metavar="DATASET", help=", ".join(names))
     parser.add_argument("file", type=Path, metavar="FILE.jsonl", help="one JSON object a line")
     parser.add_argument(
         "--prompts",
         metavar="PRESET",
-        default=PRESETS[0],
-        help=f"the preset that the answers were asked with, {', '.join(PRESETS)} or FILE.toml: where it numbers the "
+        default=presets[0],
+        help=f"the preset that the answers were asked with, {', '.join(presets)} or FILE.toml: where it numbers the "
         "options from 0, as seed does, a digit names one (default: %(default)s)",
     )
     return parser

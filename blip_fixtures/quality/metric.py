@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blip_fixtures.record import Metric
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from blip_fixtures.record import Metric
 
 RESAMPLES = 1000
 COVERAGE = 0.95
@@ -46,15 +46,15 @@ def summed_metric(
         with np.errstate(divide="ignore", invalid="ignore"):
             found = float(value_of(table.sum(axis=0)))
         value = found if np.isfinite(found) else None
-    return {
-        "value": value,
-        "per_sample": list(per_sample),
-        "higher_is_better": higher_is_better,
-        "interval": None if value is None or len(table) < 2 else _interval(table, value_of),
-    }
+    return Metric(
+        value=value,
+        per_sample=tuple(per_sample),
+        higher_is_better=higher_is_better,
+        interval=None if value is None or len(table) < 2 else _interval(table, value_of),
+    )
 
 
-def _interval(table: Any, value_of: Callable[[Any], Any]) -> list[float] | None:
+def _interval(table: Any, value_of: Callable[[Any], Any]) -> tuple[float, float] | None:
     """The central 95 % of the value over resampled datasets (bootstrap, Efron 1979), the same in every run."""
     count = len(table)
     rng, shares = np.random.default_rng(_SEED), np.full(count, 1 / count)
@@ -66,4 +66,4 @@ def _interval(table: Any, value_of: Callable[[Any], Any]) -> list[float] | None:
         return None
     tail = 100 * (1 - COVERAGE) / 2
     low, high = np.percentile(values, [tail, 100 - tail])
-    return [float(low), float(high)]
+    return float(low), float(high)

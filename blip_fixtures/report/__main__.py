@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from blip_fixtures.record import RecordError, read_records
 from blip_fixtures.report.document import ReportError, write_document
-from blip_fixtures.report.prose import LANGUAGES
+from blip_fixtures.words import LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blip_fixtures.report.formats import is_known, quantile
+from blip_fixtures.words import Domain, EnergyStatus, Status
 
 if TYPE_CHECKING:
     from blip_fixtures.record import Energy, Record
     from blip_fixtures.report.prose import Prose
 
-ENERGY_DOMAINS = {"cuda": "gpu", "cpu": "cpu_package"}
+ENERGY_DOMAINS = {"cuda": Domain.GPU, "cpu": Domain.CPU_PACKAGE}
 
 
 @dataclass(frozen=True)
@@ -25,59 +26,65 @@ class Figure:
 
 def latency_s(record: Record, prose: Prose) -> Figure:
     """Median seconds per batch; the mean where only that is known, with a caveat."""
-    latency = record["latency"]
+    latency = record.latency
     if latency is not None:
-        if is_known(latency["median_s"]):
-            return Figure(latency["median_s"])
-        if latency["rounds_s"]:
-            return Figure(quantile(latency["rounds_s"], 0.5))
-        if is_known(latency["mean_s"]):
+        if is_known(latency.median_s):
+            return Figure(latency.median_s)
+        if latency.rounds_s:
+            return Figure(quantile(latency.rounds_s, 0.5))
+        if is_known(latency.mean_s):
             why = why_missing(record, "latency.median_s", prose)
-            return Figure(latency["mean_s"], caveat=prose.say("mean_only", reason=why))
+            return Figure(latency.mean_s, caveat=prose.say("mean_only", reason=why))
     return Figure(None, why_missing(record, "latency.median_s", prose))
 
 
-def energy_domain(device: str) -> str | None:
+def energy_domain(device: str) -> Domain | None:
     """The meter domain that belongs to a torch device: a row never shows another domain's joules."""
     return ENERGY_DOMAINS.get(device.partition(":")[0])
 
 
 def energy_j(record: Record, prose: Prose) -> Figure:
     """Joules per sample in the domain of the record's device."""
-    domain = energy_domain(record["case"]["device"])
+    domain = energy_domain(record.case.device)
     if domain is None:
-        return Figure(None, prose.say("no_meter", device=record["case"]["device"]))
-    entry = record["energy"].get(domain)
+        return Figure(None, prose.say("no_meter", device=record.case.device))
+    entry = record.energy.get(domain)
     if entry is None:
         return Figure(None, why_missing(record, f"energy.{domain}.joules_per_sample", prose))
-    if is_known(entry["joules_per_sample"]):
-        return Figure(entry["joules_per_sample"], caveat=energy_remark(entry, prose))
+    if is_known(entry.joules_per_sample):
+        return Figure(entry.joules_per_sample, caveat=energy_remark(entry, prose))
     return Figure(None, energy_remark(entry, prose) or why_missing(record, f"energy.{domain}.joules_per_sample", prose))
+
+
+def own_energy(record: Record) -> Energy | None:
+    """What the meter domain of the record's own device saw."""
+    domain = energy_domain(record.case.device)
+    return None if domain is None else record.energy.get(domain)
 
 
 def energy_bound_j(record: Record) -> float | None:
     """The error bound of `energy_j`, joules per sample; `None` where that has no value or no bound."""
-    entry = record["energy"].get(energy_domain(record["case"]["device"]) or "")
-    return None if entry is None or entry["joules_per_sample"] is None else bound_per_sample_j(entry)
+    entry = own_energy(record)
+    return None if entry is None or entry.joules_per_sample is None else bound_per_sample_j(entry)
 
 
 def bound_per_sample_j(entry: Energy) -> float | None:
     """A meter domain's error bound, which is of all its windows, in joules per sample."""
-    bound_j, samples = entry["error_bound_j"], entry["samples"]
+    bound_j, samples = entry.error_bound_j, entry.samples
     return bound_j / samples if bound_j is not None and samples else None
 
 
 def energy_remark(entry: Energy, prose: Prose) -> str:
-    """What a meter domain has to say about itself: its status unless ok, and its reason. Empty when all is well."""
-    status = "" if entry["status"] == "ok" else prose.energy_status(entry["status"])
-    return "; ".join(part for part in (status, entry["reason"]) if part)
+    """What a meter domain has to say about itself: its status unless ok, and its reasons. Empty when all is well."""
+    status = "" if entry.status == EnergyStatus.OK else prose.energy_status(entry.status)
+    return "; ".join(part for part in (status, *map(prose.say_reason, entry.reasons)) if part)
 
 
 def flops_total(record: Record, prose: Prose) -> Figure:
     """FLOPs per batch."""
-    flops = record["flops"]
-    if flops is not None and is_known(flops["total"]):
-        return Figure(flops["total"])
+    flops = record.flops
+    if flops is not None and is_known(flops.total):
+        return Figure(flops.total)
     return Figure(None, why_missing(record, "flops.total", prose))
 
 
@@ -88,25 +95,25 @@ def word_error_rate(record: Record, prose: Prose) -> Figure:
 
 def metric_value(record: Record, metric: str, prose: Prose) -> Figure:
     """A quality metric over the dataset."""
-    entry = record["quality"].get(metric)
-    if entry is not None and is_known(entry["value"]):
-        return Figure(entry["value"])
+    entry = record.quality.get(metric)
+    if entry is not None and is_known(entry.value):
+        return Figure(entry.value)
     return Figure(None, why_missing(record, f"quality.{metric}", prose))
 
 
 def why_missing(record: Record, path: str, prose: Prose) -> str:
     """Why the field at `path` is null: the case's own fate first, then the most exact entry under `missing`."""
-    if record["status"] != "ok":
+    if record.status != Status.OK:
         return case_fate(record, prose)
     parts = path.split(".")
     for length in range(len(parts), 0, -1):
-        reason = record["missing"].get(".".join(parts[:length]))
-        if reason:
-            return reason
+        reason = record.missing.get(".".join(parts[:length]))
+        if reason is not None:
+            return prose.say_reason(reason)
     return prose.say("no_reason")
 
 
 def case_fate(record: Record, prose: Prose) -> str:
     """``out of memory; CUDA out of memory ...``: the status of a case that did not finish, with its reason."""
-    reason = record["reason"] or prose.say("no_reason")
-    return f"{prose.case_status(record['status'])}; {reason}"
+    reason = prose.say("no_reason") if record.reason is None else prose.say_reason(record.reason)
+    return f"{prose.case_status(record.status)}; {reason}"

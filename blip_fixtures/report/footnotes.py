@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from blip_fixtures.report.blocks import Notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from blip_fixtures.report.blocks import Block
     from blip_fixtures.report.prose import Prose
 
 MOST_NAMES = 8
-_SCOPE = re.compile(r"(\w+): ")
-_SCOPES = {
-    "latency",
-    "energy",
-    "flops",
-    "quality",
-    "phases",
-    "memory",
-    "tokens",
-    "limit",
-    "device",
-    "batch_size",
-    "image_size",
-    "sequence_length",
-    "optimization",
-}
 
 
 @dataclass(frozen=True)
@@ -63,18 +49,6 @@ class Layout:
         return " ".join(part for part in (self.row_name, shown) if part)
 
 
-def split_note(note: str) -> tuple[str, str]:
-    """The scope of a record's note and its text.
-
-    A note that opens with a field or a sweep and a colon (``flops: counted on ...``, ``image_size: ...``) belongs only
-    under tables that show that field or sweep. Every other note has no scope and belongs under all of them.
-    """
-    match = _SCOPE.match(note)
-    if match is None or match[1] not in _SCOPES:
-        return "", note
-    return match[1], note[match.end() :]
-
-
 def gather(remarks: Sequence[Remark], layout: Layout, prose: Prose) -> tuple[str, ...]:
     """One footnote per distinct text, naming its rows and columns; gaps first."""
     footnotes = []
@@ -84,6 +58,11 @@ def gather(remarks: Sequence[Remark], layout: Layout, prose: Prose) -> tuple[str
             alike = [remark for remark in remarks if remark.is_gap == is_gap and remark.text == text]
             footnotes.append(prose.say(key, where=_places(alike, layout, prose), text=sentence(text)))
     return tuple(footnotes)
+
+
+def notes(footnotes: Sequence[str], prose: Prose) -> list[Block]:
+    """Footnotes as one list under a small heading; nothing when there are none."""
+    return [Notes(prose.say("footnotes_title"), tuple(footnotes))] if footnotes else []
 
 
 def sentence(text: str) -> str:

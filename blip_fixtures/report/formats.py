@@ -79,6 +79,22 @@ def percent(ratio: float | None) -> str:
     return fixed(ratio * 100, 1).removesuffix(".0")
 
 
+def share(ratio: float | None) -> str:
+    """A ratio as ``12.5 %``."""
+    shown = percent(ratio)
+    return shown if shown == MISSING else f"{shown} %"
+
+
+def count(value: float | None) -> str:
+    """A mean number of tokens, one decimal."""
+    return fixed(value, 1)
+
+
+def word(value: object) -> str:
+    """A word or a whole number of the record as it stands."""
+    return MISSING if value is None else str(value)
+
+
 def mebibytes(size_bytes: float | None) -> str:
     """Bytes as MiB, one decimal."""
     return fixed(None if size_bytes is None else size_bytes / MIB, 1)

@@ -1,68 +1,16 @@
-"""The names that axis values, sweeps and cases have in the document."""
+"""The names that the values of a case have in the document."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blip_fixtures.case import DATASETS
+from blip_fixtures.data.datasets import dataset_names, find_dataset
+from blip_fixtures.optimizations import optimization_label
 
 if TYPE_CHECKING:
     from blip_fixtures.record import CaseFields
 
 DEVICE_KINDS = {"cuda": "GPU", "cpu": "CPU"}
-DATASET_LABELS = {"coco": "COCO", "scienceqa": "ScienceQA", "textvqa": "TextVQA"}
-OPTIMIZATION_LABELS = {"compile": "Compile", "flash_attention_2": "Flash Attention 2"}
-
-SWEEP_TITLES = {
-    "device": "Device Tests",
-    "batch_size": "Batch Tests",
-    "image_size": "Image Size Tests",
-    "sequence_length": "Sequence Length Tests",
-    "optimization": "Optimization Tests",
-}
-SWEEP_HEADERS = {
-    "device": "Device",
-    "batch_size": "batch_size",
-    "image_size": "image_size",
-    "sequence_length": "Sequence Len",
-    "optimization": "Optimization",
-}
-# The axes above each table as the document writes them, its uneven blanks included.
-HELD_LINES: dict[str, tuple[tuple[str, str], ...]] = {
-    "device": (
-        ("Dataset: ", "dataset"),
-        ("BatchSize: ", "batch_size"),
-        ("ImageSize:  ", "image_size"),
-        ("SeqLen:  ", "sequence_length"),
-        ("Optimization: ", "optimization"),
-    ),
-    "batch_size": (
-        ("Dataset: ", "dataset"),
-        ("ImgSize: ", "image_size"),
-        ("SeqLen:  ", "sequence_length"),
-        ("Optimization: ", "optimization"),
-        ("Device: ", "device"),
-    ),
-    "image_size": (
-        ("BatchSize: ", "batch_size"),
-        ("SeqLen:  ", "sequence_length"),
-        ("Optimization: ", "optimization"),
-        ("Device: ", "device"),
-    ),
-    "sequence_length": (
-        ("BatchSize: ", "batch_size"),
-        ("ImageSize:  ", "image_size"),
-        ("Optimization: ", "optimization"),
-        ("Device: ", "device"),
-    ),
-    "optimization": (
-        ("Dataset: ", "dataset"),
-        ("BatchSize: ", "batch_size"),
-        ("ImageSize:  ", "image_size"),
-        ("SeqLen:  ", "sequence_length"),
-        ("Device: ", "device"),
-    ),
-}
 
 
 def device_kind(device: str) -> str:
@@ -78,19 +26,15 @@ def device_rank(device: str) -> tuple[int, str]:
     return (order.index(kind) if kind in order else len(order), device)
 
 
-def optimization_label(optimization: str) -> str:
-    """``Flash Attention 2`` for ``flash_attention_2``; the parts of a combination stay joined by ``+``."""
-    return "+".join(OPTIMIZATION_LABELS.get(part, part) for part in optimization.split("+"))
+def dataset_label(dataset: str) -> str:
+    """``TextVQA``; a dataset that the suite does not know is called what its records call it."""
+    return find_dataset(dataset).label if dataset in dataset_names() else dataset
 
 
-def dataset_rank(dataset: str) -> int:
-    """Sorts datasets as the suite lists them."""
-    return DATASETS.index(dataset)
-
-
-def sweep_title(sweep: str) -> str:
-    """A heading: the five sweeps have their own, a user's sweep ``beam_width`` becomes ``Beam Width Tests``."""
-    return SWEEP_TITLES.get(sweep, f"{sweep.replace('_', ' ').strip().title()} Tests")
+def dataset_rank(dataset: str) -> tuple[int, str]:
+    """Sorts datasets as the suite lists them, and those that it does not know behind them by name."""
+    names = dataset_names()
+    return (names.index(dataset) if dataset in names else len(names), dataset)
 
 
 def axis_value(case: CaseFields, axis: str, device_label: str) -> str:
@@ -98,7 +42,7 @@ def axis_value(case: CaseFields, axis: str, device_label: str) -> str:
     if axis == "device":
         return device_label
     if axis == "dataset":
-        return DATASET_LABELS[case["dataset"]]
+        return dataset_label(case.dataset)
     if axis == "optimization":
-        return optimization_label(case["optimization"])
-    return str(case[axis])  # type: ignore[literal-required]
+        return optimization_label(case.optimization)
+    return str(getattr(case, axis))

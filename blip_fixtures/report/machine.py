@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from blip_fixtures.report import formats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from blip_fixtures.record import Record
     from blip_fixtures.report.prose import Prose
@@ -18,37 +18,24 @@ MACHINE_KEYS = ("cpu_model", "cpu_cores_physical", "cpu_cores_logical", "memory_
 COMMIT_DIGITS = 12
 
 
-def environment_section(records: Sequence[Record], prose: Prose) -> list[str]:
-    """One list per distinct machine."""
-    machines = distinct_machines(records)
-    if not machines:
-        return ["## Environment", prose.say("env_none")]
-    blocks = ["## Environment"]
-    for number, environments in enumerate(machines, start=1):
-        if len(machines) > 1:
-            blocks.append(f"### {prose.say('environment_title', number=number)}")
-        blocks.append("\n".join(f"- {name}: {text}" for name, text in _facts(environments, prose) if text))
-    return blocks
-
-
-def distinct_machines(records: Sequence[Record]) -> list[list[dict[str, Any]]]:
+def distinct_machines(records: Sequence[Record]) -> list[list[Mapping[str, Any]]]:
     """The environments that say anything, grouped by machine in file order."""
-    machines: dict[str, list[dict[str, Any]]] = {}
+    machines: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
-        if record["environment"]:
-            key = repr([record["environment"].get(name) for name in MACHINE_KEYS])
-            machines.setdefault(key, []).append(record["environment"])
+        if record.environment:
+            key = repr([record.environment.get(name) for name in MACHINE_KEYS])
+            machines.setdefault(key, []).append(record.environment)
     return list(machines.values())
 
 
-def machine_name(environments: Sequence[dict[str, Any]]) -> str:
+def machine_name(environments: Sequence[Mapping[str, Any]]) -> str:
     """``Intel Xeon ..., 2 x NVIDIA H100`` of one machine; empty when the records name neither."""
     environment = environments[0]
     parts = [environment.get("cpu_model"), _gpus(environment)]
     return ", ".join(str(part) for part in parts if part)
 
 
-def versions_text(environments: Iterable[dict[str, Any]]) -> str:
+def versions_text(environments: Iterable[Mapping[str, Any]]) -> str:
     """``torch 2.8.0, transformers 4.57.0``; several versions of one package are joined by ``/``."""
     found: dict[str, dict[str, None]] = {}
     for environment in environments:
@@ -58,7 +45,7 @@ def versions_text(environments: Iterable[dict[str, Any]]) -> str:
     return ", ".join(f"{package} {' / '.join(versions)}" for package, versions in found.items())
 
 
-def dates_text(environments: Sequence[dict[str, Any]], prose: Prose) -> str:
+def dates_text(environments: Sequence[Mapping[str, Any]], prose: Prose) -> str:
     """The days of the measurements, ISO 8601, first and last; empty when unknown."""
     days = sorted(
         {str(environment["started_at"])[:10] for environment in environments if environment.get("started_at")}
@@ -70,10 +57,11 @@ def dates_text(environments: Sequence[dict[str, Any]], prose: Prose) -> str:
 
 def commands(records: Sequence[Record]) -> list[str]:
     """The distinct commands that measured the records."""
-    return list(dict.fromkeys(text for record in records if (text := record["environment"].get("command"))))
+    return list(dict.fromkeys(text for record in records if (text := record.environment.get("command"))))
 
 
-def _facts(environments: Sequence[dict[str, Any]], prose: Prose) -> list[tuple[str, str]]:
+def facts(environments: Sequence[Mapping[str, Any]], prose: Prose) -> list[tuple[str, str]]:
+    """What one machine's environments say, as (name, text), the text empty where they do not."""
     first = environments[0]
     return [
         (prose.say("env_machine"), _processor(environments, prose)),
@@ -94,7 +82,7 @@ def _facts(environments: Sequence[dict[str, Any]], prose: Prose) -> list[tuple[s
     ]
 
 
-def _processor(environments: Sequence[dict[str, Any]], prose: Prose) -> str:
+def _processor(environments: Sequence[Mapping[str, Any]], prose: Prose) -> str:
     first = environments[0]
     parts = [str(first.get("cpu_model") or "")]
     if first.get("cpu_cores_physical") or first.get("cpu_cores_logical"):
@@ -106,12 +94,12 @@ def _processor(environments: Sequence[dict[str, Any]], prose: Prose) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _gpus(environment: dict[str, Any]) -> str:
+def _gpus(environment: Mapping[str, Any]) -> str:
     counted = Counter(environment.get("gpus") or [])
     return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counted.items())
 
 
-def _gpu_and_driver(environments: Sequence[dict[str, Any]], prose: Prose) -> str:
+def _gpu_and_driver(environments: Sequence[Mapping[str, Any]], prose: Prose) -> str:
     gpus = _gpus(environments[0])
     drivers = dict.fromkeys(str(e["gpu_driver"]) for e in environments if e.get("gpu_driver"))
     if not gpus or not drivers:
@@ -119,12 +107,12 @@ def _gpu_and_driver(environments: Sequence[dict[str, Any]], prose: Prose) -> str
     return f"{gpus}, {prose.say('env_driver', driver=' / '.join(drivers))}"
 
 
-def _python_and_versions(environments: Sequence[dict[str, Any]]) -> str:
+def _python_and_versions(environments: Sequence[Mapping[str, Any]]) -> str:
     pythons = dict.fromkeys(f"Python {e['python']}" for e in environments if e.get("python"))
     return ", ".join(part for part in (*pythons, versions_text(environments)) if part)
 
 
-def _commits(environments: Sequence[dict[str, Any]], prose: Prose) -> str:
+def _commits(environments: Sequence[Mapping[str, Any]], prose: Prose) -> str:
     found: dict[str, None] = {}
     for environment in environments:
         if environment.get("commit"):

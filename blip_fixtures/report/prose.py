@@ -6,9 +6,13 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-LANGUAGES = ("en", "ru")
+from blip_fixtures.words import LANGUAGES
+
+if TYPE_CHECKING:
+    from blip_fixtures.reasons import Reason
+    from blip_fixtures.words import EnergyStatus, Status
 
 
 @dataclass(frozen=True)
@@ -22,25 +26,31 @@ class Prose:
         """The sentence `key` with its placeholders filled. An unknown key is an error."""
         return str(self.entries[key]).format(**values)
 
-    @property
-    def record_texts(self) -> list[tuple[str, str]]:
-        """Patterns of texts that the suite writes into records, and what stands for them in this language."""
-        return [(pattern, replacement) for pattern, replacement in self.entries.get("record_texts", [])]
+    def say_reason(self, reason: Reason) -> str:
+        """A record's reason or note in this language."""
+        return reason.say(self.lang)
 
-    def case_status(self, status: str) -> str:
+    def case_status(self, status: Status) -> str:
         """What became of a case: ``out of memory``."""
         return str(self.entries["case_status"][status])
 
-    def energy_status(self, status: str) -> str:
+    def energy_status(self, status: EnergyStatus) -> str:
         """What became of a meter's reading: ``no permission``."""
         return str(self.entries["energy_status"][status])
 
-    def checkpoint(self, name: str) -> str:
-        """A paragraph on the parts of the checkpoint called `name`."""
+    def memory_kind(self, kind: str) -> str:
+        """What the peak of the memory counts; a kind that is no `MemoryKind` is shown as it stands."""
+        return str(self.entries["memory_kind"].get(kind, kind))
+
+    def checkpoint(self, name: str) -> tuple[str, tuple[str, ...]]:
+        """A sentence on the checkpoint called `name`, and a line on each of its parts."""
         known = self.entries["checkpoints"].get(name)
         if known is None:
-            return self.say("checkpoint_unknown")
-        return self.say(known["description"], language_model=known.get("language_model", ""))
+            return self.say("checkpoint_unknown"), ()
+        description = self.entries["descriptions"][known["description"]]
+        return description["text"], tuple(
+            part.format(language_model=known["language_model"]) for part in description["parts"]
+        )
 
 
 @cache

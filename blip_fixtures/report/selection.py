@@ -6,38 +6,33 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.report.labels import (
-    SWEEP_TITLES,
-    axis_value,
-    dataset_rank,
-    device_kind,
-    device_rank,
-)
+from msgspec.structs import replace
+
+from blip_fixtures.reasons import Reason
+from blip_fixtures.report.labels import axis_value, dataset_rank, device_kind, device_rank
+from blip_fixtures.words import PassName, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from blip_fixtures.record import CaseFields, Record
+    from blip_fixtures.report.sweeps import Sweep
 
 CASE_AXES = ("dataset", "device", "optimization", "batch_size", "image_size", "sequence_length", "prompts")
-# Size tables have one column per dataset, so their datasets share a table.
-SHARED_AXES = {
-    "device": {"device", "device_name"},
-    "batch_size": {"batch_size"},
-    "image_size": {"image_size", "dataset"},
-    "sequence_length": {"sequence_length", "dataset"},
-    "optimization": {"optimization"},
-}
 Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Group:
-    """The records of one table, in row order; `replaced` holds the keys of cases measured more than once."""
+    """The records of one table, in row order.
 
-    sweep: str
+    `datasets` are those whose columns stand side by side; `replaced` holds the keys of cases measured more than once.
+    """
+
+    sweep: Sweep
     records: tuple[Record, ...]
     replaced: frozenset[Key] = frozenset()
+    datasets: tuple[str, ...] = ()
 
     def was_replaced(self, record: Record) -> bool:
         """Whether an earlier, different measurement of the same case was left out."""
@@ -46,47 +41,60 @@ class Group:
 
 @dataclass(frozen=True)
 class Selection:
-    """All records of a document with complete device names, and the label of every device."""
+    """All records of a document with complete device names, and the label of every device.
+
+    `command` is the one that measured them, where it is known otherwise than from the records.
+    """
 
     records: tuple[Record, ...]
-    device_labels: dict[tuple[str, str | None], str]
+    device_labels: Mapping[tuple[str, str | None], str]
+    command: str | None = None
 
     def device_label(self, case: CaseFields) -> str:
         """``GPU``; ``GPU (NVIDIA H200)`` where the document holds several GPUs."""
-        return self.device_labels[case["device"], case["device_name"]]
+        return self.device_labels[case.device, case.device_name]
+
+    def value(self, case: CaseFields, axis: str) -> str:
+        """The value of an axis as the document shows it."""
+        return axis_value(case, axis, self.device_label(case))
 
     def held_value(self, case: CaseFields, axis: str) -> str:
         """The value of a held axis. A GPU is called ``Cuda`` there."""
-        label = axis_value(case, axis, self.device_label(case))
+        label = self.value(case, axis)
         return label.replace("GPU", "Cuda", 1) if axis == "device" else label
 
-    def own_sweeps(self) -> list[str]:
-        """Names of sweeps beside the five, as they first appear."""
-        names = dict.fromkeys(name for record in self.records for name in record["sweeps"])
-        return [name for name in names if name not in SWEEP_TITLES]
+    def groups(self, sweep: Sweep) -> list[Group]:
+        """One group per table of the sweep, sorted by dataset and device.
 
-    def groups(self, sweep: str) -> list[Group]:
-        """One group per table of the sweep, sorted by dataset and device."""
+        A sweep without an axis has one table. With datasets side by side, records of another dataset have tables of
+        their own behind.
+        """
         every_case, replaced = latest(self.records)
-        shown = [record for record in every_case if sweep in record["sweeps"]]
-        if sweep not in SWEEP_TITLES:
+        shown = [record for record in every_case if sweep.name in record.sweeps]
+        if not sweep.axis:
             return [Group(sweep, tuple(shown), replaced)] if shown else []
         tables: dict[Key, list[Record]] = defaultdict(list)
         for record in shown:
-            tables[_held_key(record, sweep)].append(record)
-        groups = [Group(sweep, tuple(_row_order(rows, sweep)), replaced) for rows in tables.values()]
-        return sorted(groups, key=lambda group: _group_rank(group.records[0]["case"], sweep))
+            tables[_side_by_side(record.case, sweep), _held_values(record.case, sweep)].append(record)
+        groups = [
+            Group(sweep, tuple(_in_row_order(rows, sweep)), replaced, _side_by_side(rows[0].case, sweep))
+            for rows in tables.values()
+        ]
+        return sorted(groups, key=lambda group: _group_rank(group.records[0].case, sweep))
 
     def cases(self) -> list[Record]:
         """The last measurement of every case, sorted by dataset, device and file order."""
         shown, _ = latest(self.records)
-        return sorted(shown, key=lambda record: _group_rank(record["case"], "optimization"))
+        return sorted(shown, key=lambda record: (dataset_rank(record.case.dataset), device_rank(record.case.device)))
 
 
-def select(records: Sequence[Record]) -> Selection:
-    """Completes the device names and drops cases that did not run for want of a device another machine has."""
-    named = _without_absent_devices(_with_device_names(records))
-    return Selection(tuple(named), _device_labels(named))
+def select(records: Sequence[Record], *, command: str | None = None) -> Selection:
+    """Completes the device names, says of each case how its second timing differed, and drops what says nothing.
+
+    That is a case that did not run for want of a device which another machine has.
+    """
+    named = _without_absent_devices(_with_second_timings(_with_device_names(records)))
+    return Selection(tuple(named), _device_labels(named), command)
 
 
 def latest(records: Iterable[Record]) -> tuple[list[Record], frozenset[Key]]:
@@ -102,41 +110,74 @@ def latest(records: Iterable[Record]) -> tuple[list[Record], frozenset[Key]]:
         if earlier is None:
             last[key] = record
             continue
-        sweeps = list(dict.fromkeys([*earlier["sweeps"], *record["sweeps"]]))
-        if {**earlier, "sweeps": sweeps} != {**record, "sweeps": sweeps}:
+        sweeps = tuple(dict.fromkeys([*earlier.sweeps, *record.sweeps]))
+        now = replace(record, sweeps=sweeps)
+        if replace(earlier, sweeps=sweeps) != now:
             replaced.add(key)
-        last[key] = {**record, "sweeps": sweeps}
+        last[key] = now
     return list(last.values()), frozenset(replaced)
+
+
+def joined(groups: Sequence[Group]) -> list[Group]:
+    """The groups of one sweep, those that differ in their datasets alone as one."""
+    alike: dict[Key, list[Group]] = defaultdict(list)
+    for group in groups:
+        alike[_held_values(group.records[0].case, group.sweep)].append(group)
+    return [
+        Group(first.sweep, tuple(record for group in (first, *others) for record in group.records), first.replaced)
+        for first, *others in alike.values()
+    ]
 
 
 def case_key(record: Record) -> Key:
     """What makes two records measurements of the same case on the same device; a model folder's path does not."""
-    case = record["case"]
-    return (case["weights"], case["device_name"], *(case[axis] for axis in CASE_AXES))  # type: ignore[literal-required]
+    case = record.case
+    return (case.weights, case.device_name, *(getattr(case, axis) for axis in CASE_AXES))
 
 
-def _held_key(record: Record, sweep: str) -> Key:
-    case = record["case"]
-    held = [axis for axis in (*CASE_AXES, "device_name") if axis not in SHARED_AXES[sweep]]
-    return tuple(case[axis] for axis in held)  # type: ignore[literal-required]
+def _held_values(case: CaseFields, sweep: Sweep) -> Key:
+    return tuple(getattr(case, axis) for axis in (*CASE_AXES, "device_name") if axis not in sweep.shared)
 
 
-def _group_rank(case: CaseFields, sweep: str) -> Key:
-    by_dataset = 0 if "dataset" in SHARED_AXES[sweep] else dataset_rank(case["dataset"])
-    return (by_dataset, *device_rank(case["device"]))
+def _side_by_side(case: CaseFields, sweep: Sweep) -> tuple[str, ...]:
+    """The datasets that share a table with this case's, each with columns of its own."""
+    if not sweep.datasets:
+        return ()
+    return sweep.datasets if case.dataset in sweep.datasets else (case.dataset,)
 
 
-def _row_order(records: list[Record], sweep: str) -> list[Record]:
-    match sweep:
-        case "device":
-            return sorted(records, key=lambda record: device_rank(record["case"]["device"]))
-        case "batch_size":
-            return sorted(records, key=lambda record: record["case"]["batch_size"])
-        case "image_size":
-            return sorted(records, key=lambda record: record["case"]["image_size"])
-        case "sequence_length":
-            return sorted(records, key=lambda record: -record["case"]["sequence_length"])
-    return records
+def _group_rank(case: CaseFields, sweep: Sweep) -> Key:
+    dataset = (-1, "") if case.dataset in sweep.datasets else dataset_rank(case.dataset)
+    return (dataset, device_rank(case.device))
+
+
+def _in_row_order(records: list[Record], sweep: Sweep) -> list[Record]:
+    order = sweep.order
+    return records if order is None else sorted(records, key=lambda record: order(record.case))
+
+
+def _with_second_timings(records: Sequence[Record]) -> list[Record]:
+    """Without the second timings: each becomes a note of the last record of its case before it."""
+    first: list[Record] = []
+    place_of: dict[Key, int] = {}
+    for record in records:
+        key = case_key(record)
+        if not record.again:
+            place_of[key] = len(first)
+            first.append(record)
+        elif key in place_of:
+            place = place_of[key]
+            first[place] = _noted(first[place], record)
+    return first
+
+
+def _noted(record: Record, again: Record) -> Record:
+    once_s = record.latency.median_s if record.latency is not None else None
+    again_s = again.latency.median_s if again.latency is not None else None
+    if not once_s or again_s is None:
+        return record
+    note = Reason.of("timed_again", scope=PassName.LATENCY, seconds=again_s, ratio=again_s / once_s)
+    return replace(record, notes=(*record.notes, note))
 
 
 def _with_device_names(records: Sequence[Record]) -> list[Record]:
@@ -152,42 +193,40 @@ def _with_device_names(records: Sequence[Record]) -> list[Record]:
         name = _device_name(record)
         if name is None and len(known[device]) == 1:
             (name,) = known[device]
-        case: CaseFields = {**record["case"], "device": device, "device_name": name}
-        named.append({**record, "case": case})
+        named.append(replace(record, case=replace(record.case, device=device, device_name=name)))
     return named
 
 
 def _device(record: Record) -> str:
-    device = record["case"]["device"]
+    device = record.case.device
     return "cuda:0" if device == "cuda" else device
 
 
 def _device_name(record: Record) -> str | None:
     """The name in the case, else the one its environment has for that device."""
-    case, environment = record["case"], record["environment"]
-    if case["device_name"] is not None:
-        return case["device_name"]
+    if record.case.device_name is not None:
+        return record.case.device_name
     kind, _, index = _device(record).partition(":")
     if kind == "cpu":
-        return environment.get("cpu_model")
-    gpus = environment.get("gpus") or []
+        return record.environment.get("cpu_model")
+    gpus = record.environment.get("gpus") or []
     return gpus[int(index)] if kind == "cuda" and index.isdigit() and int(index) < len(gpus) else None
 
 
 def _without_absent_devices(records: list[Record]) -> list[Record]:
     """A merge: one machine has no such device and says so, another has it. The first one's gap says nothing then."""
-    seen = {device_kind(record["case"]["device"]) for record in records if record["case"]["device_name"] is not None}
+    seen = {device_kind(record.case.device) for record in records if record.case.device_name is not None}
     return [
         record
         for record in records
-        if record["status"] != "unavailable"
-        or record["case"]["device_name"] is not None
-        or device_kind(record["case"]["device"]) not in seen
+        if record.status != Status.UNAVAILABLE
+        or record.case.device_name is not None
+        or device_kind(record.case.device) not in seen
     ]
 
 
 def _device_labels(records: Sequence[Record]) -> dict[tuple[str, str | None], str]:
-    devices = dict.fromkeys((record["case"]["device"], record["case"]["device_name"]) for record in records)
+    devices = dict.fromkeys((record.case.device, record.case.device_name) for record in records)
     labels = {}
     for device, name in devices:
         kind = device_kind(device)

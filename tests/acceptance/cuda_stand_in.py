@@ -13,10 +13,8 @@ from typing import Any
 
 import torch
 
-import blip_fixtures.run
-from blip_fixtures import inference, limits
 from blip_fixtures.checkpoints.loading import LoadedModel, load_model
-from blip_fixtures.measurement import latency
+from blip_fixtures.engine import inference, limits, loop, session, tools
 
 ANSWERS = {
     "device_count": lambda: 1,
@@ -43,12 +41,12 @@ def pytest_configure() -> None:
     setattr(torch.version, "cuda", "13.0")  # noqa: B010  # torch's own stub forbids it
     for name, answer in ANSWERS.items():
         setattr(torch.cuda, name, answer)
-    to_device, reference = inference.to_device, latency.ReferenceKernel
+    to_device, reference = inference.to_device, loop.ReferenceKernel
     changed: list[tuple[Any, str, Any]] = [
-        (blip_fixtures.run, "load_model", load_on_cpu),
-        (blip_fixtures.run, "measure_rates", rates_of_the_cpu),
+        (session, "load_model", load_on_cpu),
+        (tools, "measure_rates", rates_of_the_cpu),
         (inference, "to_device", lambda batch, _, dtype: to_device(batch, "cpu", dtype)),
-        (latency, "ReferenceKernel", lambda _: reference("cpu")),
+        (tools, "ReferenceKernel", lambda _: reference("cpu")),
     ]
     for module, name, stand_in in changed:
         setattr(module, name, stand_in)

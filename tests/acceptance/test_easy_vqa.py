@@ -39,7 +39,7 @@ def test_a_folder_of_ones_own(folder: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (record,) = read_records(reports / "instructblip-tiny" / "records.json")
-    assert record["data"] is not None
-    assert (record["data"]["samples"], record["data"].get("skipped")) == (COUNT, 0)
-    assert len(record["quality"]["vqa_accuracy"]["per_sample"]) == COUNT
-    assert len(record.get("predictions", [])) == COUNT
+    assert record.data is not None
+    assert (record.data.samples, record.data.skipped) == (COUNT, 0)
+    assert len(record.quality["vqa_accuracy"].per_sample) == COUNT
+    assert len(record.predictions) == COUNT

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from blip_fixtures.record import Energy, Record, read_records
+from blip_fixtures.words import Domain
 from tests.advancing_tree import advancing_tree
 from tests.nvml import library as fake_nvml
 
@@ -63,14 +64,14 @@ def on_gpu(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def check(entry: Energy, watts: float) -> None:
     """Every window lies within its own bound of the truth, and the rest follows from the windows."""
-    assert entry["windows"]
-    for window in entry["windows"]:
-        assert abs(window["joules"] - watts * window["window_s"]) <= window["error_bound_j"]
-        assert window["error_bound_j"] < 0.2 * window["joules"]
-    assert entry["joules"] is not None
-    assert entry["samples"]
-    assert entry["joules_per_sample"] == pytest.approx(entry["joules"] / entry["samples"])
-    assert entry["idle_watts"] == pytest.approx(watts, rel=0.05)
+    assert entry.windows
+    for window in entry.windows:
+        assert abs(window.joules - watts * window.window_s) <= window.error_bound_j
+        assert window.error_bound_j < 0.2 * window.joules
+    assert entry.joules is not None
+    assert entry.samples
+    assert entry.joules_per_sample == pytest.approx(entry.joules / entry.samples)
+    assert entry.idle_watts == pytest.approx(watts, rel=0.05)
 
 
 def energy_cells(document: Path, title: str, column: str) -> list[str]:
@@ -81,17 +82,18 @@ def energy_cells(document: Path, title: str, column: str) -> list[str]:
     return [row.split("|")[place].strip() for row in rows]
 
 
-def of(records: list[Record], sweep: str, domain: str) -> list[float]:
-    found = [record["energy"][domain]["joules_per_sample"] for record in records if sweep in record["sweeps"]]
+def of(records: list[Record], sweep: str, domain: Domain) -> list[float]:
+    shown = [record for record in records if sweep in record.sweeps and not record.again]
+    found = [record.energy[domain].joules_per_sample for record in shown]
     return [joules for joules in found if joules is not None]
 
 
 def test_processor_energy_is_the_trees_power(on_cpu: Path) -> None:
-    records = [record for record in read_records(on_cpu / "records.json") if record["status"] == "ok"]
+    records = [record for record in read_records(on_cpu / "records.json") if record.status == "ok" and not record.again]
     assert len(records) == 4
     for record in records:
-        check(record["energy"]["cpu_package"], PACKAGE_W)
-        check(record["energy"]["dram"], MEMORY_W)
+        check(record.energy[Domain.CPU_PACKAGE], PACKAGE_W)
+        check(record.energy[Domain.DRAM], MEMORY_W)
 
 
 def test_the_tables_show_it_with_its_source(on_cpu: Path) -> None:
@@ -102,9 +104,9 @@ def test_the_tables_show_it_with_its_source(on_cpu: Path) -> None:
         ("Optimization Tests", "Energy", "optimization", "{:.3f}"),
     ):
         cells = energy_cells(document, title, column)
-        assert cells == [form.format(joules) for joules in of(records, sweep, "cpu_package")]
+        assert cells == [form.format(joules) for joules in of(records, sweep, Domain.CPU_PACKAGE)]
     batch = [float(cell) for cell in energy_cells(document, "Batch Tests", "Energy (per sample)")]
-    assert batch == pytest.approx(of(records, "batch_size", "cpu_package"), rel=0.05)
+    assert batch == pytest.approx(of(records, "batch_size", Domain.CPU_PACKAGE), rel=0.05)
     shares = energy_cells(document, "Optimization Tests", "% of original Energy")
     assert shares[0] == "100"
     assert float(shares[1]) > 0
@@ -112,26 +114,26 @@ def test_the_tables_show_it_with_its_source(on_cpu: Path) -> None:
 
 
 def test_each_row_shows_its_own_device(on_gpu: Path) -> None:
-    records = [record for record in read_records(on_gpu / "records.json") if record["status"] == "ok"]
-    gpu = [record for record in records if record["case"]["device"] == "cuda:0"]
-    (cpu,) = [record for record in records if record["case"]["device"] == "cpu"]
+    records = [record for record in read_records(on_gpu / "records.json") if record.status == "ok" and not record.again]
+    gpu = [record for record in records if record.case.device == "cuda:0"]
+    (cpu,) = [record for record in records if record.case.device == "cpu"]
     assert len(gpu) == 4
-    assert set(cpu["energy"]) == {"cpu_package", "dram"}
-    check(cpu["energy"]["cpu_package"], PACKAGE_W)
+    assert set(cpu.energy) == {"cpu_package", "dram"}
+    check(cpu.energy[Domain.CPU_PACKAGE], PACKAGE_W)
     for record in gpu:
-        entry = record["energy"]["gpu"]
+        entry = record.energy[Domain.GPU]
         check(entry, GPU_W)
-        assert (entry["source"], entry["scope"], entry["status"]) in {
+        assert (entry.source, entry.scope, entry.status) in {
             ("nvml", "board", "ok"),
             ("nvml", "board", "degraded"),
         }
-        assert all(window["window_s"] >= 5 for window in entry["windows"])
-        check(record["energy"]["cpu_package"], PACKAGE_W)
-        assert entry["conditions"][0]["temperature_c"] == 45
+        assert all(window.window_s >= 5 for window in entry.windows)
+        check(record.energy[Domain.CPU_PACKAGE], PACKAGE_W)
+        assert entry.conditions[0]["temperature_c"] == 45
     cells = energy_cells(on_gpu / "README.md", "Device Tests", "Energy")
-    joules = [of([record], "device", domain) for record, domain in ((gpu[0], "gpu"), (cpu, "cpu_package"))]
+    joules = [of([record], "device", domain) for record, domain in ((gpu[0], Domain.GPU), (cpu, Domain.CPU_PACKAGE))]
     assert sorted(cells) == sorted(f"{value:.3f}" for (value,) in joules)
     optimization = energy_cells(on_gpu / "README.md", "Optimization Tests", "Energy")
-    assert optimization == [f"{value:.3f}" for value in of(records, "optimization", "gpu")]
+    assert optimization == [f"{value:.3f}" for value in of(records, "optimization", Domain.GPU)]
     batch = [float(cell) for cell in energy_cells(on_gpu / "README.md", "Batch Tests", "Energy (per sample)")]
-    assert batch == pytest.approx(of(records, "batch_size", "gpu"), rel=0.05)
+    assert batch == pytest.approx(of(records, "batch_size", Domain.GPU), rel=0.05)

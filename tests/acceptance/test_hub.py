@@ -65,8 +65,8 @@ def test_a_checkpoint_of_the_hub_is_fetched_and_measured(hub: Hub, run: Runner, 
     done = run(hub.url, f"--blip-revision={COMMIT}")
     assert done.returncode == 0, done.stdout + done.stderr
     (record,) = read_records(tmp_path / "reports" / "instructblip-small" / "records.json")
-    assert (record["case"]["model"], record["status"]) == (REPO, "ok")
-    assert record["environment"]["hub_revision"] == COMMIT
+    assert (record.case.model, record.status) == (REPO, "ok")
+    assert record.environment["hub_revision"] == COMMIT
     fetched = [path for path in hub.asked if path.endswith((".safetensors", "config.json"))]
     # The configuration comes first: what it says may spare the weights.
     assert fetched[-1].endswith("model.safetensors")

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 import torch
 
+from blip_fixtures.case import NewTokens
 from blip_fixtures.checkpoints.loading import LoadedModel, load_model
 from blip_fixtures.checkpoints.processor import load_processor
 from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
+from blip_fixtures.data.datasets.base import Question
 from blip_fixtures.data.prompts import find_prompts
 from blip_fixtures.data.sources import load_samples
-from blip_fixtures.inference import BatchMaker, decode, generate, to_device
-from blip_fixtures.options import NewTokens
-from blip_fixtures.quality import Question, score
+from blip_fixtures.engine.inference import BatchMaker, decode, generate, to_device
+from blip_fixtures.quality import score
 
 CHECKPOINT = resolve_checkpoint(PACKAGED)
 BATCH_SIZE = 16
@@ -26,7 +27,7 @@ READING_CHANCE = 1 / 20
 
 @functools.cache
 def maker() -> BatchMaker:
-    return BatchMaker(load_processor(CHECKPOINT), int(CHECKPOINT.config["image_token_index"]), find_prompts("paper"))
+    return BatchMaker(load_processor(CHECKPOINT), CHECKPOINT)
 
 
 @functools.cache
@@ -36,15 +37,17 @@ def model(dtype: str) -> LoadedModel:
 
 def answer(loaded: LoadedModel, dataset: str, image_size: int = 224, text_limit: int = 200) -> dict[str, float]:
     """Every metric of the packaged samples, as plain numbers."""
-    samples = load_samples(dataset, "sample")
+    samples, prompt = load_samples(dataset, "sample"), find_prompts("paper").of(dataset)
     texts: list[str] = []
     for index in range(len(samples) // BATCH_SIZE):
-        batch = maker().batch(samples, index, BATCH_SIZE, image_size, text_limit)
-        token_ids = generate(loaded.model, to_device(batch, "cpu", loaded.pixel_dtype), NewTokens(50))
-        texts += decode(load_processor_once(), loaded.model, token_ids).texts
+        batch = maker().batch(
+            samples, index, batch_size=BATCH_SIZE, image_size=image_size, text_limit=text_limit, prompt=prompt
+        )
+        inputs = to_device(batch, "cpu", loaded.pixel_dtype)
+        texts += decode(load_processor_once(), loaded, inputs, generate(loaded.runner, inputs, NewTokens(50))).texts
     questions = [Question(sample.references, sample.choices, sample.answer_index) for sample in samples]
     metrics = score(dataset, texts, questions)
-    return {name: metric["value"] for name, metric in metrics.items() if metric["value"] is not None}
+    return {name: metric.value for name, metric in metrics.items() if metric.value is not None}
 
 
 @functools.cache

@@ -37,15 +37,15 @@ def test_a_saved_folder_is_measured(saved: Path, folder: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     records = read_records(folder / "reports" / "local" / "instructblip-mine" / "records.json")
-    assert [record["status"] for record in records] == ["ok", "ok"]
+    assert [record.status for record in records] == ["ok", "ok"]
     for record in records:
-        assert record["case"]["weights"] == "checkpoint"
-        assert record["quality"]["wer"]["value"] is not None
-        assert record["flops"] is not None
-        assert record["phases"] is not None
-        assert record["limit"] is not None
-        assert record["memory"] is not None
-        assert record["memory"]["weights_bytes"] == weights_in_half_precision(saved)
+        assert record.case.weights == "checkpoint"
+        assert record.quality["wer"].value is not None
+        assert record.flops is not None
+        assert record.phases is not None
+        assert record.limit is not None
+        assert record.memory is not None
+        assert record.memory.weights_bytes == weights_in_half_precision(saved)
 
 
 def weights_in_half_precision(saved: Path) -> int:

@@ -43,7 +43,7 @@ def failure(call, *args):
     try:
         call(*args)
     except MeterError as error:
-        return [error.status, error.reason]
+        return [error.status, error.reason.code, str(error.reason)]
     return None
 
 def say(value):

@@ -12,6 +12,7 @@ import torch
 from blip_fixtures.meters import MeterError
 from blip_fixtures.meters.nvml import NvmlMeter, torch_device_uuid
 from blip_fixtures.meters.nvml_power import PolledPower
+from blip_fixtures.reasons.groups import THROTTLED
 from tests.nvml.conftest import Play
 from tests.nvml.library import build, environment, write_script
 
@@ -33,7 +34,7 @@ NO_COUNTER = "error nvmlDeviceGetTotalEnergyConsumption 3"
 JOULES_OF_TEN_SECONDS = """
 gpu = opened({!r})
 at(10.0)
-say([joules(gpu), gpu.scope, gpu.source, gpu.power_limits_w, gpu.caveat])
+say([joules(gpu), gpu.scope, gpu.source, gpu.power_limits_w, gpu.caveat is None])
 """
 WHY_NOT = "say(failure(opened, {!r}))"
 
@@ -41,8 +42,8 @@ WHY_NOT = "say(failure(opened, {!r}))"
 @pytest.mark.parametrize(("uuid", "expected_j", "limit_w"), [(FIRST, 1000, 400), (SECOND, 3000, 700)])
 def test_the_uuid_chooses_whatever_the_order(play: Play, uuid: str, expected_j: int, limit_w: int) -> None:
     snippet = JOULES_OF_TEN_SECONDS.format(uuid)
-    assert play(snippet, *TWO_GPUS) == [expected_j, "board", "nvml", [limit_w], None]
-    assert play(snippet, *reversed(TWO_GPUS)) == [expected_j, "board", "nvml", [limit_w], None]
+    assert play(snippet, *TWO_GPUS) == [expected_j, "board", "nvml", [limit_w], True]
+    assert play(snippet, *reversed(TWO_GPUS)) == [expected_j, "board", "nvml", [limit_w], True]
 
 
 @pytest.mark.parametrize(
@@ -54,15 +55,15 @@ def test_forms_of_a_uuid(play: Play, uuid: str) -> None:
 
 @pytest.mark.parametrize("uuid", ["GPU-1", "1"])
 def test_a_short_uuid_of_two_gpus_is_ambiguous(play: Play, uuid: str) -> None:
-    status, reason = play(WHY_NOT.format(uuid), *TWO_GPUS)
-    assert status == "driver_error"
+    status, code, reason = play(WHY_NOT.format(uuid), *TWO_GPUS)
+    assert (status, code) == ("driver_error", "gpu_ambiguous")
     assert f"{uuid} is ambiguous, it begins {FIRST}, {SECOND}; write more of it" in reason
 
 
 @pytest.mark.parametrize("uuid", ["GPU-99999999", "MIG-11111111", "GPU-", ""])
 def test_a_gpu_that_nvml_does_not_show(play: Play, uuid: str) -> None:
-    status, reason = play(WHY_NOT.format(uuid), *TWO_GPUS)
-    assert status == "masked"
+    status, code, reason = play(WHY_NOT.format(uuid), *TWO_GPUS)
+    assert (status, code) == ("masked", "gpu_not_shown")
     remedy = "pass the device into the container (--gpus), or pass --blip-energy=off"
     assert reason == f"NVML does not show {uuid}; {remedy}"
 
@@ -70,8 +71,8 @@ def test_a_gpu_that_nvml_does_not_show(play: Play, uuid: str) -> None:
 def test_a_forbidden_neighbour_is_no_reason_to_fail(play: Play) -> None:
     forbidden = f"error nvmlDeviceGetHandleByIndex_v2 4 {FIRST}"
     assert play(JOULES_OF_TEN_SECONDS.format(SECOND), *TWO_GPUS, forbidden)[0] == 3000
-    status, reason = play(WHY_NOT.format(FIRST), *TWO_GPUS, forbidden)
-    assert status == "permission"
+    status, code, reason = play(WHY_NOT.format(FIRST), *TWO_GPUS, forbidden)
+    assert (status, code) == ("permission", "nvml_find_forbidden")
     assert f"cannot find {FIRST}, since NVML does not show every GPU: Insufficient Permissions; " in reason
 
 
@@ -136,7 +137,7 @@ for second in range(1, 5):
     at(float(second))
     gpu._polled.poll()
 reading = gpu.read()
-say([gpu.source, gpu.caveat, reading.counters_uj, reading.slack_uj, gpu.scope])
+say([gpu.source, [gpu.caveat.code, str(gpu.caveat)], reading.counters_uj, reading.slack_uj, gpu.scope])
 gpu.close()
 """
 
@@ -145,7 +146,7 @@ def test_polled_power_where_the_counter_is_not_supported(play: Play) -> None:
     # 100 W + 10 W/s over 4 s is 480 J; each second's samples differ by 10 W, half of which may be wrong.
     source, caveat, counters_uj, slack_uj, scope = play(POLLED_OVER_A_RAMP, f"{ONE_GPU} ramp_w_per_s 10", NO_COUNTER)
     assert source == "nvml-power"
-    assert caveat == "this GPU has no energy counter, so its polled power was integrated"
+    assert caveat == ["polled_power", "this GPU has no energy counter, so its polled power was integrated"]
     assert counters_uj == [pytest.approx(480e6, abs=2)]
     assert slack_uj == pytest.approx(4 * 5e6, abs=2)
     assert scope == "board"
@@ -201,7 +202,7 @@ say([counted_j, second.before_s - first.after_s, second.after_s - first.before_s
 
 
 def test_a_failing_poll_surfaces_at_the_next_read(play: Play) -> None:
-    status, reason = play(
+    status, code, reason = play(
         """
 gpu = opened("GPU-1")
 thread = gpu._polled._thread
@@ -214,7 +215,7 @@ gpu.close()
         NO_COUNTER,
         "lost_after 5",
     )
-    assert status == "lost"
+    assert (status, code) == ("lost", "nvml_power_gpu_lost")
     assert reason.startswith("cannot read the power of a GPU without an energy counter: GPU is lost; look for Xid")
 
 
@@ -249,36 +250,87 @@ def test_a_counter_that_was_reset_reads_less(play: Play) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "status", "beginning"),
+    ("lines", "status", "code", "beginning"),
     [
-        (["error nvmlInitWithFlags 9"], "driver_error", "cannot load NVML: Driver Not Loaded; load the NVIDIA kernel"),
-        (["error nvmlInitWithFlags 18"], "driver_error", "cannot load NVML: RM has detected an NVML/RM version mismat"),
-        (["error nvmlInitWithFlags 999"], "driver_error", "cannot load NVML: Unknown Error; see whether nvidia-smi"),
-        (["error nvmlInitWithFlags 77"], "driver_error", "cannot load NVML: An Error Of The Fake; see whether"),
-        (["error nvmlDeviceGetCount_v2 999"], "driver_error", "cannot list the GPUs: Unknown Error; see whether"),
-        (["error nvmlDeviceGetMigMode 999"], "driver_error", f"cannot find {FIRST}, since NVML does not show every"),
+        (
+            ["error nvmlInitWithFlags 9"],
+            "driver_error",
+            "nvml_driver_not_loaded",
+            "cannot load NVML: Driver Not Loaded; load the NVIDIA kernel",
+        ),
+        (
+            ["error nvmlInitWithFlags 18"],
+            "driver_error",
+            "nvml_version_mismatch",
+            "cannot load NVML: RM has detected an NVML/RM version mismatch; reboot, so that",
+        ),
+        (
+            ["error nvmlInitWithFlags 999"],
+            "driver_error",
+            "nvml_not_loaded",
+            "cannot load NVML: Unknown Error; see whether nvidia-smi",
+        ),
+        (
+            ["error nvmlInitWithFlags 77"],
+            "driver_error",
+            "nvml_not_loaded",
+            "cannot load NVML: An Error Of The Fake; see whether",
+        ),
+        (["error nvmlInitWithFlags 4"], "permission", "nvml_load_forbidden", "cannot load NVML: Insufficient Permissi"),
+        (
+            ["error nvmlDeviceGetCount_v2 999"],
+            "driver_error",
+            "nvml_not_listed",
+            "cannot list the GPUs: Unknown Error; see whether",
+        ),
+        (
+            ["error nvmlDeviceGetMigMode 999"],
+            "driver_error",
+            "nvml_not_found",
+            f"cannot find {FIRST}, since NVML does not show every",
+        ),
         (
             ["error nvmlDeviceGetTotalEnergyConsumption 4"],
             "permission",
+            "nvml_counter_forbidden",
             "cannot read the GPU's energy counter: Insufficient Permissions; run as a user who may",
         ),
         (
             [NO_COUNTER, "error nvmlDeviceGetPowerUsage 3"],
             "unsupported",
+            "nvml_power_unsupported",
             "cannot read the power of a GPU without an energy counter: Not Supported; measure on another GPU",
         ),
         (
             [NO_COUNTER, "error nvmlDeviceGetPowerUsage 13"],
             "unsupported",
+            "nvml_power_driver_old",
             "cannot read the power of a GPU without an energy counter: Function Not Found; update the NVIDIA driver",
         ),
-        (["lost_after 0"], "lost", f"cannot find {FIRST}, since NVML does not show every GPU: GPU is lost; look for"),
-        (["error nvmlDeviceGetTotalEnergyConsumption 15"], "lost", "cannot read the GPU's energy counter: GPU is lost"),
+        (
+            ["lost_after 0"],
+            "lost",
+            "nvml_find_gpu_lost",
+            f"cannot find {FIRST}, since NVML does not show every GPU: GPU is lost; look for",
+        ),
+        (
+            ["error nvmlDeviceGetTotalEnergyConsumption 15"],
+            "lost",
+            "nvml_counter_gpu_lost",
+            "cannot read the GPU's energy counter: GPU is lost",
+        ),
+        # An error that NVML does not give for this call keeps its status, with the remedy of the unknown ones.
+        (
+            ["error nvmlDeviceGetCount_v2 12"],
+            "library_missing",
+            "nvml_not_listed",
+            "cannot list the GPUs: NVML Shared Library Not Found; see whether",
+        ),
     ],
 )
-def test_errors_that_end_open(play: Play, lines: list[str], status: str, beginning: str) -> None:
-    said, reason = play(WHY_NOT.format(FIRST), ONE_GPU, *lines)
-    assert said == status
+def test_errors_that_end_open(play: Play, lines: list[str], status: str, code: str, beginning: str) -> None:
+    *fact, reason = play(WHY_NOT.format(FIRST), ONE_GPU, *lines)
+    assert fact == [status, code]
     assert reason.startswith(beginning)
     assert reason.endswith(", or pass --blip-energy=off")
 
@@ -310,14 +362,14 @@ def test_a_machine_without_the_library(tmp_path: Path, run_python: Play, library
         "say([failure(opened, 'GPU-1'), nvidia_device_count(), failure(driver_version)])", variables
     )
     assert found == version
-    assert found[0] == "library_missing"
-    assert found[1].startswith("cannot load NVML: NVML Shared Library Not Found; install the NVIDIA driver, ")
+    assert found[:2] == ["library_missing", "nvml_library_missing"]
+    assert found[2].startswith("cannot load NVML: NVML Shared Library Not Found; install the NVIDIA driver, ")
     assert count == 0
 
 
 def test_a_python_without_pynvml(play: Play) -> None:
-    status, reason = play('import sys; sys.modules["pynvml"] = None; say(failure(opened, "GPU-1"))')
-    assert status == "library_missing"
+    status, code, reason = play('import sys; sys.modules["pynvml"] = None; say(failure(opened, "GPU-1"))')
+    assert (status, code) == ("library_missing", "pynvml_missing")
     assert "the Python module pynvml is missing; install nvidia-ml-py, or pass --blip-energy=off" in reason
 
 
@@ -330,9 +382,9 @@ at(5.0)
 say([before, failure(gpu.read), gpu.conditions().facts])
 gpu.close()
 """
-    before, (status, reason), facts = play(snippet, ONE_GPU, "lost_after 5")
+    before, (status, code, reason), facts = play(snippet, ONE_GPU, "lost_after 5")
     assert before == 400
-    assert status == "lost"
+    assert (status, code) == ("lost", "nvml_counter_gpu_lost")
     assert reason.startswith("cannot read the GPU's energy counter: GPU is lost; look for Xid errors")
     assert set(facts.values()) == {"unknown"}
 
@@ -340,8 +392,9 @@ gpu.close()
 def test_every_failure_after_open_is_lost(play: Play) -> None:
     # The second call on the device fails: a script cannot say so, hence the shutdown behind the meter's back.
     snippet = 'gpu = opened("GPU-1"); gpu._nvml.nvmlShutdown(); say(failure(gpu.read)); gpu.close()'
-    status, reason = play(snippet, ONE_GPU)
-    assert (status, reason.partition(";")[0]) == ("lost", "cannot read the GPU's energy counter: Uninitialized")
+    status, code, reason = play(snippet, ONE_GPU)
+    assert (status, code) == ("lost", "nvml_counter_not_read")
+    assert reason.partition(";")[0] == "cannot read the GPU's energy counter: Uninitialized"
 
 
 def test_a_closed_meter() -> None:
@@ -352,7 +405,13 @@ def test_a_closed_meter() -> None:
     gpu.close()
 
 
-CONDITIONS = 'at(1.0); found = opened("GPU-1").conditions(); say([found.facts, found.degraded, found.contended])'
+CONDITIONS = """
+at(1.0)
+found = opened("GPU-1").conditions()
+say([found.facts, *([[reason.code, str(reason)] for reason in each] for each in (found.degraded, found.contended))])
+"""
+ONE_OTHER = ["gpu_other_process", "1 other compute process was on the GPU"]
+TWO_OTHERS = ["gpu_other_processes", "2 other compute processes were on the GPU"]
 
 
 def test_facts(play: Play) -> None:
@@ -389,17 +448,27 @@ def test_a_fact_that_cannot_be_read(play: Play, tmp_path: Path, function: str, f
     [
         (0x0, [], []),
         (0x117, ["gpu_idle", "applications_clocks", "sw_power_cap", "sync_boost", "display_clocks"], []),
-        (0x8, ["hw_slowdown"], ["the hardware slowed the GPU's clocks down"]),
-        (0x20, ["sw_thermal"], ["the driver slowed the GPU's clocks down because it was hot"]),
-        (0x40, ["hw_thermal"], ["the hardware slowed the GPU's clocks down because it was hot"]),
-        (0x84, ["sw_power_cap", "hw_power_brake"], ["the power supply made the GPU slow its clocks down"]),
+        (0x8, ["hw_slowdown"], [["gpu_hw_slowdown", "the hardware slowed the GPU's clocks down"]]),
+        (0x20, ["sw_thermal"], [["gpu_sw_thermal", "the driver slowed the GPU's clocks down because it was hot"]]),
+        (0x40, ["hw_thermal"], [["gpu_hw_thermal", "the hardware slowed the GPU's clocks down because it was hot"]]),
+        (
+            0x84,
+            ["sw_power_cap", "hw_power_brake"],
+            [["gpu_hw_power_brake", "the power supply made the GPU slow its clocks down"]],
+        ),
         (0x80000, ["0x80000"], []),
     ],
 )
-def test_throttling(play: Play, mask: int, names: list[str], degraded: list[str]) -> None:
+def test_throttling(play: Play, mask: int, names: list[str], degraded: list[list[str]]) -> None:
     facts, said, _ = play(CONDITIONS, f"{ONE_GPU} reasons {mask:#x}")
     assert facts["throttle_reasons"] == names
     assert said == degraded
+    assert {code for code, _ in said} <= THROTTLED
+
+
+def test_every_way_of_throttling_is_one_to_the_gate(play: Play) -> None:
+    _, said, _ = play(CONDITIONS, f"{ONE_GPU} reasons 0xffff")
+    assert {code for code, _ in said} == THROTTLED
 
 
 def test_calls_by_their_names_in_an_old_library(play: Play, tmp_path: Path) -> None:
@@ -408,21 +477,21 @@ def test_calls_by_their_names_in_an_old_library(play: Play, tmp_path: Path) -> N
     facts, degraded, contended = play(CONDITIONS, f"{ONE_GPU} reasons 0x8", "process self", "process 7", on=old)
     assert facts["throttle_reasons"] == ["hw_slowdown"]
     assert len(degraded) == 1
-    assert contended == ["1 other compute process was on the GPU"]
+    assert contended == [ONE_OTHER]
 
 
 @pytest.mark.parametrize(
     ("processes", "others", "contended"),
     [
-        (["self", "7"], 1, ["1 other compute process was on the GPU"]),
-        (["8", "self", "7", "7"], 2, ["2 other compute processes were on the GPU"]),
+        (["self", "7"], 1, [ONE_OTHER]),
+        (["8", "self", "7", "7"], 2, [TWO_OTHERS]),
         # Without this process the list is in another numbering, or incomplete.
         ([], "unknown", []),
         (["7"], "unknown", []),
-        (["7", "8", "9"], 2, ["2 other compute processes were on the GPU"]),
+        (["7", "8", "9"], 2, [TWO_OTHERS]),
     ],
 )
-def test_other_processes(play: Play, processes: list[str], others: object, contended: list[str]) -> None:
+def test_other_processes(play: Play, processes: list[str], others: object, contended: list[list[str]]) -> None:
     facts, _, said = play(CONDITIONS, ONE_GPU, *(f"process {process}" for process in processes))
     assert facts["other_compute_processes"] == others
     assert said == contended
@@ -431,8 +500,12 @@ def test_other_processes(play: Play, processes: list[str], others: object, conte
 def test_the_count_and_the_driver(play: Play) -> None:
     snippet = "say([nvidia_device_count(), driver_version()])"
     assert play(snippet, *PARTITIONED, "driver 570.1.2") == [2, "570.1.2"]
-    status, _ = play("say(failure(driver_version))", ONE_GPU, "error nvmlSystemGetDriverVersion 999")
-    assert status == "driver_error"
+    *fact, reason = play("say(failure(driver_version))", ONE_GPU, "error nvmlSystemGetDriverVersion 999")
+    assert fact == ["driver_error", "nvml_version_not_read"]
+    assert reason == (
+        "cannot read the version of the NVIDIA driver: Unknown Error; see whether nvidia-smi works, "
+        "or pass --blip-energy=off"
+    )
     hidden = 'os.environ["CUDA_VISIBLE_DEVICES"] = "-1"; say(nvidia_device_count())'
     assert play(hidden, *PARTITIONED) == 0
 

@@ -8,20 +8,21 @@ from typing import Any
 
 import pytest
 
-import blip_fixtures.run  # noqa: F401  # imported here, so that tests patch the module that runs use
+import blip_fixtures.pytest_plugin.run  # noqa: F401  # imported here, so that tests patch the module that runs use
+from blip_fixtures.case import NewTokens
 from blip_fixtures.checkpoints.loading import load_model
 from blip_fixtures.checkpoints.processor import generic_tokenizer, load_processor
 from blip_fixtures.checkpoints.resolve import PACKAGED, Checkpoint, resolve_checkpoint
 from blip_fixtures.checkpoints.synthetic import build_random
+from blip_fixtures.data.datasets.base import Question
 from blip_fixtures.data.prompts import find_prompts
 from blip_fixtures.data.sources import load_samples
-from blip_fixtures.fit import Estimator, Size
-from blip_fixtures.flops import BatchShape, FlopCounter
-from blip_fixtures.inference import BatchMaker, decode, generate, to_device
-from blip_fixtures.limits import measure_rates
-from blip_fixtures.measurement.environment import describe_machine
-from blip_fixtures.options import NewTokens
-from blip_fixtures.quality import Question, score
+from blip_fixtures.engine.environment import describe_machine
+from blip_fixtures.engine.fit import Estimator, Size
+from blip_fixtures.engine.flops import BatchShape, FlopCounter
+from blip_fixtures.engine.inference import BatchMaker, decode, generate, to_device
+from blip_fixtures.engine.limits import measure_rates
+from blip_fixtures.quality import score
 from blip_fixtures.record import Record, read_records
 from blip_fixtures.report.document import write_document
 from tests.unit.records import make_record
@@ -97,10 +98,14 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     checkpoint = resolve_checkpoint(PACKAGED)
     processor = load_processor(checkpoint)
     loaded = load_model(checkpoint, "cpu", "fp16", "float16")
-    maker = BatchMaker(processor, checkpoint.config["image_token_index"], find_prompts("paper"))
-    batch = maker.batch(load_samples("textvqa", "sample"), 0, batch_size=1, image_size=336, text_limit=50)
-    token_ids = generate(loaded.model, to_device(batch, "cpu", loaded.pixel_dtype), NewTokens(2))
-    score("textvqa", decode(processor, loaded.model, token_ids).texts, [Question(("answer",) * 10)])
+    maker = BatchMaker(processor, checkpoint)
+    prompt = find_prompts("paper").of("textvqa")
+    batch = maker.batch(
+        load_samples("textvqa", "sample"), 0, batch_size=1, image_size=336, text_limit=50, prompt=prompt
+    )
+    inputs = to_device(batch, "cpu", loaded.pixel_dtype)
+    token_ids = generate(loaded.runner, inputs, NewTokens(2))
+    score("textvqa", decode(processor, loaded, inputs, token_ids).texts, [Question(("answer",) * 10)])
     counter = FlopCounter(checkpoint)
     counter.count(BatchShape(1, 336, 5, 5, 2))
     measure_rates(loaded.model, counter.modules, "cpu", "float16")
@@ -115,8 +120,8 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
 def suite(pytester: pytest.Pytester, imported: None, monkeypatch: pytest.MonkeyPatch) -> Suite:
     # Each run measures its machine's rates; a thousandth of the usual patience is enough to see it. Plots are
     # drawn where a test asks for them. FLOPs and the need for memory are an architecture's, so runs share them.
-    monkeypatch.setattr("blip_fixtures.limits._SECONDS", 0.002)
+    monkeypatch.setattr("blip_fixtures.engine.limits._SECONDS", 0.002)
     monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection: {})
-    monkeypatch.setattr("blip_fixtures.flops.FlopCounter", _counter)
-    monkeypatch.setattr("blip_fixtures.preflight.Estimator", _estimator)
+    monkeypatch.setattr("blip_fixtures.engine.stock.FlopCounter", _counter)
+    monkeypatch.setattr("blip_fixtures.engine.preflight.Estimator", _estimator)
     return Suite(pytester)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from blip_fixtures.record import Energy, Record
+from blip_fixtures.words import Domain
 from tests.advancing_tree import advancing_tree
 from tests.plugin.conftest import TWO_SWEEPS, Suite
 
@@ -21,9 +22,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def energies(record: Record) -> dict[str, tuple[str, bool]]:
     """By domain, the status and whether there is a number."""
-    return {
-        domain: (entry["status"], entry["joules_per_sample"] is not None) for domain, entry in record["energy"].items()
-    }
+    return {domain: (entry.status, entry.joules_per_sample is not None) for domain, entry in record.energy.items()}
 
 
 def test_without_a_meter_every_cell_has_a_reason_and_the_run_is_green(suite: Suite) -> None:
@@ -43,15 +42,15 @@ def test_no_meter_no_wait(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("nothing is measured where no meter is open")
 
-    monkeypatch.setattr("blip_fixtures.run.measure_idle_watts", refuse)
-    monkeypatch.setattr("blip_fixtures.measurement.measure.energy_pass", refuse)
+    monkeypatch.setattr("blip_fixtures.engine.tools.measure_idle_watts", refuse)
+    monkeypatch.setattr("blip_fixtures.engine.passes.energy.energy_pass", refuse)
     suite.run(ONE_CASE, NO_TREE).assert_outcomes(passed=1)
 
 
 def test_required_meters_that_are_missing_end_the_run_before_a_model_loads(
     suite: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blip_fixtures.run.load_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("blip_fixtures.engine.session.load_model", lambda *_: pytest.fail("a model was loaded"))
     result = suite.run(TWO_SWEEPS, NO_TREE, "--blip-energy=require")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (error,) = [line for line in result.errlines if line.startswith("ERROR: ")]
@@ -75,7 +74,7 @@ def test_a_bad_mode_is_refused(suite: Suite) -> None:
 
 
 def test_disabled_benchmarks_wait_for_no_meter(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blip_fixtures.preflight.find_meters", lambda *_: pytest.fail("a meter was asked for"))
+    monkeypatch.setattr("blip_fixtures.engine.stock.find_meters", lambda *_: pytest.fail("a meter was asked for"))
     suite.run(ONE_CASE, "--benchmark-disable").assert_outcomes(passed=1)
 
 
@@ -88,8 +87,8 @@ def test_a_counter_that_stands_still_is_lost_and_the_rest_stands(suite: Suite) -
     assert result.ret == pytest.ExitCode.OK
     (record,) = suite.records()
     assert energies(record) == {"cpu_package": ("lost", False), "dram": ("unsupported", False)}
-    assert record["status"] == "ok"
-    assert record["latency"] is not None
+    assert record.status == "ok"
+    assert record.latency is not None
 
 
 VANISHING = """
@@ -119,21 +118,21 @@ def test_a_counter_that_vanishes_midway_costs_its_own_domain_only(suite: Suite) 
     assert energies(first)["dram"][1]
     assert energies(second)["dram"] == energies(third)["dram"] == ("lost", False)
     for record in (first, second, third):
-        entry = record["energy"]["cpu_package"]
+        entry = record.energy[Domain.CPU_PACKAGE]
         assert watts(entry) == pytest.approx(40.0, rel=bound(entry))
-        assert record["latency"] is not None
-        assert record["quality"]
+        assert record.latency is not None
+        assert record.quality
     result.stdout.fnmatch_lines(["No energy of dram: *(lost)"])
 
 
 def watts(entry: Energy) -> float:
-    assert entry["joules"] is not None
-    assert entry["window_s"] is not None
-    return entry["joules"] / entry["window_s"]
+    assert entry.joules is not None
+    assert entry.window_s is not None
+    return entry.joules / entry.window_s
 
 
 def bound(entry: Energy) -> float:
     """The error bound as a share of the figure."""
-    assert entry["joules"] is not None
-    assert entry["error_bound_j"] is not None
-    return entry["error_bound_j"] / entry["joules"]
+    assert entry.joules is not None
+    assert entry.error_bound_j is not None
+    return entry.error_bound_j / entry.joules

@@ -35,7 +35,7 @@ class Gated:
     def __init__(self, suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
         self.suite = suite
         self._monkeypatch = monkeypatch
-        monkeypatch.setattr("blip_fixtures.measurement.latency.ReferenceKernel.__call__", lambda _self: 0.002)
+        monkeypatch.setattr("blip_fixtures.engine.loop.ReferenceKernel.__call__", lambda _self: 0.002)
 
     def run(self, step_s: float, *args: str, benchmarks: str = SUITE) -> pytest.RunResult:
         self._monkeypatch.setattr("blip_fixtures.devices.time", Clock(step_s))
@@ -222,7 +222,7 @@ def test_a_rule_without_a_number_is_refused(gated: Gated) -> None:
     document = json.loads(stored.read_text())
     for bench in document["benchmarks"]:
         for entry in bench["extra_info"]["blip"]["energy"].values():
-            entry |= {"joules_per_sample": None, "status": "disabled", "reason": "measured with --blip-energy=off"}
+            entry |= {"joules_per_sample": None, "status": "disabled", "reason": {"code": "energy_off"}}
     stored.write_text(json.dumps(document))
     result = gated.run(0.2, "--benchmark-compare", "--blip-compare-fail=energy:10%")
     assert result.ret == REFUSED

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from blip_fixtures.case import PASSES
-from blip_fixtures.options import NOT_ASKED_FOR
+from blip_fixtures.reasons import Reason
 from blip_fixtures.record import Record
+from blip_fixtures.words import PassName
 from tests.plugin.conftest import TWO_SWEEPS, Suite
 
 # pytest-benchmark warns of a baseline that it cannot read, and goes on without.
@@ -18,9 +18,13 @@ def measured(suite: Suite, names: str, *args: str) -> Record:
     return suite.records()[0]
 
 
+NOT_ASKED_FOR = Reason.of("not_asked_for")
+PASSES = tuple(PassName)
+
+
 def present(record: Record) -> set[str]:
-    parts = {name for name in PASSES if name != "energy" and record.get(name)}
-    return parts | {"energy" for entry in record["energy"].values() if entry["reason"] != NOT_ASKED_FOR}
+    parts = {name for name in PASSES if name != PassName.ENERGY and getattr(record, name)}
+    return parts | {"energy" for entry in record.energy.values() if entry.reason != NOT_ASKED_FOR}
 
 
 @pytest.mark.parametrize(
@@ -38,8 +42,8 @@ def test_only_what_is_asked_for_is_measured(suite: Suite, names: str, expected: 
     record = measured(suite, names)
     assert present(record) == expected
     for part in {*PASSES} - expected - {"energy"}:
-        assert record["missing"][part] == NOT_ASKED_FOR
-    assert ("predictions" in record) == ("quality" in expected)
+        assert record.missing[part] == NOT_ASKED_FOR
+    assert bool(record.predictions) == ("quality" in expected)
 
 
 def test_an_ini_file_lists_names_with_commas_and_spaces(suite: Suite) -> None:
@@ -52,12 +56,12 @@ def test_latency_alone_asks_the_model_for_no_answer(suite: Suite, monkeypatch: p
     def refuse(*_args: object) -> None:
         raise AssertionError("an answer was decoded")
 
-    monkeypatch.setattr("blip_fixtures.inference.decode", refuse)
+    monkeypatch.setattr("blip_fixtures.engine.inference.decode", refuse)
     record = measured(suite, "latency")
-    assert record["tokens"] is not None
-    assert record["tokens"]["input_mean"] > 0  # type: ignore[operator]
-    assert record["tokens"]["output_mean"] is None
-    assert record["missing"]["tokens.output_mean"] == NOT_ASKED_FOR
+    assert record.tokens is not None
+    assert record.tokens.input_mean > 0  # type: ignore[operator]
+    assert record.tokens.output_mean is None
+    assert record.missing["tokens.output_mean"] == NOT_ASKED_FOR
     document = (suite.folder / "README.md").read_text()
     assert f"No quality figures: {NOT_ASKED_FOR}" in document
     assert f"No phases: {NOT_ASKED_FOR}" in document
@@ -65,21 +69,21 @@ def test_latency_alone_asks_the_model_for_no_answer(suite: Suite, monkeypatch: p
 
 def test_costs_of_fixed_tokens_need_no_answer(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = measured(suite, "flops,quality", "--blip-new-tokens=fixed:4")
-    monkeypatch.setattr("blip_fixtures.inference.decode", lambda *_args: pytest.fail("an answer was decoded"))
+    monkeypatch.setattr("blip_fixtures.engine.inference.decode", lambda *_args: pytest.fail("an answer was decoded"))
     record = measured(suite, "flops", "--blip-new-tokens=fixed:4")
-    assert record["flops"] == usual["flops"]
-    assert record["tokens"] == usual["tokens"]
+    assert record.flops == usual.flops
+    assert record.tokens == usual.tokens
 
 
 def test_one_token_has_no_decoding_to_be_bound_by_anything(suite: Suite) -> None:
     record = measured(suite, "limit", "--blip-new-tokens=fixed:1")
-    assert record["limit"] is not None
-    assert "decode" not in (record["limit"]["bound_by"] or {})
-    assert record["missing"]["limit.bound_by.decode"] == "no token was generated behind the first"
+    assert record.limit is not None
+    assert "decode" not in (record.limit.bound_by or {})
+    assert record.missing["limit.bound_by.decode"] == Reason.of("one_token")
 
 
 def test_flops_of_open_answers_are_those_of_a_whole_run(suite: Suite) -> None:
-    assert measured(suite, "flops")["flops"] == measured(suite, "all")["flops"]
+    assert measured(suite, "flops").flops == measured(suite, "all").flops
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,20 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+import msgspec
 import pytest
 
 from blip_fixtures.checkpoints.loading import LoadedModel, load_model
 from blip_fixtures.checkpoints.resolve import Checkpoint
+from blip_fixtures.reasons import Reason
 from tests.plugin.conftest import TWO_SWEEPS, Suite
 
 MIB = 2**20
 
 
 def test_nothing_fits(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blip_fixtures.preflight.free_bytes", lambda _: MIB)
-    monkeypatch.setattr("blip_fixtures.run.load_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("blip_fixtures.engine.preflight.free_bytes", lambda _: MIB)
+    monkeypatch.setattr("blip_fixtures.engine.session.load_model", lambda *_: pytest.fail("a model was loaded"))
     result = suite.run(TWO_SWEEPS)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
@@ -38,17 +40,18 @@ def test_batch_size(measure):
 
 
 def test_the_batch_that_does_not_fit_is_a_gap(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blip_fixtures.preflight.free_bytes", lambda _: 12 * MIB)
+    monkeypatch.setattr("blip_fixtures.engine.preflight.free_bytes", lambda _: 12 * MIB)
     result = suite.run(SIZES, "--blip-limit=64")
     result.assert_outcomes(passed=2, skipped=1)
     (gap,) = suite.document()["blip"]["not_run"]
     assert gap["status"] == "unavailable"
-    assert gap["reason"].startswith("fp16 at batch 64 needs about ")
+    reason = str(msgspec.convert(gap["reason"], Reason))
+    assert reason.startswith("fp16 at batch 64 needs about ")
     # The packaged samples fill a batch of 64, so what fits is halved from there.
-    assert " MiB are free; batch " in gap["reason"]
+    assert " MiB are free; batch " in reason
     document = (suite.folder / "README.md").read_text()
     assert "| 64         | -                   | -                   |" in document
-    assert gap["reason"] in document
+    assert reason in document
 
 
 EXHAUSTS = """
@@ -57,7 +60,7 @@ import pytest
 @pytest.mark.parametrize("batch_size", [1, 2, 4])
 def test_batch_size(measure, monkeypatch, batch_size):
     import torch
-    from blip_fixtures import inference
+    from blip_fixtures.engine import inference
     real = inference.generate
     def generate(model, inputs, new_tokens, **_beams):
         if batch_size == 2:
@@ -83,11 +86,11 @@ def test_a_case_that_runs_out_is_a_gap_and_the_next_has_a_fresh_model(
         loads.append(optimization)
         return load_model(checkpoint, device, optimization, dtype, *attention)
 
-    monkeypatch.setattr("blip_fixtures.run.load_model", counting)
+    monkeypatch.setattr("blip_fixtures.engine.session.load_model", counting)
     result = suite.run(EXHAUSTS.format(error=error))
     result.assert_outcomes(passed=2, skipped=1)
     assert result.ret == 0
-    assert [(record["case"]["batch_size"], record["status"]) for record in suite.records()] == [
+    assert [(record.case.batch_size, record.status) for record in suite.records()] == [
         (1, "ok"),
         (2, "out_of_memory"),
         (4, "ok"),
@@ -108,7 +111,7 @@ def test_nothing_of_the_exhausted_model_stays_alive(suite: Suite, monkeypatch: p
         live.append(weakref.ref(loaded.model.vision_model.embeddings.patch_embedding.weight))
         return loaded
 
-    monkeypatch.setattr("blip_fixtures.run.load_model", watching)
+    monkeypatch.setattr("blip_fixtures.engine.session.load_model", watching)
     suite.run(EXHAUSTS.format(error=ERRORS[0])).assert_outcomes(passed=2, skipped=1)
     assert alive_at_load == [0, 0]
 

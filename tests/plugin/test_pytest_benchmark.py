@@ -28,7 +28,7 @@ def test_save_compare_and_fail(suite: Suite, monkeypatch: pytest.MonkeyPatch) ->
 
     run(0.2, "--benchmark-save=base").assert_outcomes(passed=3)
     (saved,) = suite.pytester.path.glob(".benchmarks/*/0001_base.json")
-    assert [record["status"] for record in read_records(saved)] == ["ok", "ok"]
+    assert [record.status for record in read_records(saved)] == ["ok", "ok"]
 
     compare = ("--benchmark-compare=0001", "--benchmark-compare-fail=median:50%")
     same = run(0.2, *compare)
@@ -45,8 +45,10 @@ def test_json_file_of_pytest_benchmark_holds_the_records_too(suite: Suite) -> No
     suite.run(TWO_SWEEPS, "--benchmark-json=own.json", "--blip-limit=1")
     own = json.loads((suite.pytester.path / "own.json").read_text())
     assert own["blip"] == suite.document()["blip"]
-    assert own["benchmarks"] == suite.document()["benchmarks"]
-    assert [record["status"] for record in read_records(suite.pytester.path / "own.json")] == ["ok", "unavailable"]
+    # The case that two sweeps show stands in both groups of pytest-benchmark's own list.
+    assert [bench["group"] for bench in own["benchmarks"]] == ["batch_size", "device"]
+    assert own["benchmarks"][:1] == suite.document()["benchmarks"]
+    assert [record.status for record in read_records(suite.pytester.path / "own.json")] == ["ok", "unavailable"]
 
 
 def test_rounds_of_the_record_are_those_of_pytest_benchmark(suite: Suite) -> None:
@@ -68,3 +70,22 @@ def test_skip_and_only(suite: Suite) -> None:
     mixed = TWO_SWEEPS + "\ndef test_other():\n    pass\n"
     suite.run(mixed, "--benchmark-skip").assert_outcomes(passed=1, skipped=3)
     suite.run(mixed, "--benchmark-only").assert_outcomes(passed=3, skipped=1)
+
+
+def test_no_group_of_the_tables_lacks_a_case_that_two_sweeps_show(suite: Suite) -> None:
+    result = suite.run(TWO_SWEEPS, "--benchmark-columns=median", "--benchmark-save=base")
+    groups: dict[str, list[str]] = {}
+    for line in result.outlines:
+        if line.startswith("---") and "benchmark '" in line:
+            group = groups.setdefault(line.split("'")[1], [])
+        elif line.startswith("test_"):
+            group.append(line)
+    assert {name: len(lines) for name, lines in groups.items()} == {"batch_size": 2, "device": 1}
+    (saved,) = suite.pytester.path.glob(".benchmarks/*/0001_base.json")
+    benches = json.loads(saved.read_text())["benchmarks"]
+    assert [bench["group"] for bench in benches] == ["batch_size", "batch_size", "device"]
+    first, _, shown_again = benches
+    assert shown_again["stats"] == first["stats"]
+    assert shown_again["extra_info"] == first["extra_info"]
+    # It is one case all the same.
+    assert [record.case.batch_size for record in read_records(saved)] == [1, 2]

@@ -10,6 +10,7 @@ import pytest
 
 from blip_fixtures.checkpoints.catalog import CATALOG
 from blip_fixtures.checkpoints.resolve import PACKAGED, find_architecture
+from blip_fixtures.reasons import Reason
 from tests.plugin.conftest import TWO_SWEEPS, Suite
 
 SMALL = "somebody/instructblip-small"
@@ -30,17 +31,17 @@ def test_a_catalogued_architecture_runs_without_a_download(catalogued: Suite) ->
     result = catalogued.run(TWO_SWEEPS, f"--blip-model={SMALL}", "--blip-weights=random")
     result.assert_outcomes(passed=3)
     record, _ = catalogued.records()
-    assert record["case"]["weights"] == "random"
-    assert record["generation"] is not None
-    assert (record["generation"]["new_tokens"], record["generation"]["fixed"]) == (4, True)
-    assert record["tokens"] is not None
-    assert (record["tokens"]["output_mean"], record["tokens"]["output_max"]) == (4, 4)
-    assert record["quality"] == {}
-    assert record["missing"]["quality"] == "the weights are synthetic, so the answers mean nothing"
-    assert str(record["environment"]["checkpoint_revision"]).startswith("synthetic-")
-    assert "tokens: counted by a generic tokenizer; T5's own counts differ by up to a fifth" in record["notes"]
-    assert record["phases"] is not None
-    assert record["limit"] is not None
+    assert record.case.weights == "random"
+    assert record.generation is not None
+    assert (record.generation.new_tokens, record.generation.fixed) == (4, True)
+    assert record.tokens is not None
+    assert (record.tokens.output_mean, record.tokens.output_max) == (4, 4)
+    assert record.quality == {}
+    assert record.missing["quality"].code == "synthetic_weights"
+    assert str(record.environment["checkpoint_revision"]).startswith("synthetic-")
+    assert Reason.of("generic_tokenizer", scope="tokens") in record.notes
+    assert record.phases is not None
+    assert record.limit is not None
     document = (catalogued.folder / "README.md").read_text()
     assert document.splitlines()[0] == f"# {SMALL}"
     assert document.splitlines()[2].startswith("**SYNTHETIC WEIGHTS.**")
@@ -64,8 +65,8 @@ def test_word_error_rates_are_gaps_with_that_reason(catalogued: Suite) -> None:
 def test_the_packaged_architecture_keeps_its_own_tokenizer(suite: Suite) -> None:
     suite.run(TWO_SWEEPS, "--blip-weights=random", "-k", "batch02").assert_outcomes(passed=1)
     (record,) = suite.records()
-    assert record["case"]["weights"] == "random"
-    assert not [note for note in record["notes"] if note.startswith("tokens")]
+    assert record.case.weights == "random"
+    assert not [note for note in record.notes if note.scope == "tokens"]
 
 
 def test_a_folder_needs_no_weights(suite: Suite) -> None:
@@ -78,7 +79,7 @@ def test_a_folder_needs_no_weights(suite: Suite) -> None:
         target.write_bytes(path.read_bytes())
     suite.folder = suite.folder.with_name("mine")
     suite.run(TWO_SWEEPS, "--blip-model=mine", "--blip-weights=random", "-k", "batch02").assert_outcomes(passed=1)
-    assert suite.records()[0]["status"] == "ok"
+    assert suite.records()[0].status == "ok"
 
 
 def test_synthetic_and_trained_records_have_different_hashes(suite: Suite) -> None:
@@ -86,7 +87,7 @@ def test_synthetic_and_trained_records_have_different_hashes(suite: Suite) -> No
     (trained,) = suite.records()
     suite.run(TWO_SWEEPS, "-k", "batch02", "--blip-weights=random")
     (random,) = suite.records()
-    assert trained["config_hash"] != random["config_hash"]
+    assert trained.config_hash != random.config_hash
 
 
 def test_an_architecture_that_the_catalog_lacks(catalogued: Suite) -> None:

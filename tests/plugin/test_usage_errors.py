@@ -70,7 +70,7 @@ def test_auto_skips_a_device_that_torch_cannot_use(suite: Suite, monkeypatch: py
     monkeypatch.setattr("blip_fixtures.meters.nvml.nvidia_device_count", lambda: 1)
     monkeypatch.setattr("torch.version.cuda", None)
     suite.run(TWO_SWEEPS, "-k", "test_device").assert_outcomes(passed=1, skipped=1)
-    assert "cuda:0 needs a CUDA build of torch" in str(suite.document()["blip"]["not_run"][0]["reason"])
+    assert suite.document()["blip"]["not_run"][0]["reason"]["code"] == "no_cuda_build"
 
 
 def test_ini_twin_and_command_line(suite: Suite) -> None:
@@ -154,7 +154,7 @@ def test_measure_is_called_once(suite: Suite) -> None:
 
 
 def test_help_explains_every_option(suite: Suite) -> None:
-    from blip_fixtures.options import SPECS
+    from blip_fixtures.pytest_plugin.specs import SPECS
 
     text = suite.pytester.runpytest_inprocess("--help").stdout.str()
     assert "InstructBLIP benchmarks:" in text
@@ -221,7 +221,7 @@ def test_a_spoiled_checkpoint_is_refused_before_it_loads(
     suite: Suite, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], None], complaint: str
 ) -> None:
     spoil(packaged_copy(suite))
-    monkeypatch.setattr("blip_fixtures.run.load_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("blip_fixtures.engine.session.load_model", lambda *_: pytest.fail("a model was loaded"))
     result = suite.run(TWO_SWEEPS, "--blip-model=mine")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (error,) = [line for line in result.errlines if line.startswith("ERROR: ")]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from statistics import mean, median, quantiles, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from blip_fixtures.case import Case
-from blip_fixtures.record import SCHEMA_VERSION, Energy, Latency, Metric, Record, validate
+import msgspec
+
+from blip_fixtures.case import AXES, axis_id
+from blip_fixtures.reasons import Reason
+from blip_fixtures.record import Energy, Latency, Metric, Record, as_plain
+from blip_fixtures.words import PassName, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,53 +28,80 @@ CASE_FIELDS = (
     "prompts",
 )
 MERGED_FIELDS = ("case", "environment", "phases", "flops", "memory", "tokens", "limit", "data", "generation")
+EMPTY_PARTS = ("latency", "phases", "flops", "memory", "tokens", "limit")
+SCOPES = {*PassName, "tokens", *AXES}
 ROUNDS_S = (0.210, 0.200, 0.205, 0.198, 0.240)
+Converted = TypeVar("Converted")
 
 
 def make_latency(rounds_s: Sequence[float] = ROUNDS_S, /, **overrides: Any) -> Latency:
     """The `latency` of a record, every statistic derived from the rounds (seconds per batch) unless overridden."""
-    latency = Latency(
-        mean_s=mean(rounds_s),
-        median_s=median(rounds_s),
-        stddev_s=stdev(rounds_s) if len(rounds_s) > 1 else None,
-        p90_s=quantiles(rounds_s, n=10, method="inclusive")[-1] if len(rounds_s) > 1 else None,
-        rounds_s=list(rounds_s),
-        reference_s=[0.002] * len(rounds_s),
-        warmup_rounds=2,
-    )
-    return Latency(**{**latency, **overrides})  # type: ignore[typeddict-item]
+    latency = {
+        "mean_s": mean(rounds_s),
+        "median_s": median(rounds_s),
+        "stddev_s": stdev(rounds_s) if len(rounds_s) > 1 else None,
+        "p90_s": quantiles(rounds_s, n=10, method="inclusive")[-1] if len(rounds_s) > 1 else None,
+        "rounds_s": rounds_s,
+        "reference_s": [0.002] * len(rounds_s),
+        "warmup_rounds": 2,
+    }
+    return msgspec.convert({**latency, **overrides}, Latency)
 
 
 def make_energy(joules_per_sample: float | None = 3.5, **overrides: Any) -> Energy:
     """One meter domain of a record; with `joules_per_sample=None` give a `status` and a `reason` as well."""
     known = joules_per_sample is not None
-    energy = Energy(
-        joules_per_sample=joules_per_sample,
-        joules_per_token=joules_per_sample / 10 if joules_per_sample is not None else None,
-        joules=joules_per_sample * 32 if joules_per_sample is not None else None,
-        window_s=6.0 if known else None,
-        samples=32 if known else None,
-        error_bound_j=1.5 if known else None,
-        idle_watts=12.0 if known else None,
-        net_joules_per_sample=joules_per_sample * 0.6 if joules_per_sample is not None else None,
-        status="ok",
-        reason=None,
-        source="intel-rapl package-0",
-        scope="machine",
-    )
-    return Energy(**{**energy, **overrides})  # type: ignore[typeddict-item]
+    energy = {
+        "joules_per_sample": joules_per_sample,
+        "joules_per_token": joules_per_sample / 10 if joules_per_sample is not None else None,
+        "joules": joules_per_sample * 32 if joules_per_sample is not None else None,
+        "window_s": 6.0 if known else None,
+        "samples": 32 if known else None,
+        "error_bound_j": 1.5 if known else None,
+        "idle_watts": 12.0 if known else None,
+        "net_joules_per_sample": joules_per_sample * 0.6 if joules_per_sample is not None else None,
+        "status": "ok",
+        "reason": None,
+        "source": "intel-rapl package-0",
+        "scope": "machine",
+    }
+    return _converted(_energy_reasons({**energy, **overrides}), Energy)
 
 
 def make_metric(
-    value: float | None, *, higher_is_better: bool = True, per_sample: Sequence[float | None] = ()
+    value: float | None,
+    *,
+    higher_is_better: bool = True,
+    per_sample: Sequence[float | None] = (),
+    interval: tuple[float, float] | None = None,
 ) -> Metric:
     """One quality metric of a record."""
-    return Metric(value=value, per_sample=list(per_sample), higher_is_better=higher_is_better)
+    return Metric(value=value, per_sample=tuple(per_sample), higher_is_better=higher_is_better, interval=interval)
+
+
+def _converted(value: Any, kind: type[Converted]) -> Converted:
+    """A struct from dicts and structs in any mix."""
+    return msgspec.convert(msgspec.to_builtins(value), kind)
+
+
+def _reason(value: Reason | str | None) -> Reason | None:
+    return Reason.verbatim(value) if isinstance(value, str) else value
+
+
+def _note(value: Reason | str) -> Reason:
+    """A note from a text: ``latency: slow`` belongs to the latency."""
+    if isinstance(value, Reason):
+        return value
+    scope, colon, text = value.partition(": ")
+    return Reason.verbatim(text, scope=scope) if colon and scope in SCOPES else Reason.verbatim(value)
+
+
+def _energy_reasons(entry: dict[str, Any]) -> dict[str, Any]:
+    return {**entry, "reason": _reason(entry["reason"])}
 
 
 def _defaults() -> dict[str, Any]:
     return {
-        "schema_version": SCHEMA_VERSION,
         "config_hash": "0123456789abcdef",
         "sweeps": ["device"],
         "case": {
@@ -153,13 +183,14 @@ def _defaults() -> dict[str, Any]:
 
 
 def make_record(**overrides: Any) -> Record:
-    """A schema-valid `Record` (a fresh copy each time).
+    """A valid `Record`.
 
     Keywords are the record's own fields and, for short, the fields of its case:
     ``make_record(batch_size=4, sweeps=["batch_size"], latency=make_latency([0.3, 0.31]))``. A dict given for `case`,
     `environment`, `phases`, `flops`, `memory`, `tokens`, `limit`, `data`, `generation` changes just the keys it names;
-    every other value replaces the default. A field set to null gets a reason under `missing` if the caller gives none.
-    Raises `RecordError` when the result breaks the schema.
+    every other value replaces the default. Reasons and notes may be texts (``"latency: slow"`` is a note on the
+    latency). A field set to null gets a reason under `missing` if the caller gives none. Raises
+    `msgspec.ValidationError` when the result breaks the schema.
     """
     record: dict[str, Any] = _defaults()
     case_overrides = {key: overrides.pop(key) for key in CASE_FIELDS if key in overrides}
@@ -170,21 +201,34 @@ def make_record(**overrides: Any) -> Record:
         else:
             record[key] = value
     record["case"] = {**record["case"], **case_overrides}
-    for key in ("latency", "phases", "flops", "memory", "tokens", "limit"):
-        if record[key] is None and record["status"] == "ok":
+    for key in EMPTY_PARTS:
+        if record[key] is None and record["status"] == Status.OK:
             record["missing"] = {key: f"{key} left out of the test record", **record["missing"]}
     if "case_id" not in record:
-        axes = {key: value for key, value in record["case"].items() if key not in {"device_name", "prompts"}}
-        record["case_id"] = Case(**axes, prompts=record["case"]["prompts"] or "paper").id
-    return validate(copy.deepcopy(record))
+        record["case_id"] = "-".join(axis_id(axis, record["case"][axis]) for axis in AXES)
+    record["reason"] = _reason(record["reason"])
+    record["notes"] = [_note(note) for note in record["notes"]]
+    record["missing"] = {path: _reason(reason) for path, reason in record["missing"].items()}
+    record["energy"] = {
+        domain: _energy_reasons(entry) if isinstance(entry, dict) else entry
+        for domain, entry in record["energy"].items()
+    }
+    return _converted(record, Record)
 
 
 def make_not_run(
-    status: str = "unavailable", reason: str = "no such device on this machine", **overrides: Any
+    status: str = "unavailable", reason: Reason | str = "no such device on this machine", **overrides: Any
 ) -> Record:
     """A record of a case that did not run: no figures, one reason."""
-    empty: dict[str, Any] = dict.fromkeys(("latency", "phases", "flops", "memory", "tokens", "limit"))
+    empty: dict[str, Any] = dict.fromkeys(EMPTY_PARTS)
     return make_record(status=status, reason=reason, **{**empty, "energy": {}, "quality": {}, **overrides})
+
+
+def make_again(record: Record, latency: Latency) -> Record:
+    """The second timing of `record`'s case, at the end of the run."""
+    empty: dict[str, Any] = dict.fromkeys(EMPTY_PARTS)
+    changes = {**empty, "energy": {}, "quality": {}, "notes": (), "missing": {}, "applied": {}, "predictions": ()}
+    return msgspec.structs.replace(record, **{**changes, "latency": latency, "again": True})
 
 
 def small_run() -> list[Record]:
@@ -254,11 +298,14 @@ def envelope(records: Sequence[Record]) -> dict[str, Any]:
         "machine_info": {},
         "commit_info": {},
         "benchmarks": [
-            {"name": record["case_id"], "extra_info": {"blip": record}}
+            {"name": record.case_id, "extra_info": {"blip": as_plain(record)}}
             for record in records
-            if record["status"] == "ok"
+            if record.status == Status.OK and not record.again
         ],
         "datetime": "2026-01-02T03:04:05+00:00",
         "version": "5.3.1",
-        "blip": {"not_run": [record for record in records if record["status"] != "ok"]},
+        "blip": {
+            "not_run": [as_plain(record) for record in records if record.status != Status.OK],
+            "again": [as_plain(record) for record in records if record.again],
+        },
     }

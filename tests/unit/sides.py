@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from blip_fixtures.gate.sides import Process
+from blip_fixtures.record import as_plain
+from blip_fixtures.words import Status
 from tests.unit.records import make_latency, make_metric, make_record
 
 if TYPE_CHECKING:
@@ -56,14 +58,38 @@ def noisy_side(first: int, count: int = 3, **overrides: Any) -> list[Process]:
 
 def as_document(records: Sequence[Record], beside: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What pytest-benchmark writes, as far as the gate reads it."""
+    ran = [as_plain(record) for record in records if record.status == Status.OK and not record.again]
     return {
-        "benchmarks": [
-            {"fullname": f"benchmarks/test_it.py::test_it[{record['case_id']}]", "extra_info": {"blip": record}}
-            for record in records
-            if record["status"] == "ok"
-        ],
-        "blip": {"not_run": [record for record in records if record["status"] != "ok"], **(beside or {})},
+        "benchmarks": _benchmarks(ran),
+        "blip": {
+            "not_run": [as_plain(record) for record in records if record.status != Status.OK],
+            "again": [as_plain(record) for record in records if record.again],
+            **(beside or {}),
+        },
     }
+
+
+def _benchmarks(plain: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"fullname": f"benchmarks/test_it.py::test_it[{record['case_id']}]", "extra_info": {"blip": record}}
+        for record in plain
+    ]
+
+
+def as_first_schema(record: Record, *, energy_reason: str) -> dict[str, Any]:
+    """The record as releases with schema version 1 wrote it, where its meter said `energy_reason`."""
+    plain = {**as_plain(record), "schema_version": 1}
+    del plain["again"]
+    for entry in plain["energy"].values():
+        del entry["further_reasons"]
+        entry |= {"status": "degraded", "reason": energy_reason}
+    return plain
+
+
+def write_plain(path: Path, plain: Sequence[Mapping[str, Any]]) -> Path:
+    """A `records.json` of records as JSON has them."""
+    path.write_text(json.dumps({"benchmarks": _benchmarks(plain)}))
+    return path
 
 
 def write_run(path: Path, records: Sequence[Record], beside: Mapping[str, Any] | None = None) -> Path:

@@ -7,6 +7,8 @@ import random
 from dataclasses import dataclass, field
 
 from blip_fixtures.meters import Conditions, MeterError, Reading
+from blip_fixtures.reasons import Reason
+from blip_fixtures.words import Domain, EnergyStatus, Scope
 
 
 @dataclass
@@ -57,11 +59,11 @@ class SimulatedMeter:
     phase_s: float = 0.0
     range_uj: int | None = None
     offset_uj: int = 0
-    domain: str = "cpu_package"
+    domain: Domain = Domain.CPU_PACKAGE
     source: str = "simulated"
-    scope: str = "machine"
+    scope: Scope = Scope.MACHINE
     least_window_s: float = 0.0
-    caveat: str | None = None
+    caveat: Reason | None = None
     power_limits_w: tuple[float | None, ...] = (300.0,)
     is_open: bool = False
     fails_after: int | None = None
@@ -81,7 +83,7 @@ class SimulatedMeter:
     def read(self) -> Reading:
         self.reads += 1
         if self.fails_after is not None and self.reads > self.fails_after:
-            raise MeterError("lost", "the simulated counter vanished")
+            raise MeterError(EnergyStatus.LOST, Reason.verbatim("the simulated counter vanished"))
         before_s = self.clock()
         self.clock.advance(self.read_s / 2)
         at_s = min(self.clock(), self.freezes_at_s)

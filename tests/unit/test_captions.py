@@ -35,34 +35,34 @@ def split(images: Any) -> tuple[list[tuple[str, ...]], list[list[tuple[str, ...]
 def test_equal_to_the_reference_implementation(images: Any) -> None:
     said, meant = split(images)
     value, each = reference(Cider(), images)
-    assert cider_d(said, meant)["value"] == pytest.approx(value, abs=1e-9)
-    assert cider_d(said, meant)["per_sample"] == pytest.approx(list(each), abs=1e-9)
+    assert cider_d(said, meant).value == pytest.approx(value, abs=1e-9)
+    assert cider_d(said, meant).per_sample == pytest.approx(list(each), abs=1e-9)
     value, each = reference(Bleu(4), images, verbose=0)
-    assert bleu4(said, meant)["value"] == pytest.approx(value[3], abs=1e-9)
-    assert bleu4(said, meant)["per_sample"] == pytest.approx(each[3], abs=1e-9)
+    assert bleu4(said, meant).value == pytest.approx(value[3], abs=1e-9)
+    assert bleu4(said, meant).per_sample == pytest.approx(each[3], abs=1e-9)
     value, each = reference(Rouge(), images)
-    assert rouge_l(said, meant)["value"] == pytest.approx(value, abs=1e-9)
-    assert rouge_l(said, meant)["per_sample"] == pytest.approx(list(each), abs=1e-9)
+    assert rouge_l(said, meant).value == pytest.approx(value, abs=1e-9)
+    assert rouge_l(said, meant).per_sample == pytest.approx(list(each), abs=1e-9)
 
 
 def test_a_perfect_caption() -> None:
     captions = ["a red dog runs on the grass", "two cats sit beside an old chair"]
     metrics = caption_metrics(captions, [[caption] for caption in captions])
-    assert metrics["cider"]["value"] == pytest.approx(10)
-    assert metrics["bleu4"]["value"] == pytest.approx(1)
-    assert metrics["rouge_l"]["value"] == 1
+    assert metrics["cider"].value == pytest.approx(10)
+    assert metrics["bleu4"].value == pytest.approx(1)
+    assert metrics["rouge_l"].value == 1
 
 
 def test_one_image_has_no_cider() -> None:
-    assert caption_metrics(["a dog"], [["a dog", "the dog"]])["cider"]["value"] == 0
+    assert caption_metrics(["a dog"], [["a dog", "the dog"]])["cider"].value == 0
 
 
 def test_an_empty_prediction_scores_nothing() -> None:
     metrics = caption_metrics(["", "a dog"], [["a cat sits"], ["a dog"]])
-    assert [metrics[name]["per_sample"][0] for name in ("cider", "rouge_l")] == [0, 0]
-    assert metrics["bleu4"]["per_sample"][0] == pytest.approx(0, abs=1e-6)
+    assert [metrics[name].per_sample[0] for name in ("cider", "rouge_l")] == [0, 0]
+    assert metrics["bleu4"].per_sample[0] == pytest.approx(0, abs=1e-6)
 
 
 def test_case_and_punctuation_do_not_count() -> None:
     metrics = caption_metrics(["A dog, on \u201cgrass\u201d!", "x"], [["a dog on grass"], ["x"]])
-    assert metrics["rouge_l"]["per_sample"][0] == 1
+    assert metrics["rouge_l"].per_sample[0] == 1

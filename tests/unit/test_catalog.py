@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from blip_fixtures.checkpoints.architecture import build_on_meta, has_own_head, weight_bytes
+from blip_fixtures.checkpoints.architecture import build_on_meta, weight_bytes
 from blip_fixtures.checkpoints.catalog import CATALOG, catalog_config
 from blip_fixtures.checkpoints.loading import LoadedModel, load_model
 from blip_fixtures.checkpoints.resolve import Checkpoint
+from blip_fixtures.families.instructblip_t5.weights import has_own_head
 
 # Parameters of the published checkpoints: 4.02 B and 12.3 B.
 PARAMETERS = {

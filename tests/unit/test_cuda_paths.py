@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ import torch
 from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.devices import device_name, synchronizing_timer
-from blip_fixtures.measurement.memory import PeakMemory
+from blip_fixtures.engine.peak_memory import PeakMemory
 
 
 @pytest.fixture
@@ -50,11 +49,12 @@ def test_peak_memory_is_that_of_the_devices_allocator(calls: list[str]) -> None:
     assert (peak.growth_bytes, peak.kind, calls) == (4000, "cuda_allocator", ["reset cuda:0"])
 
 
-def test_evicting_hands_the_devices_memory_back(calls: list[str]) -> None:
-    checkpoint = Checkpoint("m", Path(), "r", {})
-    models = OneLiveModel(lambda device, optimization: LoadedModel(checkpoint, device, optimization, object(), 0.0))
-    models.get("cuda:0", "fp16")
-    models.get("cpu", "fp16")
+def test_evicting_hands_the_devices_memory_back(calls: list[str], checkpoint: Checkpoint) -> None:
+    models = OneLiveModel(
+        lambda checkpoint, device, optimization: LoadedModel(checkpoint, device, optimization, object(), 0.0)
+    )
+    models.get(checkpoint, "cuda:0", "fp16")
+    models.get(checkpoint, "cpu", "fp16")
     assert calls == ["empty_cache"]
     models.evict()
     assert calls == ["empty_cache"]

@@ -6,13 +6,18 @@ from functools import partial
 
 import pytest
 
-from blip_fixtures.measurement import energy as energy_module
-from blip_fixtures.measurement.energy import Call, EnergyFound, Timing, energy_pass, measure_idle_watts, window_s
+from blip_fixtures.engine import energy as energy_module
+from blip_fixtures.engine.energy import Call, EnergyFound, Timing, energy_pass, measure_idle_watts, window_s
 from blip_fixtures.meters import Conditions, MeterError
 from blip_fixtures.meters.period import measure_update_period
+from blip_fixtures.reasons import Reason, say_all
+from blip_fixtures.record import Energy
+from blip_fixtures.words import Domain, EnergyStatus, Scope
 from tests.unit.simulated import Power, SimulatedMeter, VirtualClock
 
 CALL_S = 0.3
+CPU, DRAM, GPU = Domain.CPU_PACKAGE, Domain.DRAM, Domain.GPU
+HOT = Reason.of("gpu_hw_thermal")
 
 
 @pytest.fixture
@@ -37,34 +42,38 @@ def calls(clock: VirtualClock, tokens: int = 8) -> list[Call]:
 
 
 def run(
-    meters: dict[str, SimulatedMeter],
+    meters: dict[Domain, SimulatedMeter],
     clock: VirtualClock,
     *,
-    idle_watts: dict[str, float | MeterError] | None = None,
+    idle_watts: dict[Domain, float | MeterError] | None = None,
     work: list[Call] | None = None,
 ) -> EnergyFound:
     timing = Timing(clock, clock.advance, lambda: 0.5)
     return energy_pass(meters, work or calls(clock), idle_watts or {}, lambda: None, timing=timing)
 
 
+def codes(entry: Energy) -> list[str]:
+    return [reason.code for reason in entry.reasons]
+
+
 def test_gross_net_and_token_energy_follow_from_the_power(clock: VirtualClock) -> None:
-    found = run({"cpu_package": meter(clock)}, clock, idle_watts={"cpu_package": 40.0})
-    entry = found.energy["cpu_package"]
+    found = run({CPU: meter(clock)}, clock, idle_watts={CPU: 40.0})
+    entry = found.energy[CPU]
     joules_per_call = 100 * CALL_S
-    assert entry["joules_per_sample"] == pytest.approx(joules_per_call / 4, rel=0.02)
-    assert entry["joules_per_token"] == pytest.approx(joules_per_call / 8, rel=0.02)
-    assert entry["net_joules_per_sample"] == pytest.approx(60 * CALL_S / 4, rel=0.02)
-    assert (entry["status"], entry["reason"], entry["source"]) == ("ok", None, "simulated")
+    assert entry.joules_per_sample == pytest.approx(joules_per_call / 4, rel=0.02)
+    assert entry.joules_per_token == pytest.approx(joules_per_call / 8, rel=0.02)
+    assert entry.net_joules_per_sample == pytest.approx(60 * CALL_S / 4, rel=0.02)
+    assert (entry.status, entry.reason, entry.source) == ("ok", None, "simulated")
     assert found.missing == {}
 
 
 def test_the_sums_are_those_of_the_windows(clock: VirtualClock) -> None:
-    entry = run({"cpu_package": meter(clock)}, clock).energy["cpu_package"]
-    windows = entry["windows"]
+    entry = run({CPU: meter(clock)}, clock).energy[CPU]
+    windows = entry.windows
     assert len(windows) == 2
     for name in ("joules", "window_s", "samples", "error_bound_j"):
-        assert entry[name] == pytest.approx(sum(window[name] for window in windows))
-    assert all(window["samples"] == 4 * 4 for window in windows), "four calls of 0.3 s fill a window of 1 s"
+        assert getattr(entry, name) == pytest.approx(sum(getattr(window, name) for window in windows))
+    assert all(window.samples == 4 * 4 for window in windows), "four calls of 0.3 s fill a window of 1 s"
 
 
 def test_the_second_window_goes_on_where_the_first_ended(clock: VirtualClock) -> None:
@@ -75,7 +84,7 @@ def test_the_second_window_goes_on_where_the_first_ended(clock: VirtualClock) ->
         clock.advance(CALL_S)
 
     work = [Call(partial(take, turn), samples=1, tokens=1) for turn in range(3)]
-    run({"cpu_package": meter(clock)}, clock, work=work)
+    run({CPU: meter(clock)}, clock, work=work)
     assert turns == [0, 1, 2, 0, 1, 2, 0, 1]
 
 
@@ -86,7 +95,7 @@ def test_a_window_is_as_long_as_the_slowest_counter_needs(
     clock: VirtualClock, least_s: float, period_s: float, wanted_s: float
 ) -> None:
     slow = meter(clock, least_window_s=least_s, update_period_s=period_s)
-    assert window_s({"gpu": slow, "cpu_package": meter(clock, update_period_s=0.001)}) == pytest.approx(wanted_s)
+    assert window_s({GPU: slow, CPU: meter(clock, update_period_s=0.001)}) == pytest.approx(wanted_s)
 
 
 def test_without_meters_nothing_runs(clock: VirtualClock) -> None:
@@ -98,20 +107,20 @@ def test_a_meter_that_does_not_open_costs_its_own_domain_only(clock: VirtualCloc
     broken = meter(clock)
 
     def refuse() -> None:
-        raise MeterError("permission", "cannot read it")
+        raise MeterError(EnergyStatus.PERMISSION, Reason.verbatim("cannot read it"))
 
     broken.open = refuse  # type: ignore[method-assign]
-    found = run({"cpu_package": broken, "dram": meter(clock, domain="dram")}, clock)
-    assert (found.energy["cpu_package"]["status"], found.energy["cpu_package"]["joules"]) == ("permission", None)
-    assert found.energy["dram"]["status"] == "ok"
-    assert list(found.energy) == ["cpu_package", "dram"]
+    found = run({CPU: broken, DRAM: meter(clock, domain=DRAM)}, clock)
+    assert (found.energy[CPU].status, found.energy[CPU].joules) == ("permission", None)
+    assert found.energy[DRAM].status == "ok"
+    assert list(found.energy) == [CPU, DRAM]
 
 
 def test_a_meter_lost_midway_costs_its_own_domain_only(clock: VirtualClock) -> None:
     lost = meter(clock, fails_after=150)
-    found = run({"gpu": lost, "dram": meter(clock, domain="dram")}, clock)
-    assert (found.energy["gpu"]["status"], found.energy["gpu"]["reason"]) == ("lost", "the simulated counter vanished")
-    assert found.energy["dram"]["status"] == "ok"
+    found = run({GPU: lost, DRAM: meter(clock, domain=DRAM)}, clock)
+    assert (found.energy[GPU].status, str(found.energy[GPU].reason)) == ("lost", "the simulated counter vanished")
+    assert found.energy[DRAM].status == "ok"
     assert not lost.is_open
 
 
@@ -119,10 +128,10 @@ def test_no_meter_open_means_no_window(clock: VirtualClock) -> None:
     broken = meter(clock)
 
     def refuse() -> None:
-        raise MeterError("lost", "gone")
+        raise MeterError(EnergyStatus.LOST, Reason.verbatim("gone"))
 
     broken.open = refuse  # type: ignore[method-assign]
-    run({"gpu": broken}, clock)
+    run({GPU: broken}, clock)
     assert clock() == 0.0
 
 
@@ -133,53 +142,58 @@ def test_meters_are_closed_also_when_the_model_fails(clock: VirtualClock) -> Non
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        run({"cpu_package": opened}, clock, work=[Call(fail, 1, 1)])
+        run({CPU: opened}, clock, work=[Call(fail, 1, 1)])
     assert not opened.is_open
 
 
 def test_idle_watts_that_are_missing_say_why(clock: VirtualClock) -> None:
-    idle: dict[str, float | MeterError] = {"cpu_package": MeterError("lost", "gone while idle")}
-    found = run({"cpu_package": meter(clock)}, clock, idle_watts=idle)
-    entry = found.energy["cpu_package"]
-    assert (entry["idle_watts"], entry["net_joules_per_sample"], entry["status"]) == (None, None, "ok")
-    assert set(found.missing.values()) == {"gone while idle"}
-    assert "energy.cpu_package.net_joules_per_sample" in found.missing
+    idle: dict[Domain, float | MeterError] = {CPU: MeterError(EnergyStatus.LOST, Reason.verbatim("gone while idle"))}
+    found = run({CPU: meter(clock)}, clock, idle_watts=idle)
+    entry = found.energy[CPU]
+    assert (entry.idle_watts, entry.net_joules_per_sample, entry.status) == (None, None, "ok")
+    why = Reason.verbatim("gone while idle")
+    assert found.missing == dict.fromkeys(
+        ("energy.cpu_package.idle_watts", "energy.cpu_package.net_joules_per_sample"), why
+    )
 
 
 def test_no_tokens_no_joules_per_token(clock: VirtualClock) -> None:
-    found = run({"cpu_package": meter(clock)}, clock, work=calls(clock, tokens=0))
-    assert found.energy["cpu_package"]["joules_per_token"] is None
-    assert found.missing["energy.cpu_package.joules_per_token"] == "no token was generated"
+    found = run({CPU: meter(clock)}, clock, work=calls(clock, tokens=0))
+    assert found.energy[CPU].joules_per_token is None
+    assert found.missing["energy.cpu_package.joules_per_token"] == Reason.of("no_token")
 
 
 def test_a_share_of_a_gpu_has_no_joules_per_sample(clock: VirtualClock) -> None:
-    entry = run({"gpu": meter(clock, scope="parent_gpu")}, clock, idle_watts={"gpu": 10.0}).energy["gpu"]
-    assert (entry["joules_per_sample"], entry["joules_per_token"], entry["net_joules_per_sample"]) == (None, None, None)
-    assert entry["joules"] is not None
-    assert "MIG instances share" in str(entry["reason"])
+    entry = run({GPU: meter(clock, scope=Scope.PARENT_GPU)}, clock, idle_watts={GPU: 10.0}).energy[GPU]
+    assert (entry.joules_per_sample, entry.joules_per_token, entry.net_joules_per_sample) == (None, None, None)
+    assert entry.joules is not None
+    assert (entry.status, codes(entry)) == (EnergyStatus.DEGRADED, ["mig_shares_counter"])
 
 
 def test_what_the_device_reports_is_recorded_and_flags_the_figure(clock: VirtualClock) -> None:
-    hot = Conditions({"temperature_c": 91}, degraded=("the GPU was throttled by hw_thermal_slowdown",))
+    hot = Conditions({"temperature_c": 91}, degraded=(HOT,))
     seen = [Conditions({"temperature_c": 40}), hot]
-    entry = run({"gpu": meter(clock, scope="board", seen=seen)}, clock).energy["gpu"]
-    assert entry["status"] == "degraded"
-    assert entry["reason"] == "the GPU was throttled by hw_thermal_slowdown"
-    assert entry["conditions"][:2] == [{"temperature_c": 40}, {"temperature_c": 91}]
-    assert entry["joules_per_sample"] is not None
+    entry = run({GPU: meter(clock, scope=Scope.BOARD, seen=seen)}, clock).energy[GPU]
+    assert entry.status == "degraded"
+    assert entry.reasons == (HOT,)
+    assert entry.conditions[:2] == ({"temperature_c": 40}, {"temperature_c": 91})
+    assert entry.joules_per_sample is not None
 
 
 def test_the_state_of_the_machine_stands_beside_a_machine_wide_figure(clock: VirtualClock) -> None:
-    conditions = run({"cpu_package": meter(clock)}, clock).energy["cpu_package"]["conditions"]
+    conditions = run({CPU: meter(clock)}, clock).energy[CPU].conditions
     assert len(conditions) == 4, "before and after each of two windows"
     assert all(set(facts) == {"cpu_frequency_mhz", "load_average"} for facts in conditions)
 
 
 def test_other_processes_on_the_device_make_it_contended(clock: VirtualClock) -> None:
-    seen = [Conditions(contended=("2 other compute processes were on the GPU",), degraded=("hot",))]
-    entry = run({"gpu": meter(clock, scope="board", seen=seen)}, clock).energy["gpu"]
-    assert entry["status"] == "contended"
-    assert entry["reason"] == "2 other compute processes were on the GPU; hot"
+    seen = [Conditions(contended=(Reason.of("gpu_other_processes", count=2),), degraded=(HOT,))]
+    entry = run({GPU: meter(clock, scope=Scope.BOARD, seen=seen)}, clock).energy[GPU]
+    assert entry.status == "contended"
+    assert codes(entry) == ["gpu_other_processes", "gpu_hw_thermal"]
+    assert say_all(entry.reasons) == (
+        "2 other compute processes were on the GPU; the hardware slowed the GPU's clocks down because it was hot"
+    )
 
 
 def test_processor_time_of_others_counts_for_machine_wide_counters_alone(
@@ -187,33 +201,33 @@ def test_processor_time_of_others_counts_for_machine_wide_counters_alone(
 ) -> None:
     monkeypatch.setattr(energy_module, "_busy_s", lambda: 2.0 * clock())
     monkeypatch.setattr(energy_module, "_own_s", lambda: 1.5 * clock())
-    board = meter(clock, domain="gpu", scope="board")
-    found = run({"gpu": board, "cpu_package": meter(clock)}, clock)
-    assert found.energy["gpu"]["status"] == "ok"
-    assert found.energy["cpu_package"]["status"] == "contended"
-    assert "took 25 % of the busy processor time" in str(found.energy["cpu_package"]["reason"])
+    board = meter(clock, domain=GPU, scope=Scope.BOARD)
+    found = run({GPU: board, CPU: meter(clock)}, clock)
+    assert found.energy[GPU].status == "ok"
+    assert found.energy[CPU].status == "contended"
+    assert codes(found.energy[CPU]) == ["others_took_processor_time"]
+    assert "took 25 % of the busy processor time" in str(found.energy[CPU].reason)
 
 
 def test_windows_that_disagree_are_named(clock: VirtualClock) -> None:
     rising = meter(clock)
     rising.power = Power([0.0, 1.3], [50.0, 150.0])
-    entry = run({"cpu_package": rising}, clock).energy["cpu_package"]
-    assert entry["status"] == "degraded"
-    assert str(entry["reason"]).startswith("the windows differ by more than 10 %: ")
+    entry = run({CPU: rising}, clock).energy[CPU]
+    assert entry.status == "degraded"
+    assert codes(entry) == ["windows_differ"]
+    assert str(entry.reason).startswith("the windows differ by more than 10 %: ")
 
 
 def test_polled_power_weakens_every_number(clock: VirtualClock) -> None:
-    entry = run({"gpu": meter(clock, caveat="polled power was integrated")}, clock).energy["gpu"]
-    assert (entry["status"], entry["reason"]) == ("degraded", "polled power was integrated")
+    entry = run({GPU: meter(clock, caveat=Reason.of("polled_power"))}, clock).energy[GPU]
+    assert (entry.status, codes(entry)) == ("degraded", ["polled_power"])
 
 
 def test_idle_watts_are_those_of_an_idle_window(clock: VirtualClock) -> None:
     gone = meter(clock, fails_after=0)
-    watts = measure_idle_watts(
-        {"cpu_package": meter(clock, watts=33.0), "dram": gone}, timing=Timing(clock, clock.advance)
-    )
-    assert watts["cpu_package"] == pytest.approx(33.0, rel=0.02)
-    assert isinstance(watts["dram"], MeterError)
+    watts = measure_idle_watts({CPU: meter(clock, watts=33.0), DRAM: gone}, timing=Timing(clock, clock.advance))
+    assert watts[CPU] == pytest.approx(33.0, rel=0.02)
+    assert isinstance(watts[DRAM], MeterError)
 
 
 @pytest.mark.parametrize("period_s", [0.001, 0.02, 0.1, 0.9])

@@ -12,7 +12,8 @@ import torch
 from blip_fixtures.checkpoints.catalog import CATALOG
 from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
-from blip_fixtures.fit import Estimator, Size, _peak_live_bytes, free_bytes, why_too_large
+from blip_fixtures.engine.fit import Estimator, Size, _peak_live_bytes, free_bytes, why_too_large
+from blip_fixtures.reasons import Reason
 
 GIB = 2**30
 
@@ -117,7 +118,7 @@ class Fixed(Estimator):
 ESTIMATORS: dict[str, Callable[[], Estimator]] = {"fp32": partial(Fixed, 4), "fp16": partial(Fixed, 2)}
 
 
-def refused(batch_size: int, free_gib: float, optimization: str = "fp32") -> str | None:
+def refused(batch_size: int, free_gib: float, optimization: str = "fp32") -> Reason | None:
     return why_too_large(Size(batch_size, 224, 200, 50), optimization, "cpu", int(free_gib * GIB), ESTIMATORS)
 
 
@@ -126,15 +127,22 @@ def test_what_fits_is_not_refused() -> None:
 
 
 def test_a_smaller_batch_and_another_dtype_are_named() -> None:
-    assert refused(16, 21) == (
+    reason = refused(16, 21)
+    assert reason is not None
+    assert reason.code == "too_large"
+    assert reason.args["fitting"] == "batch 8 or fp16"
+    assert str(reason) == (
         "fp32 at batch 16 needs about 24.0 GiB on cpu (weights 8.0 GiB, activations 16.0 GiB, cache 0.0 MiB) and "
         "21.0 GiB are free; batch 8 or fp16 would fit"
     )
 
 
 def test_only_another_dtype() -> None:
-    assert (refused(1, 6) or "").endswith("and 6.0 GiB are free; fp16 would fit")
+    assert str(refused(1, 6)).endswith("and 6.0 GiB are free; fp16 would fit")
 
 
 def test_nothing_fits() -> None:
-    assert (refused(16, 3, "fp16") or "").endswith("nothing smaller fits either, so use another device")
+    reason = refused(16, 3, "fp16")
+    assert reason is not None
+    assert reason.code == "too_large_for_anything"
+    assert str(reason).endswith("nothing smaller fits either, so use another device")

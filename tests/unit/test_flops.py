@@ -10,7 +10,7 @@ from ptflops import get_model_complexity_info
 from torch.utils.flop_counter import FlopCounterMode
 
 from blip_fixtures.checkpoints.resolve import Checkpoint, find_architecture
-from blip_fixtures.flops import BatchShape, FlopCount, FlopCounter, mean_count
+from blip_fixtures.engine.flops import BatchShape, FlopCount, FlopCounter, mean_count
 
 
 @pytest.fixture(scope="module")

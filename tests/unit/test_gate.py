@@ -10,17 +10,30 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from blip_fixtures.gate import show, statistics
 from blip_fixtures.gate.__main__ import main
 from blip_fixtures.gate.ab import order
-from blip_fixtures.gate.findings import INCONCLUSIVE, NOT_JUDGED, PASS, REGRESSION, Finding, Judgement
+from blip_fixtures.gate.findings import Finding, Judgement, Verdict
 from blip_fixtures.gate.judge import judge
+from blip_fixtures.gate.rules import Missing, parse_rules
 from blip_fixtures.gate.sides import Process, Refusal, Selected, case_key, check_comparable, read_process
-from blip_fixtures.rules import parse_rules
-from tests.unit.records import make_energy, make_latency, make_metric, make_not_run, make_record
-from tests.unit.sides import DATASETS, SAMPLES, noisy_process, noisy_record, noisy_side, write_run
+from blip_fixtures.reasons import Reason
+from blip_fixtures.record import Record
+from tests.unit.records import make_again, make_energy, make_latency, make_metric, make_not_run, make_record
+from tests.unit.sides import (
+    DATASETS,
+    SAMPLES,
+    as_first_schema,
+    noisy_process,
+    noisy_record,
+    noisy_side,
+    write_plain,
+    write_run,
+)
 
+REGRESSION, INCONCLUSIVE, NOT_JUDGED, PASS = Verdict
 LATENCY = parse_rules(["latency:10%"])
 
 
@@ -28,7 +41,7 @@ def judged(base: list[Process], now: list[Process], *rules: str, **options: Any)
     return judge(base, now, parse_rules(rules or ["latency:10%"]), **options)
 
 
-def verdicts(judgement: Judgement) -> list[str]:
+def verdicts(judgement: Judgement) -> list[Verdict]:
     return [finding.verdict for finding in judgement.findings]
 
 
@@ -61,7 +74,7 @@ class TestLatency:
         assert INCONCLUSIVE in verdicts(judgement)
         finding = judgement.findings[0]
         assert finding.needed is not None
-        assert f"about {finding.needed} processes a side would settle it" in finding.reason
+        assert finding.reason == Reason.of("interval_holds_limit", needed=finding.needed)
         assert not judgement.regressed
 
     def test_what_the_machine_does_to_both_is_no_change(self) -> None:
@@ -106,7 +119,7 @@ class TestOneProcess:
     def test_nothing_is_known_of_its_spread(self) -> None:
         judgement = judged(noisy_side(0, 1), noisy_side(10, 1, slower=1.3))
         assert verdicts(judgement) == [INCONCLUSIVE, INCONCLUSIVE]
-        assert "one process says nothing about the spread between processes" in judgement.findings[0].reason
+        assert judgement.findings[0].reason == Reason.of("one_process_a_side")
 
     def test_a_change_beyond_any_spread_is_a_regression(self) -> None:
         assert verdicts(judged(noisy_side(0, 1), noisy_side(10, 1, slower=2.2))) == [REGRESSION, REGRESSION]
@@ -178,7 +191,7 @@ class TestQuality:
         scores[0] = 0.0
         judgement = judged(noisy_side(0, 1), noisy_side(10, 1, scores=scores), "quality:1")
         assert verdicts(judgement) == [INCONCLUSIVE, INCONCLUSIVE]
-        assert "more than these 32 samples would settle it" in judgement.findings[0].reason
+        assert judgement.findings[0].reason == Reason.of("interval_of_samples_holds_limit", samples=32)
 
     def test_an_error_rate_is_worse_where_it_is_higher(self) -> None:
         def side(rate: float) -> list[Process]:
@@ -210,20 +223,19 @@ class TestEnergy:
         assert verdicts(judgement) == [INCONCLUSIVE, INCONCLUSIVE]
 
     def test_a_contended_counter_is_named(self) -> None:
-        busy = self.side(4.0, status="contended", reason="other processes took 30 % of the busy processor time")
+        busy = self.side(4.0, status="contended", reason=Reason.of("others_took_processor_time", percent=30))
         finding = judged(self.side(3.0), busy, "energy:10%").findings[0]
         assert finding.verdict == INCONCLUSIVE
-        assert finding.reason.startswith("the run is contended: other processes took 30 %")
+        assert finding.reason is not None
+        assert finding.reason.code == "side_flagged_in_some"
+        assert str(finding.reason).startswith("the run is contended: other processes took 30 %")
 
     def test_a_number_that_is_gone_is_not_judged_and_says_why(self) -> None:
+        missing = make_energy(None, status="permission", reason="permission denied")
         gone = [
-            *noisy_side(0, datasets=["textvqa"]),
+            *noisy_side(0, datasets=["textvqa"], energy={"cpu_package": missing}),
             *noisy_side(0, datasets=["scienceqa"], energy={"cpu_package": make_energy(4.0)}),
         ]
-        missing = make_energy(None, status="permission", reason="permission denied")
-        for process in gone[:3]:
-            for record in process.records.values():
-                record["energy"] = {"cpu_package": missing}
         judgement = judged(self.side(3.0), gone, "energy:10%")
         assert {finding.case_id.split("-")[0]: finding.verdict for finding in judgement.findings} == {
             "textvqa": NOT_JUDGED,
@@ -239,25 +251,58 @@ class TestEnergy:
 
 class TestDoubts:
     def test_a_contended_side_is_not_judged(self) -> None:
-        busy = noisy_side(10, slower=1.4)
-        for process in busy:
-            for record in process.records.values():
-                latency = record["latency"]
-                assert latency is not None
-                latency["reference_s"] = [
-                    value * (5 if place % 2 else 1) for place, value in enumerate(latency["reference_s"])
-                ]
+        busy = [
+            Process.of(process.source, [_among_other_work(record) for record in process.records.values()])
+            for process in noisy_side(10, slower=1.4)
+        ]
         judgement = judged(noisy_side(0), busy)
         assert verdicts(judgement) == [INCONCLUSIVE, INCONCLUSIVE]
-        assert judgement.findings[0].reason.startswith("the run is contended: the fixed matrix product")
+        reason = judgement.findings[0].reason
+        assert reason is not None
+        assert reason.code == "side_disturbed_in_some"
+        assert str(reason).startswith("the run is contended: the fixed matrix product")
 
-    def test_a_throttled_gpu_is_not_judged(self) -> None:
-        hot = {"gpu": make_energy(4.0, status="degraded", reason="throttled by its temperature")}
-        cool = {"gpu": make_energy(4.0)}
-        base = noisy_side(0, device="cuda:0", energy=cool)
-        judgement = judged(base, noisy_side(10, device="cuda:0", energy=hot, slower=1.4))
-        assert verdicts(judgement)[0] == INCONCLUSIVE
-        assert "throttled" in judgement.findings[0].reason
+    def test_half_of_the_processes_must_be_in_doubt(self) -> None:
+        now = noisy_side(10)
+        one = Process.of("busy", [_among_other_work(record) for record in now[0].records.values()])
+        assert verdicts(judged(noisy_side(0), [one, *now[1:]])) == [PASS, PASS]
+
+    def test_another_sentence_on_the_gpu_is_no_doubt(self) -> None:
+        """The clocks of a GPU are told by code: a caveat of its meter says nothing of the latency."""
+        polled = {"gpu": make_energy(4.0, status="degraded", reason=Reason.of("polled_power"))}
+        now = noisy_side(10, device="cuda:0", energy=polled, slower=1.4)
+        assert verdicts(judged(noisy_side(0, device="cuda:0"), now)) == [REGRESSION, REGRESSION]
+
+    @pytest.mark.parametrize(
+        "sentence",
+        [
+            "the hardware slowed the GPU's clocks down",
+            "the driver slowed the GPU's clocks down because it was hot",
+            "the hardware slowed the GPU's clocks down because it was hot",
+            "the power supply made the GPU slow its clocks down",
+        ],
+    )
+    def test_a_file_of_the_first_schema(self, sentence: str, tmp_path: Path) -> None:
+        """It holds what an older release's meter said, perhaps behind another sentence."""
+        base = noisy_side(0, device="cuda:0", energy={"gpu": make_energy(4.0)})
+        now = noisy_side(10, device="cuda:0", energy={"gpu": make_energy(4.0)}, slower=1.4)
+        for number, process in enumerate(now):
+            said = f"this GPU has no energy counter, so its polled power was integrated; {sentence}"
+            plain = [as_first_schema(record, energy_reason=said) for record in process.records.values()]
+            path = write_plain(tmp_path / f"{number}.json", plain)
+            now[number] = read_process(path)
+        judgement = judged(base, now)
+        assert verdicts(judgement) == [INCONCLUSIVE, INCONCLUSIVE]
+        reason = judgement.findings[0].reason
+        assert str(reason) == f"the run is throttled: {sentence} in 3 of 3 processes"
+
+
+def _among_other_work(record: Record) -> Record:
+    """Every second reference product took five times as long."""
+    latency = record.latency
+    assert latency is not None
+    slow = tuple(value * (5 if place % 2 else 1) for place, value in enumerate(latency.reference_s))
+    return replace(record, latency=replace(latency, reference_s=slow))
 
 
 class TestFamily:
@@ -287,19 +332,19 @@ class TestCases:
         base = noisy_side(0, 1)
         now = noisy_side(10, 1, datasets=["textvqa", "coco"])
         judgement = judged(base, now, "flops:0%")
-        assert [(lost.case_id.split("-")[0], "gone or renamed" in lost.reason) for lost in judgement.lost] == [
-            ("scienceqa", True)
+        assert [(lost.case_id.split("-")[0], lost.reason.code) for lost in judgement.lost] == [
+            ("scienceqa", "gone_or_renamed")
         ]
         assert [case_id.split("-")[0] for case_id in judgement.new] == ["coco"]
         assert judgement.regressed
-        assert not judged(base, now, "flops:0%", missing="warn").regressed
+        assert not judged(base, now, "flops:0%", missing=Missing.WARN).regressed
 
     @pytest.mark.parametrize("status", ["unavailable", "failed", "out_of_memory"])
     def test_a_case_that_no_longer_runs_is_lost(self, status: str) -> None:
         (kept, other) = noisy_process(0).records.values()
-        gone = make_not_run(status, "no such thing", dataset=other["case"]["dataset"], batch_size=16)
+        gone = make_not_run(status, "no such thing", dataset=other.case.dataset, batch_size=16)
         judgement = judged(noisy_side(0, 1), [Process.of("now", [kept, gone])], "flops:0%")
-        assert [lost.reason for lost in judgement.lost] == [f"{status}: no such thing"]
+        assert [str(lost.reason) for lost in judgement.lost] == [f"{status}: no such thing"]
         assert judgement.regressed
 
     def test_what_the_run_did_not_ask_for_is_not_missed(self, tmp_path: Path) -> None:
@@ -317,6 +362,15 @@ class TestCases:
         assert lost(arguments=["benchmarks/test_other.py"]) == 0
         assert lost(arguments=["benchmarks/test_it.py::test_it"]) == 1
         assert lost(marks="slow") == 0
+
+    def test_a_second_timing_is_no_case(self, tmp_path: Path) -> None:
+        records = list(noisy_process(0).records.values())
+        slow = make_again(records[0], make_latency([9.0] * 15))
+        for process in (
+            Process.of("memory", [*records, slow]),
+            read_process(write_run(tmp_path / "records.json", [*records, slow])),
+        ):
+            assert [record.latency for record in process.records.values()] == [record.latency for record in records]
 
     def test_paths(self) -> None:
         node_id = "benchmarks/test_it.py::test_it[x]"
@@ -388,7 +442,49 @@ class TestCommand:
         assert (out / "gate.md").read_text().startswith("# Gate\n\n**FAIL: 2 regression")
         found = json.loads((out / "gate.json").read_text())
         assert found["regressed"] is True
+        assert {(entry["reason"], entry["reason_code"]) for entry in found["findings"]} == {(None, None)}
         assert {entry["rule"] for entry in found["findings"]} == {"latency:10%", "flops:0%"}
+
+    def test_a_reason_stands_beside_its_code(self, runs: dict[str, list[str]], tmp_path: Path) -> None:
+        gone = write_run(tmp_path / "gone.json", list(noisy_process(0, datasets=["textvqa"]).records.values()))
+        args = ["compare", "--base", runs["base"][0], "--now", str(gone), "--fail", "latency:10%", "--fail", "flops:0%"]
+        assert main([*args, "--out", str(tmp_path)]) == 1
+        found = json.loads((tmp_path / "gate.json").read_text())
+        assert [(entry["verdict"], entry["reason_code"]) for entry in found["findings"]] == [
+            ("inconclusive", "one_process_a_side"),
+            ("pass", None),
+        ]
+        assert found["findings"][0]["reason"] == str(Reason.of("one_process_a_side"))
+        (lost,) = found["lost"]
+        assert (lost["reason"], lost["reason_code"]) == (str(Reason.of("gone_or_renamed")), "gone_or_renamed")
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            (["--allow", "machine,trasnformers"], "new-tokens; did you mean transformers?"),
+            (["--allow", "weather"], "unknown 'weather'; choose of machine, threads, torch"),
+            (["--missing", "wran"], "argument --missing: unknown 'wran'; choose of fail, warn; did you mean warn?"),
+            (["--missing", "ignore"], "argument --missing: unknown 'ignore'; choose of fail, warn\n"),
+            (["--fail", "enery:5%"], "--fail: unknown metric 'enery'; choose one of latency, "),
+            (["--fail", "enery:5%"], "model_load; did you mean energy?"),
+        ],
+    )
+    def test_a_misspelt_word(
+        self, wrong: list[str], message: str, runs: dict[str, list[str]], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        sides = ["compare", "--base", *runs["base"], "--now", *runs["same"], "--fail", "latency:10%"]
+        try:
+            code: int | str | None = main([*sides, *wrong])
+        except SystemExit as raised:
+            code = raised.code
+        assert code == 4
+        assert message in capsys.readouterr().err
+
+    def test_a_lost_case_may_be_a_warning(self, runs: dict[str, list[str]], tmp_path: Path, capsys: Any) -> None:
+        gone = write_run(tmp_path / "gone.json", list(noisy_process(0, datasets=["textvqa"]).records.values()))
+        args = ["compare", "--base", runs["base"][0], "--now", str(gone), "--fail", "flops:0%", "--missing", "warn"]
+        assert main(args) == 0
+        assert "Lost (a warning, as was asked for): scienceqa" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
         ("content", "message"),

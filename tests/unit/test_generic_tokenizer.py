@@ -8,7 +8,7 @@ from blip_fixtures.checkpoints.processor import generic_tokenizer, load_processo
 from blip_fixtures.checkpoints.resolve import find_architecture
 from blip_fixtures.data.prompts import find_prompts
 from blip_fixtures.data.sources import load_samples
-from blip_fixtures.inference import BatchMaker
+from blip_fixtures.engine.inference import BatchMaker
 
 XL = "Salesforce/instructblip-flan-t5-xl"
 # Sentences whose token counts under T5's own tokenizer, end token included, stand in the documentation of transformers.
@@ -54,8 +54,9 @@ def test_batches_of_the_full_size_architecture() -> None:
     checkpoint = find_architecture(XL, "random")
     processor = load_processor(checkpoint)
     assert (processor.num_query_tokens, processor.image_processor.size["height"]) == (32, 224)
-    maker = BatchMaker(processor, checkpoint.image_token_id, find_prompts("paper"))
-    batch = maker.batch(load_samples("scienceqa", "sample", 4), 0, batch_size=4, image_size=336, text_limit=50)
+    maker = BatchMaker(processor, checkpoint)
+    samples, prompt = load_samples("scienceqa", "sample", 4), find_prompts("paper").of("scienceqa")
+    batch = maker.batch(samples, 0, batch_size=4, image_size=336, text_limit=50, prompt=prompt)
     assert batch.inputs["pixel_values"].shape == (4, 3, 336, 336)
     assert int((batch.inputs["input_ids"] == 32100).sum()) == 4 * 32
     assert batch.facts.padded_text_tokens <= 50

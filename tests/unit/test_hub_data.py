@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blip_fixtures.data import sources
-from blip_fixtures.data.catalog import HUB
+from blip_fixtures.data.datasets import find_dataset
 from blip_fixtures.data.sources import DataError, load_samples
 from blip_fixtures.hub import HubError
 from tests.unit.test_sources import write_textvqa
@@ -29,7 +29,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, st
     def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind: str) -> Path:
         assert (patterns, kind) == (("data/validation-*.parquet",), "dataset")
         asked.append((hub_id, revision))
-        if hub_id != HUB["textvqa"][1].repository:
+        if hub_id != find_dataset("textvqa").hub[1].repository:
             raise HubError("it knows no such repository; check the id")
         return snapshot
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from typing import Any
 
 import pytest
 import torch
 
-from blip_fixtures.case import Case
+from blip_fixtures.case import Case, NewTokens
 from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
-from blip_fixtures.data.prompts import find_prompts
+from blip_fixtures.data.prompts import Prompt, find_prompts
 from blip_fixtures.data.sources import SampleSet, load_samples
-from blip_fixtures.inference import Batch, BatchMaker, InputError, decode, generate, to_device
-from blip_fixtures.measurement.workload import Workload
-from blip_fixtures.options import NewTokens
+from blip_fixtures.engine.inference import Batch, BatchMaker, decode, generate, to_device
+from blip_fixtures.engine.workload import Workload
+from blip_fixtures.families import InputError
+from blip_fixtures.job import Job
 
-PROMPTS = find_prompts("paper")
+PROMPT = find_prompts("paper").of("scienceqa")
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +29,27 @@ def scienceqa() -> SampleSet:
 
 @pytest.fixture(scope="module")
 def maker(checkpoint: Checkpoint, processor: Any) -> BatchMaker:
-    return BatchMaker(processor, checkpoint.config["image_token_index"], PROMPTS)
+    return BatchMaker(processor, checkpoint)
+
+
+def make(
+    maker: BatchMaker,
+    samples: SampleSet,
+    index: int = 0,
+    *,
+    batch_size: int = 2,
+    image_size: int = 224,
+    text_limit: int = 200,
+    prompt: Prompt = PROMPT,
+) -> Batch:
+    return maker.batch(
+        samples, index, batch_size=batch_size, image_size=image_size, text_limit=text_limit, prompt=prompt
+    )
 
 
 @pytest.fixture(scope="module")
 def batch(maker: BatchMaker, scienceqa: SampleSet) -> Batch:
-    return maker.batch(scienceqa, index=1, batch_size=4, image_size=336, text_limit=200)
+    return make(maker, scienceqa, 1, batch_size=4, image_size=336)
 
 
 def test_a_batch_holds_its_own_samples_at_the_asked_resolution(batch: Batch) -> None:
@@ -45,8 +62,8 @@ def test_a_batch_holds_its_own_samples_at_the_asked_resolution(batch: Batch) -> 
 def test_the_limit_holds_for_both_tokenizers_without_the_query_tokens(
     maker: BatchMaker, scienceqa: SampleSet, processor: Any, limit: int
 ) -> None:
-    batch = maker.batch(scienceqa, 0, batch_size=64, image_size=224, text_limit=limit)
-    prompts = [PROMPTS.of("scienceqa").render(sample) for sample in scienceqa]
+    batch = make(maker, scienceqa, batch_size=64, text_limit=limit)
+    prompts = [PROMPT.render(sample) for sample in scienceqa]
     lengths = [len(ids) for ids in processor.tokenizer(prompts).input_ids]
     assert max(lengths) > 200, "the packaged prompts must exceed every limit of the sweep"
     assert batch.facts.text_tokens == tuple(min(length, limit) for length in lengths)
@@ -56,11 +73,11 @@ def test_the_limit_holds_for_both_tokenizers_without_the_query_tokens(
 
 
 def test_uncut_inputs_are_those_of_the_processor(maker: BatchMaker, processor: Any, scienceqa: SampleSet) -> None:
-    batch = maker.batch(scienceqa, 0, batch_size=4, image_size=224, text_limit=500)
+    batch = make(maker, scienceqa, batch_size=4, text_limit=500)
     rows = scienceqa[:4]
     own = processor(
         images=[row.image for row in rows],
-        text=[PROMPTS.of("scienceqa").render(row) for row in rows],
+        text=[PROMPT.render(row) for row in rows],
         padding="longest",
         return_tensors="pt",
     )
@@ -70,7 +87,7 @@ def test_uncut_inputs_are_those_of_the_processor(maker: BatchMaker, processor: A
 
 
 def test_prompts_are_padded_to_the_longest_only(maker: BatchMaker) -> None:
-    batch = maker.batch(load_samples("coco", "sample"), 0, batch_size=4, image_size=224, text_limit=200)
+    batch = make(maker, load_samples("coco", "sample"), batch_size=4, prompt=find_prompts("paper").of("coco"))
     assert batch.facts.padded_text_tokens < 20
 
 
@@ -83,34 +100,48 @@ def test_every_row_holds_the_query_tokens_first(batch: Batch, checkpoint: Checkp
 
 def test_a_foreign_image_token_is_an_error(checkpoint: Checkpoint, processor: Any, scienceqa: SampleSet) -> None:
     question_token = processor.tokenizer("question").input_ids[0]
-    maker = BatchMaker(processor, question_token, PROMPTS)
+    foreign = dataclasses.replace(checkpoint, config={**checkpoint.config, "image_token_index": question_token})
     with pytest.raises(
         InputError, match=r"hold \d+ image tokens where 2 x 16 are needed, so generate would ignore the"
     ):
-        maker.batch(scienceqa, 0, batch_size=2, image_size=224, text_limit=200)
+        make(BatchMaker(processor, foreign), scienceqa)
 
 
 def test_a_batch_is_prepared_once(maker: BatchMaker, scienceqa: SampleSet) -> None:
-    first = maker.batch(scienceqa, 0, batch_size=2, image_size=224, text_limit=60)
-    assert maker.batch(scienceqa, 0, batch_size=2, image_size=224, text_limit=60) is first
-    assert maker.batch(scienceqa, 0, batch_size=2, image_size=224, text_limit=61) is not first
+    first = make(maker, scienceqa, text_limit=60)
+    assert make(maker, scienceqa, text_limit=60) is first
+    assert make(maker, scienceqa, text_limit=61) is not first
+
+
+def test_prompts_of_several_sets_do_not_meet(maker: BatchMaker, scienceqa: SampleSet) -> None:
+    first = make(maker, scienceqa)
+    other = make(maker, scienceqa, prompt=Prompt(parts=("Say anything.",)))
+    assert other.facts.text_tokens != first.facts.text_tokens
+    assert make(maker, scienceqa, prompt=dataclasses.replace(PROMPT)) is first
+
+
+def test_sets_of_one_dataset_do_not_meet(maker: BatchMaker, scienceqa: SampleSet) -> None:
+    first = make(maker, scienceqa)
+    assert make(maker, dataclasses.replace(scienceqa, source="another folder")) is not first
+    assert make(maker, dataclasses.replace(scienceqa, revision="another digest")) is not first
+    assert make(maker, dataclasses.replace(scienceqa, order=scienceqa.order[1:], skipped=1)) is not first
 
 
 def test_kept_batches_stay_within_their_budget(
     checkpoint: Checkpoint, processor: Any, scienceqa: SampleSet, batch: Batch
 ) -> None:
-    maker = BatchMaker(processor, checkpoint.config["image_token_index"], PROMPTS, budget_bytes=int(2.5 * batch.nbytes))
-    first, second, third = (maker.batch(scienceqa, index, 4, 336, 200) for index in range(3))
-    assert maker.batch(scienceqa, 2, 4, 336, 200) is third
-    assert maker.batch(scienceqa, 1, 4, 336, 200) is second
-    assert maker.batch(scienceqa, 0, 4, 336, 200) is not first
+    maker = BatchMaker(processor, checkpoint, budget_bytes=int(2.5 * batch.nbytes))
+    first, second, third = (make(maker, scienceqa, index, batch_size=4, image_size=336) for index in range(3))
+    assert make(maker, scienceqa, 2, batch_size=4, image_size=336) is third
+    assert make(maker, scienceqa, 1, batch_size=4, image_size=336) is second
+    assert make(maker, scienceqa, 0, batch_size=4, image_size=336) is not first
 
 
 def test_a_batch_above_the_budget_is_still_prepared(
     checkpoint: Checkpoint, processor: Any, scienceqa: SampleSet
 ) -> None:
-    maker = BatchMaker(processor, checkpoint.config["image_token_index"], PROMPTS, budget_bytes=1)
-    assert maker.batch(scienceqa, 0, 1, 224, 200).facts.samples == range(1)
+    maker = BatchMaker(processor, checkpoint, budget_bytes=1)
+    assert make(maker, scienceqa, batch_size=1).facts.samples == range(1)
 
 
 def test_pixels_take_the_models_dtype_and_ids_keep_theirs(batch: Batch) -> None:
@@ -129,19 +160,29 @@ def test_counts_stop_at_the_end_token(loaded: LoadedModel, processor: Any) -> No
     end, pad = loaded.model.generation_config.eos_token_id, loaded.model.generation_config.pad_token_id
     word = processor.tokenizer("red", add_special_tokens=False).input_ids[0]
     token_ids = torch.tensor([[pad, word, word, end], [pad, word, end, pad]])
-    answers = decode(processor, loaded.model, token_ids)
+    answers = decode(processor, loaded, {}, token_ids)
     assert answers.new_tokens == (3, 2)
     assert answers.steps == 3
     assert answers.texts == ("red red", "red")
+
+
+def test_any_of_several_end_tokens_ends_an_answer(
+    loaded: LoadedModel, processor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = loaded.family.generation_config(loaded.model)
+    end, pad = settings.eos_token_id, settings.pad_token_id
+    word, other = processor.tokenizer("red blue", add_special_tokens=False).input_ids
+    monkeypatch.setattr(settings, "eos_token_id", [end, other])
+    token_ids = torch.tensor([[pad, word, other, end, word], [pad, end, word, word, word], [pad, *[word] * 4]])
+    assert decode(processor, loaded, {}, token_ids).new_tokens == (2, 1, 4)
 
 
 def test_one_sample_answers_the_same_alone_and_in_a_batch(
     maker: BatchMaker, scienceqa: SampleSet, loaded: LoadedModel, processor: Any
 ) -> None:
     def texts(batch_size: int, index: int) -> tuple[str, ...]:
-        batch = maker.batch(scienceqa, index, batch_size, image_size=224, text_limit=200)
-        token_ids = generate(loaded.model, to_device(batch, "cpu", torch.float32), NewTokens(20))
-        return decode(processor, loaded.model, token_ids).texts
+        inputs = to_device(make(maker, scienceqa, index, batch_size=batch_size), "cpu", torch.float32)
+        return decode(processor, loaded, inputs, generate(loaded.model, inputs, NewTokens(20))).texts
 
     assert texts(4, 0) == tuple(text for index in range(4) for text in texts(1, index))
 
@@ -150,8 +191,16 @@ def test_what_is_kept_of_an_answered_batch_holds_no_tensor(
     checkpoint: Checkpoint, loaded: LoadedModel, processor: Any
 ) -> None:
     """The answers of a whole data set are kept until they are scored: pictures among them would fill the memory."""
-    case = Case("m", "checkpoint", "textvqa", "cpu", "fp32", 2, 224, 50, "paper")
-    maker = BatchMaker(processor, checkpoint.image_token_id, PROMPTS, budget_bytes=1)
-    workload = Workload(case, loaded, processor, load_samples("textvqa", "sample", 4), maker, PROMPTS.of("textvqa"))
-    walked = workload.answers(limit=3)
+    case = Case(
+        model="m",
+        dataset="textvqa",
+        device="cpu",
+        optimization="fp32",
+        batch_size=2,
+        image_size=224,
+        sequence_length=50,
+    )
+    maker = BatchMaker(processor, checkpoint, budget_bytes=1)
+    job = Job.of(case, new_tokens=NewTokens(3))
+    walked = Workload(job, loaded, processor, load_samples("textvqa", "sample", 4), maker).answers()
     assert len(pickle.dumps(walked)) < 2000

@@ -17,6 +17,7 @@ from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_mo
 from blip_fixtures.checkpoints.processor import load_processor
 from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
 from blip_fixtures.optimizations import NotApplied, Probe, find_optimization
+from blip_fixtures.words import Component, Weights
 
 # A dtype is proven without a call.
 NO_PROBE = Probe(run=lambda: None, run_eager=lambda: None)
@@ -66,19 +67,48 @@ class Loader:
     def __init__(self) -> None:
         self.alive: list[weakref.ref[LoadedModel]] = []
 
-    def __call__(self, device: str, optimization: str) -> LoadedModel:
+    def __call__(self, checkpoint: Checkpoint, device: str, optimization: str) -> LoadedModel:
         assert all(reference() is None for reference in self.alive), "two models are alive"
-        checkpoint = Checkpoint("m", Path(), "r", {})
         loaded = LoadedModel(checkpoint, device, optimization, model=object(), load_s=0.0)
         self.alive.append(weakref.ref(loaded))
         return loaded
 
 
-def test_one_model_lives_at_a_time() -> None:
+def test_one_model_lives_at_a_time(checkpoint: Checkpoint) -> None:
     models = OneLiveModel(Loader())
     for optimization in ("fp16", "fp16", "fp32", "fp32"):
-        assert models.get("cpu", optimization).optimization == optimization
+        assert models.get(checkpoint, "cpu", optimization).optimization == optimization
     assert models.loads == 2
+
+
+@pytest.mark.parametrize("change", [{"model": "another"}, {"weights": Weights.RANDOM}, {"revision": "another"}])
+def test_another_checkpoint_is_another_model(checkpoint: Checkpoint, change: dict[str, Any]) -> None:
+    models = OneLiveModel(Loader())
+    other = dataclasses.replace(checkpoint, **change)
+    for chosen in (checkpoint, other, other, checkpoint):
+        assert models.get(chosen, "cpu", "fp16").checkpoint is chosen
+    assert models.loads == 3
+
+
+def test_a_load_that_failed_is_tried_again(checkpoint: Checkpoint) -> None:
+    loader, fails = Loader(), iter([False, True, False])
+
+    def load(checkpoint: Checkpoint, device: str, optimization: str) -> LoadedModel:
+        if next(fails):
+            raise MemoryError
+        return loader(checkpoint, device, optimization)
+
+    models = OneLiveModel(load)
+    models.get(checkpoint, "cpu", "fp16")
+    with pytest.raises(MemoryError):
+        models.get(checkpoint, "cpu", "fp32")
+    assert models.get(checkpoint, "cpu", "fp16").optimization == "fp16"
+    assert models.loads == 2
+
+
+def test_the_parts_that_attend(loaded: LoadedModel) -> None:
+    assert list(loaded.components) == list(Component)
+    assert loaded.components[Component.LANGUAGE_DECODER] is loaded.model.language_model.decoder
 
 
 def copied(checkpoint: Checkpoint, to: Path) -> Path:
@@ -112,7 +142,7 @@ def test_weights_that_lack_a_tensor(checkpoint: Checkpoint, tmp_path: Path) -> N
 
 
 def test_synthetic_weights_need_no_folder(checkpoint: Checkpoint) -> None:
-    synthetic = Checkpoint("m", None, "r", checkpoint.config, weights="random")
+    synthetic = Checkpoint("m", None, "r", checkpoint.config, weights=Weights.RANDOM)
     loaded = load_model(synthetic, "cpu", "bf16", "bfloat16")
     assert find_optimization("bf16").proof(loaded, NO_PROBE)["parameters_by_dtype"].keys() == {"bfloat16"}
 

@@ -49,7 +49,7 @@ def test_a_writable_mapping_keeps_what_was_written(tmp_path: Path) -> None:
 def test_rows_read_in_a_walk_do_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapped, "_RELEASE_EVERY_BYTES", 2**18)
     path = write_textvqa(tmp_path, rows=40, image={"bytes": os.urandom(2**20), "path": None})
-    rows = MappedRows([path])
+    rows = MappedRows([path], ["image"])
     (cache,) = (Path(name) for name in rows._cache_files)
     first = rows[0]
     assert len(rows[2]["image"]["bytes"]) == 2**20

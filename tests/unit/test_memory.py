@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from blip_fixtures.measurement import memory
-from blip_fixtures.measurement.memory import PeakMemory
+from blip_fixtures.engine import peak_memory
+from blip_fixtures.engine.peak_memory import PeakMemory
 
 MIB = 2**20
 
@@ -33,9 +33,9 @@ def test_an_earlier_peak_is_forgotten() -> None:
 
 
 def test_no_mark_means_no_number(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(memory, "_CLEAR_REFS", tmp_path / "absent" / "clear_refs")
+    monkeypatch.setattr(peak_memory, "_CLEAR_REFS", tmp_path / "absent" / "clear_refs")
     with PeakMemory("cpu") as peak:
         pass
     assert peak.growth_bytes is None
     assert peak.reason is not None
-    assert peak.reason.startswith("cannot reset the peak of the resident set")
+    assert peak.reason.code == "peak_not_reset"

@@ -84,11 +84,11 @@ def test_digits_count_options_from_zero_under_the_seeds_prompts(
 
 def test_accuracy_and_the_share_that_names_no_option() -> None:
     metrics = choice_metrics(["A", "Venus", "no idea", "C"], [PLANETS] * 4, [0, 1, 2, 0])
-    assert metrics["accuracy"]["value"] == 0.5
-    assert metrics["accuracy"]["per_sample"] == [1, 1, 0, 0]
-    assert metrics["unparsed_share"]["value"] == 0.25
-    assert metrics["unparsed_share"]["higher_is_better"] is False
+    assert metrics["accuracy"].value == 0.5
+    assert metrics["accuracy"].per_sample == (1, 1, 0, 0)
+    assert metrics["unparsed_share"].value == 0.25
+    assert metrics["unparsed_share"].higher_is_better is False
 
 
 def test_of_options_spelled_alike_either_is_right() -> None:
-    assert choice_metrics(["red"], [("blue", "red", "Red.")], [2])["accuracy"]["value"] == 1
+    assert choice_metrics(["red"], [("blue", "red", "Red.")], [2])["accuracy"].value == 1

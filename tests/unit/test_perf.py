@@ -13,6 +13,7 @@ import pytest
 from blip_fixtures.meters import Conditions, Meter, MeterError
 from blip_fixtures.meters.counting import joules_between
 from blip_fixtures.meters.perf import PerfMeter, open_event, open_perf
+from blip_fixtures.words import Domain, Scope
 
 SCALE = "2.3283064365386962890625e-10"
 COUNTS_A_JOULE = 2**32
@@ -58,6 +59,11 @@ def _is_open(descriptor: int, inode: int) -> bool:
         return False
 
 
+def fact(error: MeterError) -> tuple[str, str]:
+    """What it is to the record, and the code of its reason."""
+    return error.status, error.reason.code
+
+
 @pytest.fixture
 def pmu(tmp_path: Path) -> Path:
     return write_pmu(tmp_path / "power", pkg=PKG, ram=RAM)
@@ -73,7 +79,7 @@ def pipes() -> Iterator[Pipes]:
 
 def test_counts_become_microjoules(pmu: Path, pipes: Pipes) -> None:
     ticks = iter(range(100))
-    meter = PerfMeter("cpu_package", pmu=pmu, clock=lambda: float(next(ticks)), open_event=pipes)
+    meter = PerfMeter(Domain.CPU_PACKAGE, pmu=pmu, clock=lambda: float(next(ticks)), open_event=pipes)
     meter.open()
     first, second = meter.read(), meter.read()
     assert (first.counters_uj, first.ranges_uj) == ((1_000_000,), (None,))
@@ -82,7 +88,7 @@ def test_counts_become_microjoules(pmu: Path, pipes: Pipes) -> None:
 
 
 def test_a_count_of_64_bits_is_not_negative(pmu: Path) -> None:
-    meter = PerfMeter("cpu_package", pmu=pmu, open_event=Pipes({0: [0, 2**64 - 1]}))
+    meter = PerfMeter(Domain.CPU_PACKAGE, pmu=pmu, open_event=Pipes({0: [0, 2**64 - 1]}))
     meter.open()
     assert meter.read().counters_uj == (2**32 * 10**6,)
     meter.close()
@@ -94,7 +100,7 @@ def test_a_count_of_64_bits_is_not_negative(pmu: Path) -> None:
 def test_one_event_for_each_package(tmp_path: Path, cpumask: str, cpus: list[int]) -> None:
     pmu = write_pmu(tmp_path / "power", kind=23, cpumask=cpumask, pkg=PKG)
     pipes = Pipes({cpu: [0, (cpu + 1) * COUNTS_A_JOULE] for cpu in cpus})
-    meter = PerfMeter("cpu_package", pmu=pmu, open_event=pipes)
+    meter = PerfMeter(Domain.CPU_PACKAGE, pmu=pmu, open_event=pipes)
     meter.open()
     assert pipes.opened == [(23, PKG, cpu) for cpu in cpus]
     reading = meter.read()
@@ -110,8 +116,8 @@ def test_each_domain_has_its_event(pmu: Path, pipes: Pipes) -> None:
 
 
 def test_a_meter_says_what_it_is(pmu: Path, pipes: Pipes) -> None:
-    meter: Meter = PerfMeter("dram", pmu=pmu, open_event=pipes)
-    assert (meter.domain, meter.source, meter.scope) == ("dram", "perf", "machine")
+    meter: Meter = PerfMeter(Domain.DRAM, pmu=pmu, open_event=pipes)
+    assert (meter.domain, meter.source, meter.scope) == (Domain.DRAM, "perf", Scope.MACHINE)
     assert (meter.least_window_s, meter.update_period_s, meter.caveat) == (1.0, 0.0, None)
     assert meter.power_limits_w == (None,)
     assert meter.conditions() == Conditions()
@@ -119,40 +125,41 @@ def test_a_meter_says_what_it_is(pmu: Path, pipes: Pipes) -> None:
 
 def test_no_unit_is_unsupported(tmp_path: Path) -> None:
     found = open_perf(pmu=tmp_path / "power", open_event=Pipes({}))
-    for domain, event in (("cpu_package", "energy-pkg"), ("dram", "energy-ram")):
+    for domain, event in ((Domain.CPU_PACKAGE, "energy-pkg"), (Domain.DRAM, "energy-ram")):
         error = found[domain]
         assert isinstance(error, MeterError)
-        assert error.status == "unsupported"
-        assert f"perf has no event power/{event}/: " in error.reason
+        assert fact(error) == ("unsupported", "perf_no_event")
+        assert f"perf has no event power/{event}/: " in str(error.reason)
 
 
 def test_a_unit_without_memory_still_has_packages(tmp_path: Path, pipes: Pipes) -> None:
     found = open_perf(pmu=write_pmu(tmp_path / "power", pkg=PKG), open_event=pipes)
-    assert isinstance(found["cpu_package"], PerfMeter)
-    assert isinstance(found["dram"], MeterError)
-    assert found["dram"].status == "unsupported"
+    assert isinstance(found[Domain.CPU_PACKAGE], PerfMeter)
+    memory = found[Domain.DRAM]
+    assert isinstance(memory, MeterError)
+    assert fact(memory) == ("unsupported", "perf_no_event")
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "remedy"),
+    ("number", "status", "code", "remedy"),
     [
-        (errno.EACCES, "permission", "kernel.perf_event_paranoid to 0, or grant CAP_PERFMON"),
-        (errno.EPERM, "permission", "kernel.perf_event_paranoid to 0, or grant CAP_PERFMON"),
-        (errno.ENOENT, "unsupported", "cannot be counted here"),
-        (errno.ENODEV, "unsupported", "cannot be counted here"),
-        (errno.ENOSYS, "unsupported", "cannot be counted here"),
-        (errno.EMFILE, "driver_error", "--blip-energy=off"),
+        (errno.EACCES, "permission", "perf_forbidden", "kernel.perf_event_paranoid to 0, or grant CAP_PERFMON"),
+        (errno.EPERM, "permission", "perf_forbidden", "kernel.perf_event_paranoid to 0, or grant CAP_PERFMON"),
+        (errno.ENOENT, "unsupported", "perf_cannot_count", "cannot be counted here"),
+        (errno.ENODEV, "unsupported", "perf_cannot_count", "cannot be counted here"),
+        (errno.ENOSYS, "unsupported", "perf_cannot_count", "cannot be counted here"),
+        (errno.EMFILE, "driver_error", "perf_not_opened", "--blip-energy=off"),
     ],
 )
-def test_a_refused_event(pmu: Path, number: int, status: str, remedy: str) -> None:
+def test_a_refused_event(pmu: Path, number: int, status: str, code: str, remedy: str) -> None:
     def refuse(kind: int, config: int, cpu: int) -> int:
         raise OSError(number, os.strerror(number))
 
     for error in open_perf(pmu=pmu, open_event=refuse).values():
         assert isinstance(error, MeterError)
-        assert error.status == status
-        assert os.strerror(number) in error.reason
-        assert remedy in error.reason
+        assert fact(error) == (status, code)
+        assert os.strerror(number) in str(error.reason)
+        assert remedy in str(error.reason)
 
 
 def test_a_refusal_for_one_package_closes_the_others(tmp_path: Path) -> None:
@@ -165,17 +172,20 @@ def test_a_refusal_for_one_package_closes_the_others(tmp_path: Path) -> None:
         return pipes(kind, config, cpu)
 
     with pytest.raises(MeterError, match=r"^permission: "):
-        PerfMeter("cpu_package", pmu=pmu, open_event=first_only).open()
+        PerfMeter(Domain.CPU_PACKAGE, pmu=pmu, open_event=first_only).open()
     assert len(pipes.descriptors) == 1
     assert pipes.still_open() == []
 
 
 def test_other_processors_than_x86_64_are_unsupported(pmu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    error = open_perf(pmu=pmu)["cpu_package"]
+    error = open_perf(pmu=pmu)[Domain.CPU_PACKAGE]
     assert isinstance(error, MeterError)
-    assert error.status == "unsupported"
-    assert "x86-64, not on aarch64" in error.reason
+    assert str(error) == (
+        "unsupported: perf's event power/energy-pkg/ cannot be counted here: perf's power events are read on x86-64, "
+        "not on aarch64; pass --blip-energy=off"
+    )
+    assert error.reason.args == {"event": "power/energy-pkg/", "machine": "aarch64"}
 
 
 @pytest.mark.parametrize(
@@ -190,19 +200,19 @@ def test_other_processors_than_x86_64_are_unsupported(pmu: Path, monkeypatch: py
 def test_a_description_that_makes_no_sense_is_the_drivers_error(pmu: Path, file: str, text: str) -> None:
     (pmu / file).write_text(text)
     with pytest.raises(MeterError) as caught:
-        PerfMeter("cpu_package", pmu=pmu)
-    assert caught.value.status == "driver_error"
-    assert f"{pmu / file} holds {text!r}" in caught.value.reason
+        PerfMeter(Domain.CPU_PACKAGE, pmu=pmu)
+    assert fact(caught.value) == ("driver_error", "perf_no_number")
+    assert str(caught.value.reason).startswith(f"{pmu / file} holds {text!r}, which is no ")
 
 
 def test_a_description_with_a_gap_is_the_drivers_error(pmu: Path) -> None:
     (pmu / "type").unlink()
     with pytest.raises(MeterError, match=r"^driver_error: cannot read .*/type: No such file or directory; "):
-        PerfMeter("cpu_package", pmu=pmu)
+        PerfMeter(Domain.CPU_PACKAGE, pmu=pmu)
 
 
 def test_a_meter_opens_again_after_it_was_closed(pmu: Path, pipes: Pipes) -> None:
-    meter = PerfMeter("cpu_package", pmu=pmu, open_event=pipes)
+    meter = PerfMeter(Domain.CPU_PACKAGE, pmu=pmu, open_event=pipes)
     meter.open()
     meter.open()
     assert len(pipes.still_open()) == 1
@@ -214,13 +224,13 @@ def test_a_meter_opens_again_after_it_was_closed(pmu: Path, pipes: Pipes) -> Non
 
 
 def test_an_event_that_cannot_be_read_is_lost(pmu: Path, tmp_path: Path) -> None:
-    meter = PerfMeter("cpu_package", pmu=pmu, open_event=lambda *_: os.open(tmp_path, os.O_RDONLY))
+    meter = PerfMeter(Domain.CPU_PACKAGE, pmu=pmu, open_event=lambda *_: os.open(tmp_path, os.O_RDONLY))
     with pytest.raises(MeterError, match=r"^lost: perf's event power/energy-pkg/ broke off: "):
         meter.open()
 
 
 def test_an_event_that_ends_is_lost_and_not_zero(pmu: Path, pipes: Pipes) -> None:
-    meter = PerfMeter("cpu_package", pmu=pmu, open_event=pipes)
+    meter = PerfMeter(Domain.CPU_PACKAGE, pmu=pmu, open_event=pipes)
     meter.open()
     meter.read()
     meter.read()
@@ -231,13 +241,13 @@ def test_an_event_that_ends_is_lost_and_not_zero(pmu: Path, pipes: Pipes) -> Non
 def test_an_event_that_ends_at_once_leaves_nothing_open(pmu: Path) -> None:
     pipes = Pipes({0: []})
     with pytest.raises(MeterError, match=r"^lost: "):
-        PerfMeter("cpu_package", pmu=pmu, open_event=pipes).open()
+        PerfMeter(Domain.CPU_PACKAGE, pmu=pmu, open_event=pipes).open()
     assert len(pipes.descriptors) == 1
     assert pipes.still_open() == []
 
 
 def test_a_closed_meter_has_no_reading(pmu: Path, pipes: Pipes) -> None:
-    meter = PerfMeter("cpu_package", pmu=pmu, open_event=pipes)
+    meter = PerfMeter(Domain.CPU_PACKAGE, pmu=pmu, open_event=pipes)
     with pytest.raises(MeterError, match="the meter is closed; open it first"):
         meter.read()
     meter.open()
@@ -250,15 +260,14 @@ def test_the_kernel_counts_or_refuses_for_want_of_permission(tmp_path: Path) -> 
     """A software event of one processor goes the way of the power events, on machines that have none of those."""
     cpu = min(os.sched_getaffinity(0))
     pmu = write_pmu(tmp_path / "power", kind=SOFTWARE, cpumask=str(cpu), scale="1e-9", pkg=CPU_CLOCK)
-    meter = PerfMeter("cpu_package", pmu=pmu, open_event=open_event)
+    meter = PerfMeter(Domain.CPU_PACKAGE, pmu=pmu, open_event=open_event)
     refusal = None
     try:
         meter.open()
     except MeterError as error:
         refusal = error
     if refusal is not None:
-        assert refusal.status == "permission"
-        assert "kernel.perf_event_paranoid" in refusal.reason
+        assert fact(refusal) == ("permission", "perf_forbidden")
         return
     first = meter.read()
     time.sleep(0.05)

@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from torch import nn
 
+from blip_fixtures.case import NewTokens
 from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
-from blip_fixtures.checkpoints.runner import EagerRunner
 from blip_fixtures.data.prompts import find_prompts
 from blip_fixtures.data.sources import load_samples
-from blip_fixtures.inference import BatchMaker, generate, to_device
-from blip_fixtures.measurement import phases
-from blip_fixtures.measurement.phases import PhaseTimes, phase_pass, summarize_phases
-from blip_fixtures.options import NewTokens
+from blip_fixtures.engine.inference import BatchMaker, generate, to_device
+from blip_fixtures.engine.passes import phases
+from blip_fixtures.engine.passes.phases import PhaseTimes, phase_pass, summarize_phases
+from blip_fixtures.families.instructblip_t5 import InstructBlipT5
+from blip_fixtures.families.runner import EagerRunner
 
 
 class Clock:
@@ -67,7 +68,9 @@ def run(steps: list[int]) -> tuple[list[PhaseTimes], Model, Clock]:
     clock = Clock()
     model = Model(clock)
     pending = iter(steps)
-    times = phase_pass(EagerRunner(model), model.generate, lambda: next(pending), clock, rounds=len(steps))
+    times = phase_pass(
+        EagerRunner(model, InstructBlipT5()), model.generate, lambda: next(pending), clock, rounds=len(steps)
+    )
     return times, model, clock
 
 
@@ -86,18 +89,18 @@ def test_means_and_the_decoders_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(phases, "ENOUGH_S", 1e9)
     times, _, _ = run([2, 4])
     summary = summarize_phases(times)
-    assert summary["vision_s"] == 8
-    assert summary["time_to_first_token_s"] == 8 + 2.5 + 5.25
+    assert summary.vision_s == 8
+    assert summary.time_to_first_token_s == 8 + 2.5 + 5.25
     # Four later steps took 4.5 s, and each call 0.125 s behind its first.
-    assert summary["decode_per_token_s"] == pytest.approx((4 * 1.125 + 2 * 0.125) / 4)
-    assert summary["sum_s"] == pytest.approx((times[0].total_s + times[1].total_s) / 2)
-    assert summary["rounds"] == 2
+    assert summary.decode_per_token_s == pytest.approx((4 * 1.125 + 2 * 0.125) / 4)
+    assert summary.sum_s == pytest.approx((times[0].total_s + times[1].total_s) / 2)
+    assert summary.rounds == 2
 
 
 def test_one_token_has_no_decoding() -> None:
     summary = summarize_phases(run([1])[0])
-    assert summary["decode_per_token_s"] is None
-    assert summary["decode_s"] == 0.125
+    assert summary.decode_per_token_s is None
+    assert summary.decode_s == 0.125
 
 
 def test_slow_calls_end_the_pass_early() -> None:
@@ -117,13 +120,15 @@ def test_no_hook_stays_behind_a_call_that_fails() -> None:
         raise RuntimeError("no memory")
 
     with pytest.raises(RuntimeError, match="no memory"):
-        phase_pass(EagerRunner(model), fail, lambda: None, clock, rounds=1)
+        phase_pass(EagerRunner(model, InstructBlipT5()), fail, lambda: None, clock, rounds=1)
     assert not any(part._forward_hooks for part in model.modules())
 
 
 def test_the_packaged_checkpoint(checkpoint: Checkpoint, loaded: LoadedModel, processor: Any) -> None:
-    maker = BatchMaker(processor, checkpoint.image_token_id, find_prompts("paper"))
-    batch = maker.batch(load_samples("coco", "sample", 4), 0, batch_size=4, image_size=224, text_limit=50)
+    prompt = find_prompts("paper").of("coco")
+    samples = load_samples("coco", "sample", 4)
+    maker = BatchMaker(processor, checkpoint)
+    batch = maker.batch(samples, 0, batch_size=4, image_size=224, text_limit=50, prompt=prompt)
     inputs = to_device(batch, "cpu", loaded.pixel_dtype)
     ticks = iter(range(10_000))
     (one,) = phase_pass(

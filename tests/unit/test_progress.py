@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from blip_fixtures.progress import Progress, clock
+from blip_fixtures.pytest_plugin.progress import Progress, clock
 
 
 @pytest.mark.parametrize(

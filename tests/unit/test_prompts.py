@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import pickle
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image
 
-from blip_fixtures.case import DATASETS, PRESETS
-from blip_fixtures.data.prompts import Prompt, PromptsError, find_prompts
+from blip_fixtures.case import PRESETS
+from blip_fixtures.data.datasets import dataset_names
+from blip_fixtures.data.prompts import Prompt, PromptsError, find_prompts, preset_names
 from blip_fixtures.data.samples import Sample
 
 SAMPLE = Sample(
@@ -25,7 +29,25 @@ SAMPLE = Sample(
 
 
 def test_the_table_holds_every_preset_for_every_dataset() -> None:
-    assert {preset: tuple(find_prompts(preset).prompts) for preset in PRESETS} == dict.fromkeys(PRESETS, DATASETS)
+    found = {preset: tuple(find_prompts(preset).prompts) for preset in preset_names()}
+    assert found == dict.fromkeys(preset_names(), dataset_names())
+
+
+def test_the_presets_named_in_help_texts_are_those_of_the_table() -> None:
+    assert preset_names() == PRESETS
+
+
+@pytest.mark.parametrize("table", ["", "num_beams = 3\nlength_penalty = -1\nocr_limit = 2"])
+def test_a_prompt_is_plain_data(tmp_path: Path, table: str) -> None:
+    prompt = find_prompts(write(tmp_path, f"[textvqa]\nparts = ['{{question}}', 'Short answer:']\n{table}")).of(
+        "textvqa"
+    )
+    assert pickle.loads(pickle.dumps(prompt)) == prompt
+    text = msgspec.json.encode(prompt)
+    again = msgspec.json.decode(text, type=Prompt)
+    assert again == prompt
+    assert msgspec.json.encode(again) == text
+    assert json.loads(text) == {**dataclasses.asdict(prompt), "parts": list(prompt.parts)}
 
 
 @pytest.mark.parametrize(
@@ -108,11 +130,18 @@ def test_the_name_of_a_file_follows_what_it_says_and_not_how(tmp_path: Path) -> 
     assert name('[coco]\nparts = ["A photo of"]') != first
 
 
+def test_a_file_keeps_the_name_of_older_releases(tmp_path: Path) -> None:
+    table = '[coco]\nparts = ["A picture of"]\nnum_beams = 5\nlength_penalty = -1\n[scienceqa]\nparts = ["{choices}"]'
+    assert find_prompts(write(tmp_path, table)).name == "mine@e3da334a"
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("", "it is empty; give tables [textvqa], [coco], [scienceqa]"),
         ("[vqav2]\nparts = ['{question}']", "it has 'vqav2'; give tables [textvqa], [coco], [scienceqa]"),
+        ("[cocoa]\nparts = ['A']", "it has 'cocoa'; give tables [textvqa], [coco], [scienceqa]; did you mean coco?"),
+        ("[coco]\npart = ['A']", "num_beams, length_penalty; did you mean parts?"),
         ("coco = 1", "'coco' is no table; write [coco] above its settings"),
         ("[coco]", "[coco] has no parts; give the prompt's parts, such as parts = ['{question}']"),
         ("[coco]\nparts = []", "[coco] parts is []; give a list of texts"),
@@ -149,8 +178,16 @@ def test_a_file_that_says_what_no_preset_can(tmp_path: Path, text: str, complain
     assert complaint in str(caught.value)
 
 
+def test_a_preset_that_is_misspelt() -> None:
+    with pytest.raises(PromptsError) as caught:
+        find_prompts("papr")
+    assert str(caught.value) == (
+        "unknown prompts 'papr'; choose one of paper, lmms-eval, seed, or give a file FILE.toml; did you mean paper?"
+    )
+
+
 def test_prompts_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(PromptsError, match="unknown prompts 'papers'; choose one of paper, lmms-eval, seed, or give a"):
-        find_prompts("papers")
+    with pytest.raises(PromptsError, match=r"unknown prompts 'mine'; .*, or give a file FILE\.toml$"):
+        find_prompts("mine")
     with pytest.raises(PromptsError, match=r"cannot read the prompts .*: No such file or directory; give a TOML file"):
         find_prompts(str(tmp_path / "absent.toml"))

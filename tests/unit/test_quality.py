@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blip_fixtures.case import DATASETS
-from blip_fixtures.quality import Question, score
+from blip_fixtures.data.datasets import dataset_names
+from blip_fixtures.data.datasets.base import Question
+from blip_fixtures.quality import score
 from blip_fixtures.quality.metric import mean_metric
 from blip_fixtures.quality.word_error_rate import word_error_rate
 from blip_fixtures.quality.words import words
@@ -48,33 +49,33 @@ def test_words(text: str, expected: list[str]) -> None:
     ],
 )
 def test_word_error_rate(prediction: str, references: list[str], value: float | None) -> None:
-    assert word_error_rate([prediction], [references])["value"] == (None if value is None else pytest.approx(value))
+    assert word_error_rate([prediction], [references]).value == (None if value is None else pytest.approx(value))
 
 
 def test_word_error_rate_weighs_samples_by_their_words() -> None:
     metric = word_error_rate(["x", "one two three four"], [["a"], ["one two three four"]])
-    assert metric["value"] == pytest.approx(1 / 5)
-    assert metric["per_sample"] == [1.0, 0.0]
-    assert metric["higher_is_better"] is False
+    assert metric.value == pytest.approx(1 / 5)
+    assert metric.per_sample == (1.0, 0.0)
+    assert metric.higher_is_better is False
 
 
 def test_edits_against_an_empty_reference_count() -> None:
     metric = word_error_rate(["word", "b"], [[""], ["b"]])
-    assert metric["value"] == 1.0
-    assert metric["per_sample"] == [None, 0.0]
+    assert metric.value == 1.0
+    assert metric.per_sample == (None, 0.0)
 
 
 @given(st.lists(st.tuples(SENTENCES, SENTENCES), min_size=1, max_size=6))
 def test_word_error_rate_with_one_reference_is_jiwers(pairs: list[tuple[str, str]]) -> None:
     predictions, references = [said for said, _ in pairs], [meant for _, meant in pairs]
     ours = word_error_rate(predictions, [[reference] for reference in references])
-    assert ours["value"] == pytest.approx(jiwer.wer(references, predictions))
+    assert ours.value == pytest.approx(jiwer.wer(references, predictions))
 
 
 @given(SENTENCES, st.lists(SENTENCES, min_size=1, max_size=5))
 def test_more_references_never_raise_the_rate(prediction: str, references: list[str]) -> None:
     rates = [
-        word_error_rate([prediction], [references[:count]])["value"] or 0.0 for count in range(1, len(references) + 1)
+        word_error_rate([prediction], [references[:count]]).value or 0.0 for count in range(1, len(references) + 1)
     ]
     assert rates == sorted(rates, reverse=True)
 
@@ -86,21 +87,21 @@ QUESTIONS = {
 }
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("dataset", dataset_names())
 def test_each_dataset_has_its_metrics(dataset: str) -> None:
     question, names = QUESTIONS[dataset]
     metrics = score(dataset, ["stop", "a sign"], [question, question])
     assert metrics.keys() == names
     for metric in metrics.values():
-        assert len(metric["per_sample"]) == 2
-        low, high = metric["interval"] or (1, 0)
-        assert low <= (metric["value"] or 0) <= high
+        assert len(metric.per_sample) == 2
+        low, high = metric.interval or (1, 0)
+        assert low <= (metric.value or 0) <= high
 
 
 def test_digits_name_options_where_the_prompts_number_them() -> None:
     question = QUESTIONS["scienceqa"][0]
-    assert score("scienceqa", ["1"], [question])["accuracy"]["value"] == 0
-    assert score("scienceqa", ["1"], [question], digits_from_zero=True)["accuracy"]["value"] == 1
+    assert score("scienceqa", ["1"], [question])["accuracy"].value == 0
+    assert score("scienceqa", ["1"], [question], digits_from_zero=True)["accuracy"].value == 1
 
 
 def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
@@ -108,18 +109,18 @@ def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
     draw = random.Random(0)
     held = 0
     for _ in range(400):
-        low, high = mean_metric([float(draw.random() < 0.7) for _ in range(60)])["interval"] or (1, 0)
+        low, high = mean_metric([float(draw.random() < 0.7) for _ in range(60)]).interval or (1, 0)
         held += low <= 0.7 <= high
     assert 0.91 <= held / 400 <= 0.98
 
 
 def test_an_interval_is_the_same_every_time() -> None:
     scores = [0.0, 1.0, 0.3, 0.6] * 5
-    assert mean_metric(scores)["interval"] == mean_metric(scores)["interval"]
+    assert mean_metric(scores).interval == mean_metric(scores).interval
 
 
 def test_one_sample_has_no_interval() -> None:
-    assert mean_metric([1.0])["interval"] is None
+    assert mean_metric([1.0]).interval is None
 
 
 def test_a_missing_prediction_is_an_error() -> None:

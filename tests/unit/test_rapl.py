@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from blip_fixtures.meters import Conditions, Meter, MeterError, Reading
 from blip_fixtures.meters.counting import joules_between
 from blip_fixtures.meters.rapl import DEFAULT_ROOT, PowercapMeter, find_zones, open_rapl
+from blip_fixtures.words import Domain, Scope
 from tests.unit.powercap_tree import (
     AMD,
     LAYOUTS,
@@ -48,22 +49,27 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "powercap"
 
 
-def counters_uj(root: Path, opener: ScriptedOpener | None = None) -> dict[str, tuple[int, ...]]:
+def counters_uj(root: Path, opener: ScriptedOpener | None = None) -> dict[Domain, tuple[int, ...]]:
     """By domain, what its meter reads; no domain that has none."""
     entries = open_rapl(root, opener=opener or ScriptedOpener({}))
     return {domain: entry.read().counters_uj for domain, entry in entries.items() if isinstance(entry, PowercapMeter)}
 
 
-def meter_of(root: Path, domain: str = "cpu_package", opener: ScriptedOpener | None = None) -> PowercapMeter:
+def meter_of(root: Path, domain: Domain = Domain.CPU_PACKAGE, opener: ScriptedOpener | None = None) -> PowercapMeter:
     entry = open_rapl(root, opener=opener or ScriptedOpener({}))[domain]
     assert isinstance(entry, PowercapMeter)
     return entry
 
 
-def error_of(root: Path, domain: str = "cpu_package", opener: ScriptedOpener | None = None) -> MeterError:
+def error_of(root: Path, domain: Domain = Domain.CPU_PACKAGE, opener: ScriptedOpener | None = None) -> MeterError:
     entry = open_rapl(root, opener=opener or ScriptedOpener({}))[domain]
     assert isinstance(entry, MeterError)
     return entry
+
+
+def fact(error: MeterError) -> tuple[str, str]:
+    """What it is to the record, and the code of its reason."""
+    return error.status, error.reason.code
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -113,8 +119,8 @@ def test_more_than_ten_packages_keep_their_memory(root: Path) -> None:
     packages = [Planned(f"intel-rapl:{number}", f"package-{number}", 100 + number) for number in range(12)]
     flat(root, [*packages, *(Planned(f"{each.folder}:0", "dram", 10) for each in packages)])
     found = counters_uj(root)
-    assert sum(found["cpu_package"]) == sum(range(100, 112))
-    assert found["dram"] == (10,) * 12
+    assert sum(found[Domain.CPU_PACKAGE]) == sum(range(100, 112))
+    assert found[Domain.DRAM] == (10,) * 12
 
 
 @pytest.mark.parametrize("second_uj", [999_999, 1_000_001])
@@ -141,26 +147,26 @@ def test_a_mirror_is_recognized_while_it_counts(root: Path, name: str) -> None:
     flat(root, [Planned("intel-rapl:0", "package-0", 0), Planned("intel-rapl:1", name, 0)])
     shared = iter(range(1000, 10**6, 17))
     opener = ScriptedOpener({each: [lambda: str(next(shared))] for each in (COUNTER, OTHER_COUNTER)})
-    (zone,) = find_zones(root, opener=opener)["cpu_package"]
+    (zone,) = find_zones(root, opener=opener)[Domain.CPU_PACKAGE]
     assert zone.folder.name == "intel-rapl:0"
 
 
 def test_a_die_that_lies_between_two_readings_by_chance_is_no_mirror(root: Path) -> None:
     flat(root, [Planned("intel-rapl:0", "package-0-die-0", 0), Planned("intel-rapl:1", "package-0-die-1", 0)])
     opener = ScriptedOpener({COUNTER: ["100", "110", "120", "130"], OTHER_COUNTER: ["105", "500"]})
-    assert len(find_zones(root, opener=opener)["cpu_package"]) == 2
+    assert len(find_zones(root, opener=opener)[Domain.CPU_PACKAGE]) == 2
 
 
 def test_a_die_that_cannot_be_read_is_reported_and_not_dropped(root: Path) -> None:
     flat(root, MIRRORED_DIES)
     opener = ScriptedOpener({OTHER_COUNTER: [PermissionError(errno.EACCES, "Permission denied")]})
-    assert error_of(root, opener=opener).status == "permission"
+    assert fact(error_of(root, opener=opener)) == ("permission", "powercap_forbidden")
 
 
 def test_a_meter_says_what_it_is(root: Path) -> None:
     flat(root, ONE_SOCKET)
     meter: Meter = meter_of(root)
-    assert (meter.domain, meter.source, meter.scope) == ("cpu_package", "powercap", "machine")
+    assert (meter.domain, meter.source, meter.scope) == (Domain.CPU_PACKAGE, "powercap", Scope.MACHINE)
     assert (meter.least_window_s, meter.update_period_s, meter.caveat) == (1.0, 0.0, None)
     assert meter.conditions() == Conditions()
     meter.close()
@@ -170,8 +176,8 @@ def test_a_meter_says_what_it_is(root: Path) -> None:
 def test_a_reading_stands_between_two_clock_readings(root: Path) -> None:
     flat(root, TWO_SOCKETS)
     ticks = iter(range(100))
-    zones = find_zones(root)["cpu_package"]
-    meter = PowercapMeter("cpu_package", zones, clock=lambda: float(next(ticks)))
+    zones = find_zones(root)[Domain.CPU_PACKAGE]
+    meter = PowercapMeter(Domain.CPU_PACKAGE, zones, clock=lambda: float(next(ticks)))
     meter.open()
     assert meter.read() == Reading((1_000_000, 2_000_000), (RANGE_UJ, RANGE_UJ), 2.0, 3.0)
 
@@ -209,10 +215,9 @@ def test_the_largest_limit_of_a_zone_in_watts(root: Path, limits_uw: dict[str, i
 @pytest.mark.parametrize("zones", [AMD, (*AMD, PSYS)])
 def test_memory_without_a_counter_is_unsupported(root: Path, zones: Sequence[Planned]) -> None:
     flat(root, zones)
-    error = error_of(root, "dram")
-    assert error.status == "unsupported"
-    assert "this processor has no " in error.reason
-    assert f"dram under {root}" in error.reason
+    error = error_of(root, Domain.DRAM)
+    assert fact(error) == ("unsupported", "powercap_no_counter")
+    assert str(error.reason) == f"this processor has no counter for dram under {root}; the other domains stand"
 
 
 def test_psys_is_absent_without_an_error(root: Path) -> None:
@@ -224,31 +229,33 @@ def test_psys_that_does_not_open_says_why(root: Path) -> None:
     flat(root, [*ONE_SOCKET, PSYS])
     opener = ScriptedOpener({OTHER_COUNTER: [OSError(errno.EIO, "Input/output error")]})
     found = open_rapl(root, opener=opener)
-    assert isinstance(found["cpu_package"], PowercapMeter)
-    error = found["psys"]
+    assert isinstance(found[Domain.CPU_PACKAGE], PowercapMeter)
+    error = found[Domain.PSYS]
     assert isinstance(error, MeterError)
-    assert (error.status, "Input/output error" in error.reason) == ("driver_error", True)
+    assert fact(error) == ("driver_error", "powercap_not_read")
+    assert error.reason.args == {"file": OTHER_COUNTER, "error": "Input/output error"}
 
 
 def test_no_tree(root: Path) -> None:
-    for domain in ("cpu_package", "dram"):
+    for domain in (Domain.CPU_PACKAGE, Domain.DRAM):
         error = error_of(root, domain)
-        assert error.status == "unsupported"
-        assert f"no powercap tree at {root}: " in error.reason
-        assert "intel_rapl_msr" in error.reason
-        assert "--blip-rapl-root" in error.reason
+        assert fact(error) == ("unsupported", "powercap_no_tree")
+        assert str(error) == (
+            f"unsupported: there is no powercap tree at {root}: not Linux, a virtual machine, or the module "
+            "intel_rapl_msr is not loaded; run on bare metal, or name the tree with --blip-rapl-root"
+        )
 
 
 def test_a_tree_without_zones(root: Path) -> None:
     root.mkdir()
     (root / "dtpm").mkdir()
-    assert error_of(root).status == "unsupported"
-    assert f"{root} has no RAPL zone" in error_of(root).reason
+    assert fact(error_of(root)) == ("unsupported", "powercap_no_zone")
+    assert f"{root} has no RAPL zone" in str(error_of(root).reason)
 
 
 def test_a_tree_with_parts_of_packages_only(root: Path) -> None:
     flat(root, [Planned("intel-rapl:0:0", "core", 5), Planned("intel-rapl:0:1", "uncore", 5)])
-    assert error_of(root).status == "unsupported"
+    assert fact(error_of(root)) == ("unsupported", "powercap_no_zone")
 
 
 def test_a_socket_that_is_hidden_does_not_pass_for_the_whole_machine(root: Path) -> None:
@@ -257,29 +264,33 @@ def test_a_socket_that_is_hidden_does_not_pass_for_the_whole_machine(root: Path)
     (hidden / "name").unlink()
     for entry in open_rapl(root).values():
         assert isinstance(entry, MeterError)
-        assert entry.status == "masked"
-        assert "intel-rapl:1 under" in entry.reason
+        assert fact(entry) == ("masked", "powercap_zones_hidden")
+        assert entry.reason.args == {"zones": ["intel-rapl:1"], "root": str(root)}
 
 
 def test_dangling_zones_are_masked(root: Path) -> None:
     dangling(root, ONE_SOCKET)
-    for domain in ("cpu_package", "dram"):
+    for domain in (Domain.CPU_PACKAGE, Domain.DRAM):
         error = error_of(root, domain)
-        assert error.status == "masked"
-        assert "--blip-rapl-root" in error.reason
+        assert fact(error) == ("masked", "powercap_zones_hidden")
+        assert str(error.reason) == (
+            f"{', '.join(zone.folder for zone in ONE_SOCKET)} under {root} cannot be looked into, as in most "
+            "containers; mount the host's /sys/devices/virtual/powercap elsewhere and name it with --blip-rapl-root"
+        )
 
 
 @pytest.mark.parametrize("zones", [ONE_SOCKET, TWO_SOCKETS])
 def test_emptied_zones_are_masked(root: Path, zones: Sequence[Planned]) -> None:
     for zone in zones:
         (root / zone.folder).mkdir(parents=True)
-    assert error_of(root).status == "masked"
+    assert fact(error_of(root)) == ("masked", "powercap_zones_hidden")
 
 
 def test_a_zone_without_its_counter_is_masked(root: Path) -> None:
     flat(root, [Planned("intel-rapl:0", "package-0", None)])
     error = error_of(root)
-    assert (error.status, error.reason.partition(";")[0]) == ("masked", f"{COUNTER} is not there")
+    assert fact(error) == ("masked", "powercap_file_missing")
+    assert str(error.reason).startswith(f"{COUNTER} is not there; ")
 
 
 @pytest.mark.parametrize("layout", [flat, nested, class_folder])
@@ -288,11 +299,11 @@ def test_a_counter_that_is_not_readable_is_a_matter_of_permission(root: Path, la
     layout(root, ONE_SOCKET)
     opener = ScriptedOpener({COUNTER: [PermissionError(errno.EACCES, "Permission denied")]})
     error = error_of(root, opener=opener)
-    assert error.status == "permission"
-    assert error.reason.startswith(f"cannot read {COUNTER}: permission denied; run as root, grant read access (chmod a")
-    assert f"{COUNTER})" in error.reason
-    assert error.reason.endswith("or pass --blip-energy=off")
-    assert isinstance(open_rapl(root, opener=opener)["dram"], PowercapMeter)
+    assert fact(error) == ("permission", "powercap_forbidden")
+    said = str(error.reason)
+    assert said.startswith(f"cannot read {COUNTER}: permission denied; run as root, grant read access (chmod a+r ")
+    assert said.endswith(f"{COUNTER}), or pass --blip-energy=off")
+    assert isinstance(open_rapl(root, opener=opener)[Domain.DRAM], PowercapMeter)
 
 
 @pytest.mark.parametrize(
@@ -301,8 +312,8 @@ def test_a_counter_that_is_not_readable_is_a_matter_of_permission(root: Path, la
 def test_another_failure_is_the_drivers(root: Path, failure: OSError) -> None:
     flat(root, [PACKAGE])
     error = error_of(root, opener=ScriptedOpener({COUNTER: [failure]}))
-    assert error.status == "driver_error"
-    assert error.reason.startswith(f"cannot read {COUNTER}: {failure.strerror}; ")
+    assert fact(error) == ("driver_error", "powercap_not_read")
+    assert str(error.reason).startswith(f"cannot read {COUNTER}: {failure.strerror}; ")
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ENODEV])
@@ -311,8 +322,8 @@ def test_a_counter_that_vanishes_after_it_was_read_is_lost(root: Path, number: i
     meter = meter_of(root, opener=ScriptedOpener({COUNTER: ["1000", OSError(number, os.strerror(number))]}))
     with pytest.raises(MeterError) as caught:
         meter.read()
-    assert caught.value.status == "lost"
-    assert COUNTER in caught.value.reason
+    assert fact(caught.value) == ("lost", "powercap_file_missing")
+    assert caught.value.reason.args == {"file": COUNTER}
 
 
 def test_a_folder_that_is_removed_is_lost(root: Path) -> None:
@@ -334,8 +345,8 @@ def test_permission_that_is_withdrawn_stays_a_matter_of_permission(root: Path) -
 def test_garbage_is_the_drivers_error(root: Path, garbage: str) -> None:
     flat(root, [PACKAGE])
     error = error_of(root, opener=ScriptedOpener({COUNTER: [garbage]}))
-    assert error.status == "driver_error"
-    assert f"{COUNTER} holds {garbage.strip()!r}" in error.reason
+    assert fact(error) == ("driver_error", "powercap_no_number")
+    assert str(error.reason).startswith(f"{COUNTER} holds {garbage.strip()!r} where a number belongs; ")
 
 
 @pytest.mark.parametrize("garbage", ["", "n/a"])
@@ -348,27 +359,29 @@ def test_garbage_that_heals_was_a_rewrite(root: Path, garbage: str) -> None:
 def test_bytes_that_are_no_text_are_garbage(root: Path) -> None:
     flat(root, [PACKAGE])
     (root / COUNTER).write_bytes(b"\xff\xfe\x00")
-    assert error_of(root).status == "driver_error"
+    assert fact(error_of(root)) == ("driver_error", "powercap_no_number")
 
 
 def test_an_unreadable_name_ends_the_search(root: Path) -> None:
     flat(root, [PACKAGE])
     opener = ScriptedOpener({"intel-rapl:0/name": [PermissionError(errno.EACCES, "Permission denied")]})
     error = error_of(root, opener=opener)
-    assert error.status == "permission"
-    assert error.reason.startswith("cannot read intel-rapl:0/name: permission denied; ")
+    assert fact(error) == ("permission", "powercap_forbidden")
+    assert str(error.reason).startswith("cannot read intel-rapl:0/name: permission denied; ")
 
 
 @pytest.mark.parametrize("closed", ["outer", "outer/powercap", "outer/powercap/intel-rapl:0"])
 def test_a_folder_that_may_not_be_entered_is_a_matter_of_permission(tmp_path: Path, closed: str) -> None:
     (tmp_path / "outer").mkdir()
     flat(tmp_path / "outer" / "powercap", [PACKAGE])
-    # Root enters every folder, so the child becomes nobody; then the path is relative, as pytest's folders are closed.
+    # Root enters every folder, so the child becomes nobody, who may not even read Python's own files; then the path is
+    # relative, as pytest's folders are closed.
     code = (
         "import os; from pathlib import Path; from blip_fixtures.meters.rapl import open_rapl\n"
+        "from blip_fixtures.reasons import templates; templates()\n"
         f"os.chdir({str(tmp_path)!r})\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-        "print({entry.status for entry in open_rapl(Path('outer/powercap')).values()})\n"
+        "print({(str(entry.status), entry.reason.code) for entry in open_rapl(Path('outer/powercap')).values()})\n"
     )
     tmp_path.chmod(0o755)
     (tmp_path / closed).chmod(0)
@@ -376,7 +389,7 @@ def test_a_folder_that_may_not_be_entered_is_a_matter_of_permission(tmp_path: Pa
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     finally:
         (tmp_path / closed).chmod(0o755)
-    assert (done.stdout, done.stderr) == ("{'permission'}\n", "")
+    assert (done.stdout, done.stderr) == (f"{{{('permission', 'powercap_folder_forbidden')}}}\n", "")
 
 
 def test_this_machine_gives_a_meter_or_a_reason() -> None:
@@ -422,8 +435,10 @@ def test_a_wrap_is_at_the_range_that_was_read_with_it() -> None:
 def test_a_counter_that_goes_back_without_a_range_is_lost() -> None:
     with pytest.raises(MeterError) as caught:
         joules_between(reading(7, 500, ranges_uj=[None, None]), reading(8, 400, ranges_uj=[None, None]))
-    assert caught.value.status == "lost"
-    assert "a counter went back from 500 to 400 microjoules and does not wrap" in caught.value.reason
+    assert fact(caught.value) == ("lost", "counter_went_back")
+    assert str(caught.value.reason) == (
+        "a counter went back from 500 to 400 microjoules and does not wrap, so it was reset; measure again"
+    )
 
 
 def test_readings_of_different_zones_are_not_compared() -> None:

@@ -1,45 +1,47 @@
-"""Records: the schema, its mirror in types, and files that hold no usable records."""
+"""Records: the schema, those of the first version, and files that hold no usable records."""
 
 from __future__ import annotations
 
+import copy
 import json
+import math
+import os
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
+import jsonschema
+import msgspec
 import pytest
 
-from blip_fixtures import record as record_module
-from blip_fixtures.journal import Journal
-from blip_fixtures.record import RecordError, read_records, schema, validate
+from blip_fixtures.journal import MOST_KEPT, Journal
+from blip_fixtures.reasons import Reason, say_all
+from blip_fixtures.record import Record, RecordError, as_plain, read_records, schema, validated
+from blip_fixtures.record.version1 import recognized, recognized_all
+from blip_fixtures.words import Domain
 from tests.unit.records import make_record
+from tools.record_schema import SCHEMA, text
 
-PARTS = {
-    "case": record_module.CaseFields,
-    "latency": record_module.Latency,
-    "phases": record_module.Phases,
-    "flops": record_module.Flops,
-    "memory": record_module.Memory,
-    "tokens": record_module.Tokens,
-    "limit": record_module.Limit,
-    "data": record_module.Data,
-    "generation": record_module.Generation,
-}
+OLD = Path(__file__).parent / "golden" / "version1.json"
 
 
-def test_types_mirror_the_schema() -> None:
-    properties = schema()["properties"]
-    assert set(properties) == set(get_type_hints(record_module.Record))
-    for name, part in PARTS.items():
-        assert set(properties[name]["properties"]) == set(get_type_hints(part)), name
-    energy = properties["energy"]["additionalProperties"]["properties"]
-    assert set(energy) == set(get_type_hints(record_module.Energy))
-    metric = properties["quality"]["additionalProperties"]["properties"]
-    assert set(metric) == set(get_type_hints(record_module.Metric))
+def test_the_shipped_schema_is_that_of_the_definition() -> None:
+    assert SCHEMA.read_text(encoding="utf-8") == text()
 
 
 def test_a_good_record_is_returned_as_it_is() -> None:
     record = make_record()
-    assert validate(record) is record
+    assert validated(record) is record
+    jsonschema.validate(as_plain(record), schema())
+
+
+def at(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """A good record as JSON has it, with one field changed."""
+    plain = copy.deepcopy(as_plain(make_record()))
+    part = plain
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = value
+    return plain
 
 
 @pytest.mark.parametrize(
@@ -47,40 +49,113 @@ def test_a_good_record_is_returned_as_it_is() -> None:
     [
         (("status",), "fine", "status"),
         (("case", "batch_size"), 0, "case.batch_size"),
-        (("latency", "rounds_s"), [0.1, -0.1], "latency.rounds_s.1"),
+        (("latency", "rounds_s"), [0.1, -0.1], r"latency.rounds_s\[1\]"),
         (("flops", "total"), "many", "flops.total"),
         (("surprise",), 1, "the record"),
+        (("reason",), "a sentence", "reason"),
+        (("missing",), {"flops": "a sentence"}, r"missing\[...\]"),
     ],
 )
-def test_a_bad_field_is_named(path: tuple[str, ...], value: Any, where: str) -> None:
-    record: Any = make_record()
-    part = record
-    for name in path[:-1]:
-        part = part[name]
-    part[path[-1]] = value
-    with pytest.raises(RecordError, match=f"^{where} does not fit the record's schema"):
-        validate(record)
+def test_a_bad_field_is_named_and_the_schema_refuses_it_too(
+    tmp_path: Path, path: tuple[str, ...], value: Any, where: str
+) -> None:
+    plain = at(path, value)
+    (tmp_path / "records.json").write_text(document(plain))
+    with pytest.raises(RecordError, match=f"record 1: {where} does not fit the record's schema"):
+        read_records(tmp_path / "records.json")
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(plain, schema())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_number_that_json_does_not_have_is_refused(value: float) -> None:
+    with pytest.raises(RecordError, match="does not fit JSON"):
+        validated(msgspec.structs.replace(make_record(), model_load_s=value))
+
+
+def test_a_record_is_the_same_after_json() -> None:
+    record = make_record(notes=[Reason.of("compile_time", scope="latency", seconds=1.5)])
+    assert msgspec.json.decode(record.to_json(), type=Record) == record
+
+
+def old_run() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(OLD.read_text(encoding="utf-8"))
+    return loaded
+
+
+def test_records_of_the_first_version_are_read_as_those_of_this_one(tmp_path: Path) -> None:
+    records = read_records(OLD)
+    assert {record.schema_version for record in records} == {2}
+    first = next(record for record in records if record.status == "ok")
+    assert first.energy[Domain.CPU_PACKAGE].reasons[0].code == "powercap_no_tree"
+    assert any(note.code == "phases_disagree" for record in records for note in record.notes)
+    # Written again they are records of this version, and nothing is lost.
+    (tmp_path / "records.json").write_text(document(*map(as_plain, records)))
+    assert read_records(tmp_path / "records.json") == records
+
+
+def test_the_second_timing_within_an_old_record_becomes_a_record_of_its_own() -> None:
+    again = [record for record in read_records(OLD) if record.again]
+    assert len(again) == 1
+    old = next(
+        bench["extra_info"]["blip"]
+        for bench in old_run()["benchmarks"]
+        if bench["extra_info"]["blip"]["latency"].get("again")
+    )
+    assert again[0].case_id == old["case_id"]
+    assert again[0].latency is not None
+    assert list(again[0].latency.rounds_s) == old["latency"]["again"]["rounds_s"]
+    first = next(record for record in read_records(OLD) if record.case_id == old["case_id"] and not record.again)
+    assert not [note for note in first.notes if note.code == "timed_again"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "code"),
+    [
+        ("the hardware slowed the GPU's clocks down because it was hot", "gpu_hw_thermal"),
+        ("4 textvqa samples do not fill a batch of 16; raise --blip-limit or give more data", "too_few_samples"),
+        ("RuntimeError: CUDA error", "verbatim"),
+        ("", "verbatim"),
+    ],
+)
+def test_sentences_are_recognized_and_said_again_as_they_were(sentence: str, code: str) -> None:
+    found = recognized(sentence)
+    assert (found.code, str(found)) == (code, sentence)
+
+
+def test_several_reasons_in_one_text_are_told_apart() -> None:
+    text = (
+        "other processes took 25 % of the busy processor time, and the counter sees them too; the fan was loud; it "
+        "rained; the windows differ by more than 10 %: 1.5 and 1.8 J per sample"
+    )
+    found = recognized_all(text)
+    assert [reason.code == "verbatim" for reason in found] == [False, True, False]
+    assert str(found[1]) == "the fan was loud; it rained"
+    assert say_all(tuple(found)) == text
 
 
 def document(*records: Any, not_run: tuple[Any, ...] = ()) -> str:
-    benchmarks = [{"name": "b", "extra_info": {"blip": record}} for record in records]
-    return json.dumps({"benchmarks": benchmarks, "blip": {"not_run": list(not_run)}})
+    def plain(record: Any) -> Any:
+        return as_plain(record) if isinstance(record, Record) else record
+
+    benchmarks = [{"name": "b", "extra_info": {"blip": plain(record)}} for record in records]
+    return json.dumps({"benchmarks": benchmarks, "blip": {"not_run": [plain(record) for record in not_run]}})
 
 
 def test_records_json_yields_what_ran_and_what_did_not(tmp_path: Path) -> None:
     path = tmp_path / "records.json"
     missing = make_record(status="unavailable", reason="no GPU")
     path.write_text(document(make_record(), not_run=(missing,)))
-    assert [record["status"] for record in read_records(path)] == ["ok", "unavailable"]
+    assert [record.status for record in read_records(path)] == ["ok", "unavailable"]
 
 
 def test_records_json_yields_the_order_of_the_run(tmp_path: Path) -> None:
     records = [make_record(batch_size=size) for size in (4, 2, 1)]
     content = json.loads(document(records[0], records[2], not_run=(records[1],)))
-    content["blip"]["order"] = [record["case_id"] for record in records]
+    content["blip"]["order"] = [record.case_id for record in records]
     path = tmp_path / "records.json"
     path.write_text(json.dumps(content))
-    assert [record["case"]["batch_size"] for record in read_records(path)] == [4, 2, 1]
+    assert [record.case.batch_size for record in read_records(path)] == [4, 2, 1]
 
 
 def test_journal_yields_what_was_appended_without_a_torn_line(tmp_path: Path) -> None:
@@ -89,23 +164,45 @@ def test_journal_yields_what_was_appended_without_a_torn_line(tmp_path: Path) ->
     journal.append(make_record(batch_size=4, status="failed", reason="ValueError: naïve"))
     with journal.path.open("a") as file:
         file.write('{"schema_version": 1, "case')
-    assert [record["reason"] for record in read_records(journal.path)] == [None, "ValueError: naïve"]
+    reasons = [record.reason and str(record.reason) for record in read_records(journal.path)]
+    assert reasons == [None, "ValueError: naïve"]
 
 
 def test_of_two_lines_for_a_case_the_later_one_counts(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     for notes in (["first"], ["second"]):
         journal.append(make_record(notes=notes))
-    assert [record["notes"] for record in read_records(journal.path)] == [["second"]]
+    assert [[str(note) for note in record.notes] for record in read_records(journal.path)] == [["second"]]
 
 
-def test_journal_of_the_run_before_is_kept(tmp_path: Path) -> None:
+def test_a_second_timing_does_not_replace_the_first(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    for again in (False, True):
+        journal.append(make_record(again=again))
+    assert [record.again for record in read_records(journal.path)] == [False, True]
+
+
+def kept(folder: Path) -> list[Path]:
+    return sorted(folder.glob("journal.*.jsonl"))
+
+
+def test_journals_of_the_runs_before_are_kept_under_their_dates(tmp_path: Path) -> None:
     Journal(tmp_path / "journal.jsonl").append(make_record())
     later = Journal(tmp_path / "journal.jsonl")
     assert len(read_records(later.path)) == 1, "a run without a finished case moves nothing"
     later.append(make_record(status="failed", reason="ValueError: no"))
-    assert [record["status"] for record in read_records(later.path)] == ["failed"]
-    assert [record["status"] for record in read_records(tmp_path / "journal.previous.jsonl")] == ["ok"]
+    assert [record.status for record in read_records(later.path)] == ["failed"]
+    # Restarted once more, all within one second.
+    Journal(tmp_path / "journal.jsonl").append(make_record(batch_size=2))
+    assert sorted(record.status for path in kept(tmp_path) for record in read_records(path)) == ["failed", "ok"]
+
+
+def test_the_last_ten_are_kept(tmp_path: Path) -> None:
+    for size in range(1, MOST_KEPT + 4):
+        Journal(tmp_path / "journal.jsonl").append(make_record(batch_size=size))
+        os.utime(tmp_path / "journal.jsonl", (size, size))
+    sizes = [record.case.batch_size for path in kept(tmp_path) for record in read_records(path)]
+    assert sizes == list(range(3, MOST_KEPT + 3))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +217,11 @@ def test_journal_of_the_run_before_is_kept(tmp_path: Path) -> None:
         ("records.json", '{"benchmarks": [{"name": "other"}]}', "holds no blip records; give a file that"),
         ("records.json", '{"benchmarks": [{"extra_info": null}], "blip": []}', "holds no blip records"),
         ("records.json", '{"benchmarks": [7], "blip": {"not_run": null, "order": null}}', "holds no blip records"),
-        ("records.json", document({"schema_version": 99}), "record 1: schema version 99 where this release reads 1"),
+        (
+            "records.json",
+            document({"schema_version": 99}),
+            "record 1: schema version 99 where this release reads 1 and 2; measure again",
+        ),
         ("records.json", document({"schema_version": 1}), "record 1: the record does not fit the record's schema"),
         ("journal.jsonl", '{"a": \n{"b": 1}\n', "line 1: not complete JSON .*; remove that line"),
         ("journal.jsonl", "", "holds no blip records"),

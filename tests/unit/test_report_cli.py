@@ -5,11 +5,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from blip_fixtures.record import as_plain, read_records
 from blip_fixtures.report.__main__ import main
-from tests.unit.records import envelope, make_latency, make_record, small_run
+from tests.unit.records import envelope, make_energy, make_latency, make_record, small_run
 
-SEED = Path(__file__).parents[2] / "reports" / "seed" / "instructblip-flan-t5-xl.json"
+REPORTS = Path(__file__).parents[2] / "reports"
+SEED = REPORTS / "seed" / "instructblip-flan-t5-xl.json"
+PUBLISHED = REPORTS / "published" / "instructblip-tiny" / "records.json"
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def test_renders_the_seed(tmp_path: Path) -> None:
 
 def test_renders_a_journal_with_a_torn_last_line(tmp_path: Path) -> None:
     journal = tmp_path / "journal.jsonl"
-    lines = [json.dumps(record) for record in small_run()]
+    lines = [json.dumps(as_plain(record)) for record in small_run()]
     journal.write_text("\n".join([*lines, lines[0][:50]]), encoding="utf-8")
     assert main([str(journal), "--out", str(tmp_path / "out")]) == 0
 
@@ -61,6 +65,25 @@ def test_merges_machines_into_one_row_per_device(tmp_path: Path) -> None:
     text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "| GPU (NVIDIA H100) |" in text
     assert "| GPU (NVIDIA H200) |" in text
+
+
+def test_a_file_of_the_first_schema_merges_with_one_of_the_present(tmp_path: Path) -> None:
+    assert '"schema_version": 1' in PUBLISHED.read_text(encoding="utf-8")
+    (cpu,) = [record for record in read_records(PUBLISHED) if "device" in record.sweeps]
+    gpu = replace(
+        cpu,
+        case=replace(cpu.case, device="cuda:0", device_name="NVIDIA H100"),
+        latency=make_latency([0.123]),
+        energy={"gpu": make_energy(2.5)},
+    )
+    path = tmp_path / "records.json"
+    path.write_text(json.dumps(envelope([gpu])), encoding="utf-8")
+    for name, files in (("there", (PUBLISHED, path)), ("back", (path, PUBLISHED))):
+        assert main([*map(str, files), "--out", str(tmp_path / name)]) == 0
+        text = (tmp_path / name / "README.md").read_text(encoding="utf-8")
+        table = text.partition("| Device | Latency |")[2].splitlines()[2:4]
+        assert [line.split("|")[1].strip() for line in table] == ["GPU", "CPU"]
+        assert table[0].startswith("| GPU    | 0.123   | 2.500    |")
 
 
 def test_of_the_same_case_in_two_files_the_last_wins(tmp_path: Path) -> None:

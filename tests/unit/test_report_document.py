@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from blip_fixtures.report.document import ReportError, write_document
-from blip_fixtures.report.plots import PLOT_FILES
-from blip_fixtures.report.prose import LANGUAGES, load_prose
-from blip_fixtures.report.sections import FIELD_SECTIONS
+from blip_fixtures.report.prose import load_prose
+from blip_fixtures.words import LANGUAGES, EnergyStatus, MemoryKind, Status
 from tests.unit.records import make_energy, make_metric, make_record, small_run
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -38,7 +38,8 @@ def test_every_image_link_leads_to_a_file_and_every_file_is_linked(tmp_path: Pat
     text = document(tmp_path, *small_run())
     links = set(re.findall(r"\]\((plots/[^)]+)\)", text))
     assert links == {f"plots/{path.name}" for path in (tmp_path / "plots").iterdir()}
-    assert links == {f"plots/{PLOT_FILES[sweep]}" for sweep in ("batch_size", "image_size", "optimization")}
+    names = ("latency_energy_plot.png", "latency_img_size_plot.png", "optimization_bar_plot.png")
+    assert links == {f"plots/{name}" for name in names}
 
 
 def test_a_plot_of_an_earlier_run_goes_when_its_sweep_does(tmp_path: Path) -> None:
@@ -167,8 +168,8 @@ def test_quality_is_percent_for_accuracies_only(tmp_path: Path) -> None:
 
 def test_intervals_stand_in_brackets(tmp_path: Path) -> None:
     quality = {
-        "accuracy": {**make_metric(0.5), "interval": [0.4, 0.605]},
-        "wer": {**make_metric(0.4, higher_is_better=False), "interval": [0.3, 0.5]},
+        "accuracy": make_metric(0.5, interval=(0.4, 0.605)),
+        "wer": make_metric(0.4, higher_is_better=False, interval=(0.3, 0.5)),
     }
     text = section(document(tmp_path, make_record(quality=quality)), "Quality")
     assert "| 50 % [40, 60.5] | 0.400 [0.300, 0.500] |" in text
@@ -193,10 +194,19 @@ def test_cases_without_quality_are_named_with_their_reason(tmp_path: Path) -> No
     assert "No row for batch 4: the dataset has no references." in text
 
 
-@pytest.mark.parametrize("field", ["tokens", "memory", "phases", "limit"])
-def test_a_field_that_no_record_has_is_one_line_with_the_reason(tmp_path: Path, field: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "heading"),
+    [
+        ("tokens", "Tokens"),
+        ("flops", "FLOPS by part"),
+        ("memory", "Memory"),
+        ("phases", "Phases"),
+        ("limit", "Distance to the limit"),
+    ],
+)
+def test_a_field_that_no_record_has_is_one_line_with_the_reason(tmp_path: Path, field: str, heading: str) -> None:
     record = make_record(**{field: None}, missing={field: "nobody measured it"})
-    text = section(document(tmp_path, record), FIELD_SECTIONS[field][0])
+    text = section(document(tmp_path, record), heading)
     assert text.strip().endswith(": nobody measured it.")
     assert "|" not in text
 
@@ -237,9 +247,7 @@ def test_distinct_machines_have_blocks_of_their_own(tmp_path: Path) -> None:
 
 
 def test_records_without_an_environment_render(tmp_path: Path) -> None:
-    record = make_record()
-    record["environment"] = {}
-    text = document(tmp_path, record)
+    text = document(tmp_path, replace(make_record(), environment={}))
     assert "The records say nothing about the machine." in text
     assert "machine: not recorded; date: not recorded; versions: not recorded." in text
 
@@ -267,7 +275,9 @@ def placeholders(entries: dict[str, Any], prefix: str = "") -> dict[str, set[str
     for key, value in entries.items():
         if isinstance(value, dict):
             found |= placeholders(value, f"{prefix}{key}.")
-        elif key != "record_texts":  # patterns of the records' English texts, of which English needs none
+        elif isinstance(value, list):
+            found |= placeholders({str(number): item for number, item in enumerate(value)}, f"{prefix}{key}.")
+        else:
             found[prefix + key] = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
     return found
 
@@ -277,23 +287,36 @@ def test_all_languages_have_the_same_sentences_and_placeholders() -> None:
     assert english == russian
 
 
-def test_every_status_of_the_schema_has_words() -> None:
-    from blip_fixtures.record import schema
-
-    properties = schema()["properties"]
-    case = set(properties["status"]["enum"]) - {"ok"}
-    meter = set(properties["energy"]["additionalProperties"]["properties"]["status"]["enum"]) - {"ok"}
-    for lang in LANGUAGES:
-        entries = load_prose(lang).entries
-        assert set(entries["case_status"]) == case
-        assert set(entries["energy_status"]) == meter
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_word_of_a_record_has_words_of_the_document(lang: str) -> None:
+    entries = load_prose(lang).entries
+    # A planned case is never stored.
+    assert set(entries["case_status"]) == set(Status) - {Status.OK, Status.PLANNED}
+    assert set(entries["energy_status"]) == set(EnergyStatus) - {EnergyStatus.OK}
+    assert set(entries["memory_kind"]) == set(MemoryKind)
 
 
-def test_reports_load_neither_torch_nor_transformers() -> None:
+@pytest.mark.parametrize(
+    ("kind", "lang", "said"),
+    [
+        (MemoryKind.CUDA_ALLOCATOR, "en", "The peak counts: weights + growth of cuda_allocator during generate."),
+        (MemoryKind.PROCESS_RSS, "ru", "веса + прирост памяти процесса (RSS) во время generate"),
+        ("unique set size of the process", "ru", "unique set size of the process"),
+    ],
+)
+def test_the_kind_of_memory_is_said_in_words_and_an_unknown_one_as_it_stands(
+    tmp_path: Path, kind: str, lang: str, said: str
+) -> None:
+    record = make_record(memory={"kind": kind})
+    assert said in section(document(tmp_path, record, lang=lang), "Memory")
+
+
+def test_reports_load_neither_torch_nor_pytest() -> None:
     import subprocess
 
     code = (
-        "import sys, blip_fixtures.report.document; print({'torch', 'transformers', 'matplotlib'} & set(sys.modules))"
+        "import sys, blip_fixtures.report.document; "
+        "print({'torch', 'transformers', 'datasets', 'pytest', 'matplotlib'} & set(sys.modules))"
     )
     root = Path(__file__).parents[2]
     found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from blip_fixtures.report import plots
-from blip_fixtures.report.labels import HELD_LINES, SWEEP_TITLES
+from blip_fixtures.report.plots import draw_plots
+from blip_fixtures.report.plots.bars import draw_bars
+from blip_fixtures.report.plots.lines import draw_lines
 from blip_fixtures.report.prose import load_prose
 from blip_fixtures.report.selection import select
+from blip_fixtures.report.sweeps import find_sweep
 from tests.unit.records import make_energy, make_latency, make_not_run, make_record, small_run
 
 if TYPE_CHECKING:
@@ -20,34 +22,31 @@ if TYPE_CHECKING:
     from blip_fixtures.record import Record
 
 
-def lines(records: Sequence[Record], sweep: str) -> Figure:
-    selection = select(records)
-    return plots._draw_lines(selection.groups(sweep), selection, load_prose("en"))
+def lines(records: Sequence[Record], name: str) -> Figure:
+    selection, sweep = select(records), find_sweep(name)
+    assert sweep.plot is not None
+    return draw_lines(selection.groups(sweep), selection, sweep.plot, load_prose("en"))
 
 
 def bars(records: Sequence[Record]) -> Figure:
-    selection = select(records)
-    return plots._draw_optimizations(selection.groups("optimization"), selection, load_prose("en"))
+    selection, sweep = select(records), find_sweep("optimization")
+    assert sweep.plot is not None
+    return draw_bars(selection.groups(sweep), selection, sweep.plot, load_prose("en"))
 
 
 def texts(axes: Any) -> list[str]:
     return [text.get_text() for text in axes.texts]
 
 
-def test_every_plot_belongs_to_a_sweep() -> None:
-    assert set(plots.PLOT_FILES) == set(plots.PLOT_TITLES) < set(SWEEP_TITLES)
-    assert set(HELD_LINES) == set(SWEEP_TITLES)
-
-
 def test_plots_are_readable_images_for_the_sweeps_with_figures() -> None:
-    images = plots.draw_plots(select(small_run()))
+    images = draw_plots(select(small_run()))
     assert set(images) == {"latency_energy_plot.png", "latency_img_size_plot.png", "optimization_bar_plot.png"}
     for content in images.values():
         assert Image.open(io.BytesIO(content)).width == 1600
 
 
 def test_a_sweep_without_any_figure_has_no_plot() -> None:
-    assert plots.draw_plots(select([make_not_run(sweeps=["batch_size"])])) == {}
+    assert draw_plots(select([make_not_run(sweeps=["batch_size"])])) == {}
 
 
 def test_axes_carry_units_and_error_bars_the_quartiles() -> None:
@@ -150,5 +149,5 @@ def test_several_devices_share_a_bar_plot_with_a_legend() -> None:
 def test_no_global_state_of_pyplot_is_touched() -> None:
     import sys
 
-    plots.draw_plots(select(small_run()))
+    draw_plots(select(small_run()))
     assert "matplotlib.pyplot" not in sys.modules

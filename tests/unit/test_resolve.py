@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from blip_fixtures.checkpoints.resolve import PACKAGED, CheckpointError, resolve_checkpoint
+from blip_fixtures.checkpoints.resolve import PACKAGED, CheckpointError, find_architecture, resolve_checkpoint
+from blip_fixtures.hub import HubError, UnknownRepositoryError
+from blip_fixtures.words import Weights
 
 
 def packaged_folder() -> Path:
@@ -44,6 +46,68 @@ def test_unknown_name() -> None:
         CheckpointError, match="unknown checkpoint 'instructblip-huge': it is neither a folder nor a hub"
     ):
         resolve_checkpoint("instructblip-huge")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("instructblip-tny", PACKAGED),
+        ("instructblip-flan-t5-xxl", "Salesforce/instructblip-flan-t5-xxl"),
+    ],
+)
+def test_a_misspelt_name(name: str, meant: str) -> None:
+    with pytest.raises(CheckpointError) as raised:
+        find_architecture(name)
+    said = str(raised.value)
+    assert said.startswith(f"unknown checkpoint {name!r}: it is neither a folder nor a hub id (owner/name); give one")
+    assert said.endswith(f"; did you mean {meant}?")
+
+
+def test_a_name_like_no_other_has_no_hint() -> None:
+    with pytest.raises(CheckpointError, match=r"instructblip-tiny for the packaged checkpoint$"):
+        find_architecture("llava")
+
+
+def test_a_misspelt_name_of_the_catalog() -> None:
+    with pytest.raises(CheckpointError, match=r"; did you mean Salesforce/instructblip-flan-t5-xl\?$"):
+        find_architecture("Salesforce/instructblip-flan-t5-x", Weights.RANDOM)
+
+
+def repository_not_found(*_: object) -> Path:
+    raise UnknownRepositoryError("the hub knows no such repository; check the id")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Salesforce/instructblip-flan-t5-x", "; did you mean Salesforce/instructblip-flan-t5-xl?"),
+        ("nobody/nothing", ""),
+    ],
+)
+def test_a_misspelt_hub_id(monkeypatch: pytest.MonkeyPatch, name: str, hint: str) -> None:
+    monkeypatch.setattr("blip_fixtures.checkpoints.resolve.fetch", repository_not_found)
+    with pytest.raises(CheckpointError) as raised:
+        find_architecture(name)
+    assert str(raised.value) == (
+        f"cannot fetch checkpoint {name!r}: the hub knows no such repository; check the id{hint}"
+    )
+
+
+def test_an_id_is_no_hint_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blip_fixtures.checkpoints.resolve.fetch", repository_not_found)
+    known = "Salesforce/instructblip-flan-t5-xl"
+    with pytest.raises(CheckpointError) as raised:
+        find_architecture(known)
+    assert not str(raised.value).endswith(f"did you mean {known}?")
+
+
+def test_a_broken_connection_is_no_slip(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object) -> Path:
+        raise HubError("the hub cannot be reached; check the network")
+
+    monkeypatch.setattr("blip_fixtures.checkpoints.resolve.fetch", unreachable)
+    with pytest.raises(CheckpointError, match=r"check the network$"):
+        find_architecture("Salesforce/instructblip-flan-t5-x")
 
 
 def test_folder_without_config(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from blip_fixtures.case import DATASETS
-from blip_fixtures.data.adapters import ADAPTERS, RowContext
+from blip_fixtures.data.datasets import dataset_names, find_dataset
+from blip_fixtures.data.datasets.base import RowContext
 from blip_fixtures.data.sources import DataError, load_samples
+from blip_fixtures.words import DataErrors
 
 
 def picture(mode: str = "RGB", size: tuple[int, int] = (8, 8), kind: str = "PNG", **settings: Any) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def write_textvqa(folder: Path, rows: int = 5, drop: str | None = None, **change
     return path
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("dataset", dataset_names())
 def test_packaged_samples(dataset: str) -> None:
     samples = load_samples(dataset, "sample")
     assert len(samples) == 64
@@ -207,13 +208,13 @@ def test_a_bad_row_of_a_second_file_is_named_there(tmp_path: Path) -> None:
 def test_an_answer_outside_its_choices(answer: int | None) -> None:
     row = {"question": "q?", "image": picture(), "choices": ["a", "b"], "answer": answer}
     with pytest.raises(ValueError, match=f"answer is {answer} where an index into its 2 choices is needed"):
-        ADAPTERS["scienceqa"].sample(row, HERE)
+        find_dataset("scienceqa").sample(row, HERE)
 
 
 def test_answers_that_are_one_text_are_refused() -> None:
     row = {"question": "q?", "image": picture(), "answers": "tea"}
     with pytest.raises(ValueError, match="answers is 'tea' where a list of texts is needed"):
-        ADAPTERS["textvqa"].sample(row, HERE)
+        find_dataset("textvqa").sample(row, HERE)
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
@@ -224,14 +225,14 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 
 def test_bad_rows_are_skipped_and_counted(tmp_path: Path) -> None:
     write_textvqa(tmp_path, image=picture("CMYK", kind="JPEG"))
-    samples = load_samples("textvqa", str(tmp_path), errors="skip")
+    samples = load_samples("textvqa", str(tmp_path), errors=DataErrors.SKIP)
     assert [sample.id for sample in samples] == ["0", "1", "3", "4"]
     assert samples.skipped == 1
 
 
 def test_a_limit_is_filled_with_sound_rows(tmp_path: Path) -> None:
     write_textvqa(tmp_path, question=None)
-    samples = load_samples("textvqa", str(tmp_path), limit=4, errors="skip")
+    samples = load_samples("textvqa", str(tmp_path), limit=4, errors=DataErrors.SKIP)
     assert len(samples) == 4
     assert "2" not in [sample.id for sample in samples]
 
@@ -241,13 +242,13 @@ def test_nothing_but_bad_rows(tmp_path: Path) -> None:
     table = pq.read_table(path)
     pq.write_table(table.set_column(1, "question", pa.array([None] * 3, pa.string())), path)
     with pytest.raises(DataError, match="holds no sound row: all 3 were skipped; mend the split"):
-        load_samples("textvqa", str(tmp_path), errors="skip")
+        load_samples("textvqa", str(tmp_path), errors=DataErrors.SKIP)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "LA"])
 def test_other_modes_are_converted_when_asked(tmp_path: Path, mode: str) -> None:
     write_textvqa(tmp_path, image=picture(mode))
-    samples = load_samples("textvqa", str(tmp_path), errors="convert")
+    samples = load_samples("textvqa", str(tmp_path), errors=DataErrors.CONVERT)
     assert samples[2].image.mode == "RGB"
     assert samples.skipped == 0
 

@@ -63,8 +63,8 @@ def test_normalisation(answer: str, expected: str) -> None:
 def test_the_more_people_agree_the_better(agreeing: int, score: float) -> None:
     people = ["stop"] * agreeing + [f"other {number}" for number in range(10 - agreeing)]
     metric = vqa_accuracy(["Stop."], [people])
-    assert metric["value"] == pytest.approx(score)
-    assert metric["per_sample"] == [pytest.approx(score)]
+    assert metric.value == pytest.approx(score)
+    assert list(metric.per_sample) == [pytest.approx(score)]
 
 
 @given(st.lists(st.sampled_from(["yes", "no", "Yes.", "maybe", "2", "two"]), min_size=10, max_size=10))
@@ -77,11 +77,11 @@ def test_scores_are_the_means_over_the_leave_one_out_sets(people: list[str]) -> 
 
 
 def test_an_answer_that_nobody_gave() -> None:
-    assert vqa_accuracy(["never"], [["stop"] * 10])["value"] == 0
+    assert vqa_accuracy(["never"], [["stop"] * 10]).value == 0
 
 
 def test_an_empty_answer_is_right_where_people_said_an_article() -> None:
-    assert vqa_accuracy([""], [["the"] * 10])["value"] == 1
+    assert vqa_accuracy([""], [["the"] * 10]).value == 1
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 11])
@@ -91,4 +91,4 @@ def test_ten_people_are_needed(count: int) -> None:
 
 
 def test_no_samples_have_no_accuracy() -> None:
-    assert vqa_accuracy([], [])["value"] is None
+    assert vqa_accuracy([], []).value is None

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from blip_fixtures.measurement.window import MOST_WATTS, Span, energy_window
+from blip_fixtures.engine.window import MOST_WATTS, Span, energy_window
 from blip_fixtures.meters import MeterError, Reading
+from blip_fixtures.words import EnergyStatus
 from tests.unit.simulated import Power, SimulatedMeter, VirtualClock
 
 DRAWS = 1000
@@ -83,7 +84,9 @@ def test_a_window_below_ten_periods_is_unresolved(periods: float) -> None:
     span = window(simulated(period_s=0.1, read_s=1e-6), periods * 0.1)
     with pytest.raises(MeterError) as caught:
         span.energy()
-    assert caught.value.status == "unresolved"
+    error = caught.value
+    assert (error.status, error.reason.code) == (EnergyStatus.UNRESOLVED, "window_too_short")
+    assert error.reason.args["periods"] == 10
 
 
 @pytest.mark.parametrize("periods", [10, 50, 100])
@@ -173,7 +176,7 @@ def test_a_counter_that_was_reset_is_lost_where_it_does_not_wrap() -> None:
         meter.offset_uj = 0
     with pytest.raises(MeterError) as caught:
         span.energy()
-    assert caught.value.status == "lost"
+    assert (caught.value.status, caught.value.reason.code) == (EnergyStatus.LOST, "counter_went_back")
 
 
 def test_without_a_limit_only_the_impossible_is_implausible() -> None:

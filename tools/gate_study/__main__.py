@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from blip_fixtures.gate.findings import REGRESSION
+from blip_fixtures.gate.findings import Verdict
 from blip_fixtures.gate.judge import judge
+from blip_fixtures.gate.rules import parse_rules
 from blip_fixtures.gate.sides import Process, read_process
-from blip_fixtures.rules import parse_rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,10 +66,10 @@ def changed_code(
 def median_fails(base: Process, now: Process) -> bool:
     """What ``--benchmark-compare-fail=median:10%`` says of one run against another: some median is 10 % above."""
     for key, record in now.records.items():
-        was, became = base.records[key]["latency"], record["latency"]
+        was, became = base.records[key].latency, record.latency
         assert was is not None
         assert became is not None
-        if (became["median_s"] or 0) > (1 + LIMIT / 100) * (was["median_s"] or 0):
+        if (became.median_s or 0) > (1 + LIMIT / 100) * (was.median_s or 0):
             return True
     return False
 
@@ -79,7 +79,7 @@ def caught(judgements: Sequence[Judgement]) -> str:
     failed = sum(judgement.regressed for judgement in judgements)
     cases = [finding.verdict for judgement in judgements for finding in judgement.findings]
     shares = Counter(cases)
-    return f"{failed} of {len(judgements)} ({100 * shares[REGRESSION] / len(cases):.0f} % of the cases)"
+    return f"{failed} of {len(judgements)} ({100 * shares[Verdict.REGRESSION] / len(cases):.0f} % of the cases)"
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ def pytest_collection_finish() -> None:
     if os.environ.get("BLIP_STUDY_EXTRA_PRODUCT"):
         _wrap("InstructBlipQFormerModel", "forward", _with_one_more_product)
     if os.environ.get("BLIP_STUDY_DAMAGE"):
-        from blip_fixtures import inference
+        from blip_fixtures.engine import inference
 
         inference.decode = _damaged(inference.decode)
 

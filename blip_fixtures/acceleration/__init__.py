@@ -1,1 +1,0 @@
-"""What optimizations are made of: packed linear layers, compiled generation, attention kernels."""

@@ -1,0 +1,84 @@
+"""The answers of all batches, their tokens, and how good they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blip_fixtures import quality
+from blip_fixtures.data.datasets import find_dataset
+from blip_fixtures.data.datasets.base import Question
+from blip_fixtures.engine.passes.base import Context, Pass
+from blip_fixtures.reasons import Reason
+from blip_fixtures.record import Tokens
+from blip_fixtures.words import PassName, Weights
+
+if TYPE_CHECKING:
+    from blip_fixtures.case import NewTokens
+    from blip_fixtures.engine.workload import BatchAnswers
+
+ANSWERS = "answers"
+
+
+class AnswersPass(Pass):
+    """A preparation: every batch once. The model answers only where a pass that was asked for reads it."""
+
+    name = ANSWERS
+    needs = (PassName.LATENCY,)
+
+    def run(self, context: Context) -> None:
+        """Fill `walked` and `tokens`."""
+        job, found = context.job, context.found
+        knows_language = job.case.weights != Weights.RANDOM
+        answered = knows_language and context.needs_answers
+        found.walked = context.workload.answers(generate=answered)
+        found.tokens = count_tokens(found.walked, job.new_tokens, known=answered or job.new_tokens.fixed)
+        if found.tokens.output_mean is None:
+            absent = Reason.of("not_asked_for")
+            found.missing |= {"tokens.output_mean": absent, "tokens.output_max": absent}
+        if context.workload.loaded.checkpoint.folder is None:
+            found.notes.append(Reason.of("generic_tokenizer", scope="tokens"))
+
+
+class QualityPass(Pass):
+    """The answers against their references."""
+
+    name = PassName.QUALITY
+    needs = (ANSWERS,)
+    reads_answers = True
+
+    def run(self, context: Context) -> None:
+        """Fill `quality` and `predictions`."""
+        job, found = context.job, context.found
+        if job.case.weights == Weights.RANDOM:
+            found.missing[self.name] = Reason.of("synthetic_weights")
+            return
+        found.predictions = tuple(text for batch in found.walked for text in batch.answers.texts)
+        # One sample at a time: each holds its encoded picture.
+        samples = (context.workload.samples[number] for batch in found.walked for number in batch.batch.samples)
+        questions = [Question.of(sample) for sample in samples]
+        found.quality = quality.score(
+            job.case.dataset, list(found.predictions), questions, digits_from_zero=job.prompt.digits_from_zero
+        )
+        found.notes += find_dataset(job.case.dataset).notes(len(questions))
+
+    def leave_out(self, context: Context) -> None:
+        """Synthetic weights are the reason, whoever asked."""
+        super().leave_out(context)
+        if context.job.case.weights == Weights.RANDOM:
+            context.found.missing[self.name] = Reason.of("synthetic_weights")
+
+
+def count_tokens(walked: list[BatchAnswers], new_tokens: NewTokens, *, known: bool) -> Tokens:
+    """Counts over the batches; what was generated is null where it is not `known`."""
+    read = [count for batch in walked for count in batch.batch.text_tokens]
+    cut = [flag for batch in walked for flag in batch.batch.truncated]
+    written = [count for batch in walked for count in batch.answers.new_tokens]
+    if new_tokens.fixed:
+        written = [new_tokens.limit] * len(written)
+    return Tokens(
+        input_mean=sum(read) / len(read),
+        input_max=max(read),
+        truncated_share=sum(cut) / len(cut),
+        output_mean=sum(written) / len(written) if known else None,
+        output_max=max(written) if known else None,
+    )

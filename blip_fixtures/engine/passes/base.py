@@ -1,0 +1,137 @@
+"""What a pass is, what it gets, and where it puts what it found."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from blip_fixtures.optimizations import find_optimization
+from blip_fixtures.reasons import Reason
+from blip_fixtures.words import Domain, PassName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from blip_fixtures.engine.flops import BatchShape, FlopCount, FlopCounter
+    from blip_fixtures.engine.limits import Rates
+    from blip_fixtures.engine.loop import Loop
+    from blip_fixtures.engine.workload import BatchAnswers, Workload
+    from blip_fixtures.job import Job
+    from blip_fixtures.meters import Meter, MeterError
+    from blip_fixtures.optimizations import Optimization
+    from blip_fixtures.record import Energy, Flops, Latency, Limit, Memory, Metric, Phases, Tokens
+
+
+class Tools(Protocol):
+    """What a session measures once and lends to the passes of all its jobs."""
+
+    def reference(self, device: str) -> Callable[[], float]:
+        """The reference product of `device`: seconds that it takes now."""
+
+    @property
+    def timer(self) -> Callable[[str], Callable[[], float]]:
+        """Device -> a clock in seconds that waits for it."""
+
+    @property
+    def on_round(self) -> Callable[[], None]:
+        """To be called when a round begins."""
+
+    def flop_counter(self, job: Job) -> FlopCounter:
+        """That of the checkpoint's architecture."""
+
+    def rates(self, workload: Workload) -> Rates:
+        """Those of the loaded model's device and layers."""
+
+    def meters(self, job: Job) -> Mapping[Domain, Meter]:
+        """Energy meters by domain, the device's own first."""
+
+    def absent_meters(self, job: Job) -> Mapping[Domain, Energy]:
+        """Domains without a meter, each with its reason."""
+
+    def idle_watts(self, job: Job) -> Mapping[Domain, float | MeterError]:
+        """Watts of the loaded model while it does nothing, by domain."""
+
+    def give_up(self, job: Job, domain: Domain, reason: Reason) -> None:
+        """From now on the domain is absent."""
+
+
+@dataclass
+class Found:
+    """What the passes of one job found: parts of its record."""
+
+    latency: Latency | None = None
+    phases: Phases | None = None
+    walked: list[BatchAnswers] = field(default_factory=list)
+    tokens: Tokens | None = None
+    predictions: tuple[str, ...] = ()
+    quality: dict[str, Metric] = field(default_factory=dict)
+    energy: dict[Domain, Energy] = field(default_factory=dict)
+    memory: Memory | None = None
+    counted: list[tuple[BatchShape, FlopCount]] = field(default_factory=list)
+    flops: Flops | None = None
+    limit: Limit | None = None
+    model_load_s: float | None = None
+    applied: dict[str, Any] = field(default_factory=dict)
+    notes: list[Reason] = field(default_factory=list)
+    missing: dict[str, Reason] = field(default_factory=dict)
+
+
+@dataclass
+class Context:
+    """One job on its way through the passes."""
+
+    job: Job
+    workload: Workload
+    loop: Loop
+    tools: Tools
+    found: Found = field(default_factory=Found)
+    # Whether the model must answer: for what it says, or for how many tokens that takes.
+    needs_answers: bool = True
+
+    @property
+    def rounds(self) -> int:
+        """Timed rounds of the job."""
+        return self.job.rounds_of(self.workload.batches)
+
+    @cached_property
+    def optimization(self) -> Optimization:
+        """The case's own."""
+        return find_optimization(self.job.case.optimization)
+
+    def latency(self) -> Latency:
+        """What the latency pass found; it always comes first."""
+        assert self.found.latency is not None
+        return self.found.latency
+
+    def inputs_in_turn(self, numbers: Iterable[int]) -> Callable[[], dict[str, Any]]:
+        """Each call prepares the next of these batches; batch 0 where a loop asks for one more."""
+        turn = iter(numbers)
+
+        def next_inputs() -> dict[str, Any]:
+            self.tools.on_round()
+            return self.workload.inputs(next(turn, 0))
+
+        return next_inputs
+
+
+class Pass(ABC):
+    """One walk over a case's batches for one purpose.
+
+    `name` is what `--blip-measure` calls it, or that of a preparation that others need and nobody asks for. `needs`
+    names what must have run before; `reads_answers` says that the number of generated tokens matters to it.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
+    reads_answers: ClassVar[bool] = False
+
+    @abstractmethod
+    def run(self, context: Context) -> None:
+        """Measure, and put what was found into `context.found`."""
+
+    def leave_out(self, context: Context) -> None:
+        """Say why the record has no such part: nobody asked for it."""
+        if self.name in PassName.__members__.values():
+            context.found.missing[self.name] = Reason.of("not_asked_for")

@@ -1,0 +1,76 @@
+"""Peak memory: the growth of the process (CPU) or of the device's allocator (CUDA) while `generate` runs."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import psutil
+
+from blip_fixtures.reasons import Reason
+from blip_fixtures.words import MemoryKind
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+_RESET_PEAK = "5"  # proc_pid_clear_refs(5): resets VmHWM to the current resident set
+
+
+class PeakMemory:
+    """A context that ends with `growth_bytes`, the peak above what was in use when it began, and `kind`.
+
+    On Linux the kernel's own high-water mark is reset and read, so no sampling thread can miss a peak or disturb the
+    workload; freed memory is handed back first, so that an earlier case leaves no room to grow into unseen. Where
+    there is no such mark `growth_bytes` stays `None` and `reason` says so.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._before_bytes = 0
+        self.growth_bytes: int | None = None
+        self.reason: Reason | None = None
+        self.kind = MemoryKind.PROCESS_RSS if device == "cpu" else MemoryKind.CUDA_ALLOCATOR
+
+    def __enter__(self) -> Self:
+        if self._device != "cpu":
+            import torch
+
+            torch.cuda.reset_peak_memory_stats(self._device)
+            self._before_bytes = torch.cuda.memory_allocated(self._device)
+            return self
+        _return_freed_memory()
+        try:
+            _CLEAR_REFS.write_text(_RESET_PEAK)
+        except OSError as error:
+            self.reason = Reason.of("peak_not_reset", error=error)
+        self._before_bytes = psutil.Process().memory_info().rss
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._device != "cpu":
+            import torch
+
+            self.growth_bytes = torch.cuda.max_memory_allocated(self._device) - self._before_bytes
+        elif self.reason is None:
+            self.growth_bytes = max(_resident_peak_bytes() - self._before_bytes, 0)
+
+
+def _return_freed_memory() -> None:
+    """Ask glibc to hand its free pages back to the kernel; other C libraries keep theirs."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
+def _resident_peak_bytes() -> int:
+    for line in _STATUS.read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"{_STATUS} has no VmHWM line; the kernel was built without it")

@@ -1,0 +1,190 @@
+"""Everything that is checked before jobs are measured, so that bad input costs seconds and loses nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures.checkpoints.resolve import CheckpointError
+from blip_fixtures.data.sources import DataError
+from blip_fixtures.devices import why_unavailable
+from blip_fixtures.engine.fit import Estimator, Size, free_bytes, why_too_large
+from blip_fixtures.engine.stock import checkpoint_key
+from blip_fixtures.meters import own_domain
+from blip_fixtures.optimizations import DTYPES, find_optimization
+from blip_fixtures.reasons import Reason
+from blip_fixtures.words import EnergyMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from blip_fixtures.engine.stock import CheckpointKey, Stock
+    from blip_fixtures.job import Job
+
+# What the engine cannot do without, and a name of each that a file that shadows it will not have.
+_LIBRARIES = (("torch", "Tensor"), ("transformers", "AutoTokenizer"), ("datasets", "Dataset"))
+
+
+class PreflightError(ValueError):
+    """Jobs that cannot be measured as they are; the message says what, why, and what to do."""
+
+
+def check_libraries(libraries: Iterable[tuple[str, str]] = _LIBRARIES) -> None:
+    """Import what measuring needs. Raises `PreflightError` for a library that is broken or shadowed by a file."""
+    import importlib
+
+    for name, attribute in libraries:
+        try:
+            module = importlib.import_module(name)
+            has_it = hasattr(module, attribute)
+        except Exception as error:
+            # A broken installation can raise anything while it is imported.
+            said = " ".join(str(error).split()) or "no message"
+            raise PreflightError(
+                f"{name} cannot be imported ({type(error).__name__}: {said}); install it again, or rename a file of "
+                "your own that is called like one of its modules"
+            ) from error
+        if not has_it:
+            place = getattr(module, "__file__", None) or getattr(module, "__path__", "?")
+            raise PreflightError(f"{name} is not the library but {place}, which shadows it; rename that file or folder")
+
+
+def check_devices(devices: Iterable[str]) -> None:
+    """Raise `PreflightError` for the first device that this process cannot use."""
+    for device in devices:
+        reason = why_unavailable(device)
+        if reason is not None:
+            raise PreflightError(str(reason))
+
+
+def check_architectures(jobs: Sequence[Job], stock: Stock) -> None:
+    """Find the jobs' checkpoints. Raises `PreflightError` for one that is none, or cannot run a job's sizes."""
+    check_libraries()
+    try:
+        for job in jobs:
+            reason = stock.architecture(job).why_impossible(job.case.image_size, job.case.sequence_length)
+            if reason is not None:
+                raise PreflightError(f"{job.case.id}: {reason}")
+    except CheckpointError as error:
+        raise PreflightError(str(error)) from None
+
+
+def prepare(
+    jobs: Sequence[Job],
+    stock: Stock,
+    *,
+    with_meters: bool = True,
+    held_bytes: Callable[[str], int] = lambda _device: 0,
+) -> dict[Job, Reason]:
+    """Check everything that the jobs need, in the order of what it costs; why some cannot run on this machine.
+
+    Weights are fetched last, when it is known that a job can run with them. `held_bytes` is what a loaded model takes
+    of a device and gives back for the next. Raises `PreflightError` in one sentence.
+    """
+    check_architectures(jobs, stock)
+    try:
+        for job in jobs:
+            stock.samples(job)
+        unrunnable = _unrunnable(jobs, stock, held_bytes)
+        if with_meters:
+            find_all_meters(jobs, stock)
+        for job in jobs:
+            stock.checkpoint(job)
+    except (CheckpointError, DataError) as error:
+        raise PreflightError(str(error)) from None
+    return unrunnable
+
+
+def _unrunnable(jobs: Sequence[Job], stock: Stock, held_bytes: Callable[[str], int]) -> dict[Job, Reason]:
+    """The reasons of the jobs that cannot run.
+
+    Raises `PreflightError` where none can and what was asked for is the cause, rather than what the machine lacks.
+    """
+    lacking = {job: reason for job in jobs if (reason := _why_lacking(job))}
+    unfilled = {
+        job: reason for job in jobs if job not in lacking and (reason := _too_few_samples(job, len(stock.samples(job))))
+    }
+    left = [job for job in jobs if job not in lacking and job not in unfilled]
+    asked_too_much = {**unfilled, **_too_large(left, stock, held_bytes)}
+    if asked_too_much and len(lacking) + len(asked_too_much) == len(set(jobs)):
+        raise PreflightError(f"no case can run: {next(iter(asked_too_much.values()))}")
+    return {**lacking, **asked_too_much}
+
+
+def _why_lacking(job: Job) -> Reason | None:
+    """What the device lacks for a job, or that there is no such device."""
+    optimization, beams = find_optimization(job.case.optimization), job.prompt.num_beams
+    return why_unavailable(job.case.device) or optimization.why_unavailable(job.case.device, num_beams=beams)
+
+
+def _too_few_samples(job: Job, samples: int) -> Reason | None:
+    if samples >= job.case.batch_size:
+        return None
+    return Reason.of("too_few_samples", samples=samples, dataset=job.case.dataset, batch_size=job.case.batch_size)
+
+
+def _too_large(jobs: Sequence[Job], stock: Stock, held_bytes: Callable[[str], int]) -> dict[Job, Reason]:
+    """The jobs that do not fit into what their device has free, with what would."""
+    alike: dict[tuple[CheckpointKey, str], list[Job]] = defaultdict(list)
+    for job in jobs:
+        alike[checkpoint_key(job), job.case.device].append(job)
+    found: dict[Job, Reason] = {}
+    for (key, device), group in alike.items():
+        try:
+            free = free_bytes(device) + held_bytes(device)
+            found |= _too_large_of(group, stock.architecture(group[0]).config, free)
+        except ValueError as error:
+            raise CheckpointError(
+                f"cannot build checkpoint {key[0]!r}: {error}; give a folder that save_pretrained wrote"
+            ) from None
+    return found
+
+
+def _too_large_of(jobs: Sequence[Job], config: Mapping[str, Any], free: int) -> dict[Job, Reason]:
+    """Of jobs of one checkpoint on one device."""
+    make = cache(lambda dtype: Estimator(config, dtype))
+    # What is planned, and what may be advised instead: another dtype.
+    names = dict.fromkeys([*(job.case.optimization for job in jobs), *DTYPES])
+    estimators: dict[str, Callable[[], Estimator]] = {
+        name: partial(make, find_optimization(name).dtype) for name in names
+    }
+    found: dict[Job, Reason] = {}
+    for optimization in dict.fromkeys(job.case.optimization for job in jobs):
+        alike = [job for job in jobs if job.case.optimization == optimization]
+        refuse = partial(
+            why_too_large, optimization=optimization, device=jobs[0].case.device, free=free, estimators=estimators
+        )
+        # Where one as large as the largest of each axis fits, all do.
+        if refuse(_largest([_size(job) for job in alike])) is not None:
+            found |= {job: reason for job in alike if (reason := refuse(_size(job)))}
+    return found
+
+
+def _size(job: Job) -> Size:
+    case = job.case
+    return Size(case.batch_size, case.image_size, case.sequence_length, job.new_tokens.limit, job.prompt.num_beams)
+
+
+def _largest(sizes: Sequence[Size]) -> Size:
+    return Size(
+        max(size.batch_size for size in sizes),
+        max(size.image_size for size in sizes),
+        max(size.text_tokens for size in sizes),
+        max(size.new_tokens for size in sizes),
+        max(size.beams for size in sizes),
+    )
+
+
+def find_all_meters(jobs: Sequence[Job], stock: Stock) -> None:
+    """The meters of the devices that will work. Raises `PreflightError` where one is required and missing."""
+    for root in dict.fromkeys(job.rapl_root for job in jobs if job.reads_energy):
+        reading = [job for job in jobs if job.reads_energy and job.rapl_root == root]
+        devices = [
+            device for device in dict.fromkeys(job.case.device for job in reading) if not why_unavailable(device)
+        ]
+        found = stock.meters(root, devices)
+        required = {job.case.device for job in reading if job.energy == EnergyMode.REQUIRE}
+        if any(own_domain(device) in found.absent(device) for device in devices if device in required):
+            said = "; ".join(f"{name} ({error.status}): {error.reason}" for name, error in found.all_absent().items())
+            raise PreflightError(f"--blip-energy=require, and energy meters are missing: {said}")

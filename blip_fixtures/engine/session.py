@@ -1,0 +1,251 @@
+"""A session measures jobs: `Session.measure(job)` gives the record of one.
+
+It holds what jobs share: one live model at a time, the machine's rates, idle watts, references, and what `Stock` keeps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_model
+from blip_fixtures.devices import device_name, synchronizing_timer, why_unavailable
+from blip_fixtures.engine import preflight
+from blip_fixtures.engine.environment import describe_machine, describe_moment, device_identity
+from blip_fixtures.engine.loop import PlainLoop
+from blip_fixtures.engine.passes import Context, Found, run_passes
+from blip_fixtures.engine.stock import Stock
+from blip_fixtures.engine.tools import SharedTools
+from blip_fixtures.engine.workload import Workload
+from blip_fixtures.optimizations import find_optimization
+from blip_fixtures.reasons import Reason
+from blip_fixtures.record import CaseFields, Data, Generation, Record, validated
+from blip_fixtures.settings import Settings
+from blip_fixtures.words import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from blip_fixtures.checkpoints.resolve import Checkpoint
+    from blip_fixtures.engine.loop import Loop
+    from blip_fixtures.job import Job
+    from blip_fixtures.meters import MeterError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The record of a job and, where it failed, the error: for a caller that shows its traceback."""
+
+    record: Record
+    error: Exception | None = None
+
+
+class Session:
+    """Measures jobs one after another.
+
+    `facts` go into the environment of every record (``commit``, ``dirty``, ``command``); `on_round` is called before
+    each round; `load` makes a model of a checkpoint for a device and an optimization.
+    """
+
+    def __init__(
+        self,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        on_round: Callable[[], None] = lambda: None,
+        load: Callable[[Checkpoint, str, str], LoadedModel] | None = None,
+        timer: Callable[[str], Callable[[], float]] = synchronizing_timer,
+        stock: Stock | None = None,
+    ) -> None:
+        self.stock = stock or Stock()
+        self._facts = facts or {}
+        self._timer = timer
+        self._models = OneLiveModel(load or load_for)
+        self._unrunnable: dict[Job, Reason | None] = {}
+        self.tools = SharedTools(self.stock, timer, on_round)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the live model."""
+        self._models.evict()
+
+    def prepare(self, jobs: Sequence[Job], *, with_meters: bool = True) -> None:
+        """Check everything that these jobs need before the first is measured.
+
+        Raises `PreflightError` in one sentence. A job of which nothing is known yet is checked when it is measured.
+        """
+        reasons = preflight.prepare(jobs, self.stock, with_meters=with_meters, held_bytes=self._models.held_bytes)
+        self._unrunnable |= {job: reasons.get(job) for job in jobs}
+
+    def why_unavailable(self, job: Job) -> Reason | None:
+        """Why this machine cannot run the job. Raises `PreflightError` for one that nothing could run."""
+        if job not in self._unrunnable:
+            self.prepare([job])
+        return self._unrunnable[job]
+
+    def measure(self, job: Job, *, loop: Loop | None = None) -> Record:
+        """The record of one job; its status says whether it ran, and its reason why not.
+
+        `loop` times the rounds. Raises `PreflightError` for a job that no machine could measure as it is.
+        """
+        return self.attempt(job, loop=loop).record
+
+    def attempt(self, job: Job, *, loop: Loop | None = None) -> Outcome:
+        """As `measure`, with the error of a job that failed.
+
+        A lack of memory is the answer of this machine, and no error: the next job starts with its model loaded again.
+        """
+        reason = self.why_unavailable(job)
+        if reason is not None:
+            return Outcome(self._stored(job, Status.UNAVAILABLE, reason=reason))
+        moment = describe_moment()
+        exhausted = None
+        try:
+            found = self._measured(job, loop or PlainLoop(self._timer(job.case.device)))
+        except Exception as error:  # noqa: BLE001  # whatever a model raises is the record of its case
+            reason = _reason_of(error)
+            if not _is_out_of_memory(error):
+                return Outcome(self._stored(job, Status.FAILED, reason=reason, moment=moment), error)
+            exhausted = reason
+        if exhausted is not None:
+            # Only here, behind the handler, has the error let go of the frames that hold the model and its tensors.
+            self._models.evict()
+            return Outcome(self._stored(job, Status.OUT_OF_MEMORY, reason=exhausted, moment=moment))
+        return Outcome(self._stored(job, Status.OK, found=found, moment=moment))
+
+    def try_out(self, job: Job) -> None:
+        """Generate once, unmeasured. Raises whatever the model raises."""
+        workload = self.workload(job)
+        find_optimization(job.case.optimization).prepare(workload.loaded, job.case.sequence_length, workload.probe)
+        workload.generate(workload.inputs(0))
+
+    def planned(self, job: Job) -> Record:
+        """What will be known of the job's conditions, before it is measured. It is never stored."""
+        reason = self.why_unavailable(job)
+        return self._record(job, Status.PLANNED if reason is None else Status.UNAVAILABLE, reason=reason)
+
+    def absent_meters(self) -> dict[str, MeterError]:
+        """Every energy domain that has no meter here, and why, by ``dram`` or ``gpu of cuda:0``."""
+        return {name: error for meters in self.stock.known_meters() for name, error in meters.all_absent().items()}
+
+    def _measured(self, job: Job, loop: Loop) -> Found:
+        return run_passes(Context(job, self.workload(job), loop, self.tools))
+
+    def workload(self, job: Job) -> Workload:
+        """The job's batches and its model, which is loaded where it is not the live one."""
+        return Workload(
+            job=job,
+            loaded=self._models.get(self.stock.checkpoint(job), job.case.device, job.case.optimization),
+            processor=self.stock.processor(job),
+            samples=self.stock.samples(job),
+            maker=self.stock.batch_maker(job),
+        )
+
+    def _stored(self, job: Job, status: Status, **parts: Any) -> Record:
+        return validated(self._record(job, status, **parts))
+
+    def _record(
+        self,
+        job: Job,
+        status: Status,
+        *,
+        reason: Reason | None = None,
+        found: Found | None = None,
+        moment: Mapping[str, Any] | None = None,
+    ) -> Record:
+        """Without `found` every part is null and `reason` stands for all of them."""
+        case, found = job.case, found or Found()
+        return Record(
+            case_id=case.id,
+            config_hash=self._settings(job).digest,
+            sweeps=job.sweeps,
+            case=CaseFields(**{**asdict(case), "device_name": self._device_name(case.device)}),
+            status=status,
+            reason=reason,
+            again=job.again,
+            latency=found.latency,
+            phases=found.phases,
+            energy=found.energy,
+            flops=found.flops,
+            memory=found.memory,
+            quality=found.quality,
+            predictions=found.predictions,
+            model_load_s=found.model_load_s,
+            tokens=found.tokens,
+            limit=found.limit,
+            data=self._data(job),
+            generation=Generation(
+                new_tokens=job.new_tokens.limit,
+                fixed=job.new_tokens.fixed,
+                num_beams=job.prompt.num_beams,
+                length_penalty=job.prompt.length_penalty,
+                prompt_parts=job.prompt.parts,
+            ),
+            environment={**self._environment(job), **(moment or {})},
+            applied=found.applied,
+            notes=tuple(found.notes),
+            missing=found.missing,
+        )
+
+    def _data(self, job: Job) -> Data:
+        samples, size = self.stock.samples(job), job.case.batch_size
+        return Data(
+            source=samples.source,
+            revision=samples.revision,
+            samples=len(samples),
+            batches=len(samples) // size,
+            dropped=len(samples) % size,
+            skipped=samples.skipped,
+        )
+
+    def _settings(self, job: Job) -> Settings:
+        return Settings.of(
+            job,
+            checkpoint_revision=self.stock.checkpoint(job).revision,
+            data_revision=self.stock.samples(job).revision,
+            device=device_identity(job.case.device),
+            versions=self._machine["versions"],
+            python=self._machine["python"],
+        )
+
+    def _device_name(self, device: str) -> str | None:
+        return device_name(device) if why_unavailable(device) is None else None
+
+    @cached_property
+    def _machine(self) -> dict[str, Any]:
+        return describe_machine(self._facts)
+
+    def _environment(self, job: Job) -> dict[str, Any]:
+        checkpoint = self.stock.checkpoint(job)
+        revisions = {"checkpoint_revision": checkpoint.revision, "hub_revision": checkpoint.hub_revision}
+        return {**self._machine, **revisions}
+
+
+def load_for(checkpoint: Checkpoint, device: str, optimization: str) -> LoadedModel:
+    """The checkpoint on `device` with the optimization applied. Raises `CheckpointError` and `NotApplied`."""
+    chosen = find_optimization(optimization)
+    attention = chosen.attention(device, checkpoint.family)
+    loaded = load_model(checkpoint, device, optimization, chosen.dtype, attention)
+    chosen.apply(loaded)
+    return loaded
+
+
+def _reason_of(error: Exception) -> Reason:
+    kind, message = type(error).__name__, str(error).strip()
+    if not message:
+        return Reason.of("error_without_message", kind=kind)
+    return Reason.of("error", kind=kind, message=message)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch
+
+    # The CPU's allocator has no exception type of its own: torch raises a RuntimeError with this text.
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator: can't allocate" in str(
+        error
+    )

@@ -1,0 +1,155 @@
+"""Compiled generation: what holds for every family.
+
+transformers' `generate` calls the parts of a model that was compiled as a whole without entering the compiled graph, so
+a family spells greedy decoding out. Nothing is compiled anew once the first batch of a case has passed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+# torch has no public names for the errors of its compiler.
+from torch._dynamo.exc import TorchDynamoException as DynamoError
+from torch._inductor.exc import InductorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from blip_fixtures.families.runner import Part
+
+# What makes code of the graphs.
+BACKEND = "inductor"
+# Of a compiler's message: enough for its cause, without the whole trace.
+_SAID = 300
+
+
+class CompileError(RuntimeError):
+    """A part of the model that torch cannot compile into one graph."""
+
+
+@dataclass(frozen=True)
+class DynamoCounts:
+    """What torch's compiler has done in this process so far."""
+
+    graphs: int
+    graph_breaks: int
+
+    @classmethod
+    def now(cls) -> DynamoCounts:
+        """From dynamo's own counters."""
+        # torch has no public counters of its compiler.
+        from torch._dynamo.utils import counters
+
+        return cls(int(counters["stats"]["unique_graphs"]), sum(counters["graph_break"].values()))
+
+    def since(self, earlier: DynamoCounts) -> DynamoCounts:
+        """The difference."""
+        return DynamoCounts(self.graphs - earlier.graphs, self.graph_breaks - earlier.graph_breaks)
+
+
+class CompiledRunner(ABC):
+    """Greedy generation of one loaded model through compiled parts.
+
+    `prepare` comes before the first batch of a case: what an earlier case compiled is thrown away, so that each case
+    compiles its own shapes alone. `cuda` says whether the model is on a CUDA device.
+    """
+
+    def __init__(self, model: Any, cuda: bool) -> None:
+        self._model = model
+        self._cuda = cuda
+        self._note: Callable[[Part], None] = lambda _part: None
+        self._text_limit = 0
+        self._prepared = self.compiled_first = DynamoCounts(0, 0)
+        self.compile_s = 0.0
+
+    @property
+    @abstractmethod
+    def generate(self) -> Callable[..., Any]:
+        """What the model's own `generate` returns. Raises `ValueError` where anything but greedy decoding is asked for.
+
+        Calls `self._note` with each part that has ended.
+        """
+
+    @abstractmethod
+    def _compile_parts(self) -> None:
+        """Make the compiled parts anew, each with `_compiled`."""
+
+    @abstractmethod
+    def _forget(self) -> None:
+        """Let go of all buffers."""
+
+    @property
+    def config(self) -> Any:
+        """The model's configuration."""
+        return self._model.config
+
+    @property
+    def compiled_later(self) -> DynamoCounts:
+        """What was compiled since `prepare`; nothing, where all is well."""
+        return DynamoCounts.now().since(self._prepared)
+
+    def prepare(self, text_limit: int, call: Callable[[], object]) -> None:
+        """Start anew for prompts of at most `text_limit` text tokens; `call` generates once, which compiles.
+
+        Its seconds less those of a second call are the compile time. Raises `CompileError` where a part of the model
+        cannot be compiled into one graph.
+        """
+        # torch.compiler does not tell whether it is switched off.
+        if torch._dynamo.config.disable:
+            raise CompileError("torch's compiler is switched off; unset TORCHDYNAMO_DISABLE and TORCH_COMPILE_DISABLE")
+        torch.compiler.reset()
+        before = DynamoCounts.now()
+        self._text_limit = text_limit
+        self._forget()
+        self._compile_parts()
+        try:
+            with warnings.catch_warnings():
+                # torch 2.13's compiler calls what torch 2.13 deprecates.
+                warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
+                first_s, second_s = _seconds(call), _seconds(call)
+        except (DynamoError, InductorError) as error:
+            said = " ".join(str(error).split())
+            raise CompileError(f"torch could not compile the model ({type(error).__name__}: {said[:_SAID]})") from error
+        self.compile_s = first_s - second_s
+        self._prepared = DynamoCounts.now()
+        self.compiled_first = self._prepared.since(before)
+
+    def close(self) -> None:
+        """Compiled code and its guards hold the model for as long as the process lives."""
+        torch.compiler.reset()
+        self._forget()
+
+    @contextlib.contextmanager
+    def parts_ended(self, note: Callable[[Part], None]) -> Iterator[None]:
+        """Called from between the graphs, so that no graph changes."""
+        self._note = note
+        try:
+            yield
+        finally:
+            self._note = lambda _part: None
+
+    def _compiled(self, part: Callable[..., Any], *, cuda_graphs: bool = False) -> Callable[..., Any]:
+        """One graph without a break; what cannot be one raises."""
+        options: dict[str, Any] | None = {"triton.cudagraphs": True} if cuda_graphs else None
+        return torch.compile(part, fullgraph=True, dynamic=False, backend=BACKEND, options=options)
+
+
+def any_length(*tensors: Any) -> tuple[Any, ...]:
+    """The same tensors, whose second dimension the graphs shall leave open."""
+    for tensor in tensors:
+        # torch documents it under this name and has no other.
+        torch._dynamo.mark_dynamic(tensor, 1)
+    return tensors
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start_s = time.perf_counter()
+    call()
+    return time.perf_counter() - start_s

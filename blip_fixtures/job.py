@@ -1,0 +1,88 @@
+"""A job: one case with all that measuring it needs, as plain data that can be pickled and written as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from blip_fixtures.case import DEFAULT_WARMUP_ROUNDS, MIN_ROUNDS, Case, NewTokens
+from blip_fixtures.data.datasets import find_dataset
+from blip_fixtures.data.prompts import Prompt, find_prompts
+from blip_fixtures.meters.rapl import DEFAULT_ROOT
+from blip_fixtures.optimizations import find_optimization
+from blip_fixtures.words import DataErrors, EnergyMode, PassName, Weights
+
+PACKAGED_SAMPLES = "sample"
+
+
+class SampleSource(msgspec.Struct, frozen=True):
+    """Where a dataset's samples come from.
+
+    `source` is what `--blip-data` names and `override` what `--blip-dataset` does; `limit` is how many samples to take,
+    `None` for all.
+    """
+
+    source: str = PACKAGED_SAMPLES
+    override: str | None = None
+    limit: int | None = None
+    errors: DataErrors = DataErrors.FAIL
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What `Session.measure` measures. Make one with `Job.of`.
+
+    `rounds` of `None` are as many as the suite thinks right. `sweeps` are the sweeps that show the case. `again` makes
+    it the second timing of a case that others are compared with.
+    """
+
+    case: Case
+    prompt: Prompt
+    new_tokens: NewTokens = NewTokens()
+    samples: SampleSource = SampleSource()
+    passes: tuple[PassName, ...] = tuple(PassName)
+    rounds: int | None = None
+    warmup_rounds: int = DEFAULT_WARMUP_ROUNDS
+    energy: EnergyMode = EnergyMode.AUTO
+    rapl_root: str = str(DEFAULT_ROOT)
+    hub_revision: str | None = None
+    sweeps: tuple[str, ...] = ()
+    again: bool = False
+
+    @classmethod
+    def of(cls, case: Case, *, prompt: Prompt | None = None, **settings: Any) -> Job:
+        """The job of a case, its prompt taken from the preset or file that the case names unless it is given.
+
+        Synthetic weights know no end token, so with them every row generates exactly as many tokens as are asked for:
+        a limit alone would compare answers of chance lengths. The latency is always measured. Raises `ValueError` for
+        prompts that cannot be, and for a dataset or an optimization that nobody registered.
+        """
+        find_dataset(case.dataset)
+        find_optimization(case.optimization)
+        chosen = find_prompts(case.prompts).of(case.dataset) if prompt is None else prompt
+        job = cls(case=case, prompt=chosen, **settings)
+        passes = tuple(name for name in PassName if name in (PassName.LATENCY, *job.passes))
+        fixed = job.new_tokens.fixed or case.weights == Weights.RANDOM
+        return msgspec.structs.replace(job, passes=passes, new_tokens=NewTokens(job.new_tokens.limit, fixed))
+
+    @property
+    def reads_energy(self) -> bool:
+        """Whether energy counters are read at all."""
+        return self.energy != EnergyMode.OFF and PassName.ENERGY in self.passes
+
+    def rounds_of(self, batches: int) -> int:
+        """Timed rounds of a case with so many batches: every batch once, at least `MIN_ROUNDS`, unless it is said."""
+        return self.rounds or max(MIN_ROUNDS, batches)
+
+    def second_timing(self) -> Job:
+        """The same latency once more, behind the cases that are compared with this one."""
+        return msgspec.structs.replace(self, passes=(PassName.LATENCY,), again=True)
+
+    def to_json(self) -> bytes:
+        """As JSON."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Job:
+        """From `to_json`. Raises `msgspec.ValidationError`."""
+        return msgspec.json.decode(text, type=cls)

@@ -1,1 +1,0 @@
-"""The passes: each walks over a case's batches for one purpose."""

@@ -1,0 +1,46 @@
+"""The same attention in every part of the model: ``eager``, ``sdpa``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures.optimizations.entry import Entry, NotApplied
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from blip_fixtures.checkpoints.loading import LoadedModel
+    from blip_fixtures.families import Family
+    from blip_fixtures.optimizations.entry import Probe
+
+
+def attention_of(loaded: LoadedModel) -> dict[str, str]:
+    """The implementation that each component reports."""
+    # transformers has no public name for the implementation that it chose.
+    return {name.value: str(part.config._attn_implementation) for name, part in loaded.components.items()}
+
+
+def everywhere(implementation: str, family: Family) -> dict[str, str]:
+    """`implementation` for every part of the configuration that attends."""
+    return dict.fromkeys(family.attention_parts, implementation)
+
+
+def _reported(implementation: str) -> Callable[[LoadedModel, Probe], dict[str, Any]]:
+    def proof(loaded: LoadedModel, _probe: Probe) -> dict[str, Any]:
+        found = attention_of(loaded)
+        if set(found.values()) != {implementation}:
+            raise NotApplied(f"{implementation} attention was asked for and the components report {found}")
+        return {}
+
+    return proof
+
+
+def _entry(implementation: str) -> Entry:
+    return Entry(
+        implementation,
+        attention=lambda _device, family: everywhere(implementation, family),
+        proof=_reported(implementation),
+    )
+
+
+EAGER, SDPA = _entry("eager"), _entry("sdpa")

@@ -1,0 +1,74 @@
+"""What an optimization is made of: one `Entry`, with its need, application, preparation, proof, notes and label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from blip_fixtures.checkpoints.loading import LoadedModel
+    from blip_fixtures.families import Family
+    from blip_fixtures.reasons import Reason
+
+
+class NotApplied(RuntimeError):
+    """An optimization that was asked for and did not take effect."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Untimed calls on the first batch of a case, for entries whose proof takes one.
+
+    `run` is the case's own way to generate, `run_eager` transformers' on the same model. Both generate as many tokens
+    as the case does, so that nothing is compiled for them.
+    """
+
+    run: Callable[[], Any]
+    run_eager: Callable[[], Any]
+
+
+def _needs_nothing(_device: str) -> Reason | None:
+    return None
+
+
+def _changes_nothing(_loaded: LoadedModel) -> None:
+    return None
+
+
+def _no_preparation(_loaded: LoadedModel, _text_limit: int, _probe: Probe) -> None:
+    return None
+
+
+def _no_facts(_loaded: LoadedModel, _probe: Probe) -> Mapping[str, Any]:
+    return {}
+
+
+def _no_notes(_applied: Mapping[str, Any]) -> Sequence[Reason]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name of the registry.
+
+    `label` is what documents call it, by default its name. `dtype` is the one it stands for, `prefers` the one that its
+    kernels are made for. `attention` maps a device and a family to the attention implementations of the configuration's
+    parts, as transformers takes them. `why_unavailable` maps a device to a reason or `None`. `apply` changes a model
+    once, `prepare` comes before each of its cases (with the limit on text tokens), `proof` behind the passes of each:
+    it returns facts for the record or raises `NotApplied`. `notes` is what a reader must know beside the figures, from
+    the facts of all the proofs of a case.
+    """
+
+    name: str
+    label: str | None = None
+    dtype: str | None = None
+    prefers: str | None = None
+    attention: Callable[[str, Family], Mapping[str, str]] | None = None
+    greedy_only: bool = False
+    why_unavailable: Callable[[str], Reason | None] = _needs_nothing
+    apply: Callable[[LoadedModel], None] = _changes_nothing
+    prepare: Callable[[LoadedModel, int, Probe], None] = _no_preparation
+    proof: Callable[[LoadedModel, Probe], Mapping[str, Any]] = _no_facts
+    notes: Callable[[Mapping[str, Any]], Sequence[Reason]] = _no_notes

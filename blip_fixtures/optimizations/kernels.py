@@ -1,0 +1,91 @@
+"""Which attention kernels ran, and how one is made to run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from torch.autograd.profiler import record_function
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.profiler import ProfilerActivity, profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from torch import nn
+
+    from blip_fixtures.words import Component
+
+FLASH_KERNELS = frozenset(
+    {
+        "aten::_scaled_dot_product_flash_attention_for_cpu",
+        "aten::_scaled_dot_product_flash_attention",
+        "flash_attn::_flash_attn_forward",
+        "flash_attn::_flash_attn_varlen_forward",
+    }
+)
+_KERNELS = FLASH_KERNELS | {
+    "aten::_scaled_dot_product_efficient_attention",
+    "aten::_scaled_dot_product_cudnn_attention",
+    "aten::_scaled_dot_product_attention_math",
+}
+_MARK = "blip component: "
+# Compiled graphs call their kernels outside of every module.
+COMPILED = "compiled graphs"
+
+
+def force_flash_backend(part: Any) -> None:
+    """Let `part` of a model run torch's own flash kernel or fail: without it torch would choose another in silence."""
+    forward = part.forward
+
+    def with_flash(*args: Any, **kwargs: Any) -> Any:
+        with sdpa_kernel([SDPBackend.FLASH_ATTENTION]):
+            return forward(*args, **kwargs)
+
+    part.forward = with_flash
+
+
+def kernels_by_component(
+    components: Mapping[Component, nn.Module], run: Callable[[], object]
+) -> dict[str, dict[str, int]]:
+    """How often each attention kernel ran while `run` ran, by component of the model, as the profiler saw it."""
+    with contextlib.ExitStack() as stack:
+        for name, component in components.items():
+            stack.enter_context(_marked(component, name))
+        profiler = stack.enter_context(profile(activities=[ProfilerActivity.CPU]))
+        run()
+    found: dict[str, Counter[str]] = {}
+    for event in profiler.events() or ():
+        if event.name in _KERNELS:
+            found.setdefault(_component_of(event), Counter())[event.name] += 1
+    names = [*(name.value for name in components), COMPILED]
+    return {name: dict(found[name]) for name in names if name in found}
+
+
+def _component_of(event: Any) -> str:
+    parent = event.cpu_parent
+    while parent is not None and not parent.name.startswith(_MARK):
+        parent = parent.cpu_parent
+    return COMPILED if parent is None else str(parent.name.removeprefix(_MARK))
+
+
+@contextlib.contextmanager
+def _marked(component: nn.Module, name: str) -> Iterator[None]:
+    """Each forward of `component` as a span of the profiler."""
+    spans: list[Any] = []
+
+    def enter(*_: object) -> None:
+        span = record_function(f"{_MARK}{name}")
+        span.__enter__()  # type: ignore[no-untyped-call]  # torch is typed in part
+        spans.append(span)
+
+    def leave(*_: object) -> None:
+        spans.pop().__exit__(None, None, None)
+
+    handles = [component.register_forward_pre_hook(enter), component.register_forward_hook(leave)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

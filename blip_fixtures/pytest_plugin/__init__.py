@@ -1,0 +1,158 @@
+"""The pytest side: hooks, each a few lines. What they do lives in the modules they call.
+
+Those are imported where there is a benchmark: the plugin is loaded by every pytest run of its environment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from blip_fixtures.pytest_plugin.fixtures import RUN, case, measure
+from blip_fixtures.pytest_plugin.items import EVERY_DEVICE, is_benchmark
+from blip_fixtures.pytest_plugin.options import Options, add_options, refuse_misspelt
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+__all__ = ["case", "measure"]
+
+OPTIONS = pytest.StashKey[Options]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, None, None]:
+    """Behind the conftest files, which may have options of their own."""
+    result = yield
+    _, unknown = parser.parse_known_and_unknown_args(args)
+    refuse_misspelt(early_config, unknown)
+    return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """First, since pytest-benchmark reads its baseline when it is configured."""
+    config.stash[OPTIONS] = Options.from_config(config)
+    if getattr(config.option, "benchmark_compare", None) is True:
+        from blip_fixtures.pytest_plugin.baseline import skip_rejected
+
+        skip_rejected(config)
+    config.addinivalue_line("markers", f"{EVERY_DEVICE}: run the benchmark on every device of --blip-device.")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if is_benchmark(metafunc):
+        from blip_fixtures.pytest_plugin.plan import hold_baseline, parametrize_device
+
+        hold_baseline(metafunc, metafunc.config.stash[OPTIONS])
+        parametrize_device(metafunc, metafunc.config.stash[OPTIONS])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Around all others: what they deselect is seen, and what is left is sorted."""
+    collected = [item for item in items if is_benchmark(item)]
+    result = yield
+    if any(map(is_benchmark, items)):
+        from blip_fixtures.pytest_plugin.plan import sort_items
+
+        sort_items(items, config.stash[OPTIONS])
+    elif collected and not items:
+        from blip_fixtures.pytest_plugin.items import why_none
+
+        chosen = (("-k", config.option.keyword), ("-m", config.option.markexpr))
+        _tell(config, [why_none(flag, said, collected) for flag, said in chosen if said])
+    return result
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    config, options = session.config, session.config.stash[OPTIONS]
+    if any(map(is_benchmark, session.items)):
+        from blip_fixtures.pytest_plugin.plan import Plan, check_baseline, unheld_baseline
+
+        plan = Plan.of(session.items, options)
+        plan.mark_items(session.items)
+        if config.getoption("blip_baseline") is not None:
+            # What an ini file holds waits for the benchmarks that it is for.
+            check_baseline(session.items, options)
+        if not config.option.collectonly:
+            from blip_fixtures.pytest_plugin.run import Run
+
+            _tell(config, unheld_baseline(session.items, options))
+            alone = len(plan.case_by_item) == len(session.items)
+            config.stash[RUN] = Run.start(config, options, plan, alone=alone)
+
+
+def _tell(config: pytest.Config, lines: Iterable[str]) -> None:
+    """A line of its own for each, where there is a terminal to write to."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None:
+        return
+    for line in lines:
+        terminal.ensure_newline()
+        terminal.write_line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Behind the last test, unless the run was broken off."""
+    result = yield
+    run = session.config.stash.get(RUN, None)
+    if run is not None:
+        run.time_again()
+    return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """No letter for a measured case: the progress line says it all."""
+    run = config.stash.get(RUN, None)
+    if run is None or report.when != "call" or report.nodeid not in run.plan.case_by_item:
+        return None
+    return report.outcome, "", report.outcome.upper()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """pytest-benchmark lists only what ran; the other records stand beside its list."""
+    run = config.stash.get(RUN, None)
+    if run is not None:
+        output_json["blip"] = run.beside_benchmarks
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """First, since JUnit's file is written at the end of the session too."""
+    run = session.config.stash.get(RUN, None)
+    if run is not None:
+        run.conclude()
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = run.exit_code
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
+    """The tables come last, and also when pytest-benchmark ends its summary with a regression."""
+    config = terminalreporter.config
+    run = config.stash.get(RUN, None)
+    try:
+        return (yield)
+    except Exception as error:
+        if run is not None and type(error).__name__ == "PerformanceRegression":
+            from blip_fixtures.pytest_plugin.baseline import reject_saved
+
+            reject_saved(config)
+        raise
+    finally:
+        if run is not None:
+            from blip_fixtures.pytest_plugin.summary import print_summary
+
+            print_summary(run, terminalreporter)

@@ -1,0 +1,81 @@
+"""The files of a run: records.json in pytest-benchmark's own format, and the document."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures.case import checkpoint_name
+from blip_fixtures.engine.preflight import PreflightError
+from blip_fixtures.pytest_plugin.baseline import selection_of
+from blip_fixtures.record import as_plain
+from blip_fixtures.words import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    import pytest
+    from pytest_benchmark.stats import Metadata
+
+    from blip_fixtures.pytest_plugin.options import Options
+    from blip_fixtures.record import Record
+
+
+class RunFiles:
+    """Writes into the folder of the run's checkpoint below `--blip-report-dir`."""
+
+    def __init__(self, config: pytest.Config, options: Options) -> None:
+        self.folder = options.report_dir / checkpoint_name(options.model)
+        self._config = config
+        self._lang = options.lang
+
+    @cached_property
+    def commit_info(self) -> dict[str, Any]:
+        """What pytest-benchmark knows of the commit in the working folder."""
+        found: dict[str, Any] = self._config.hook.pytest_benchmark_generate_commit_info(config=self._config)
+        return found
+
+    def beside_benchmarks(self, records: Iterable[Record], again: Iterable[Record]) -> dict[str, Any]:
+        """The records that pytest-benchmark does not list: of cases that did not run, and of second timings."""
+        records = list(records)
+        return {
+            "not_run": [as_plain(record) for record in records if record.status != Status.OK],
+            "again": [as_plain(record) for record in again],
+            "order": [record.case_id for record in records],
+            "selected": dataclasses.asdict(selection_of(self._config)),
+        }
+
+    def write(self, records: Sequence[Record], stats: Sequence[Metadata], command: str) -> None:
+        """records.json first: the document is a function of it."""
+        hook = self._config.hook
+        document = hook.pytest_benchmark_generate_json(
+            config=self._config,
+            benchmarks=list(stats),
+            include_data=True,
+            machine_info=hook.pytest_benchmark_generate_machine_info(config=self._config),
+            commit_info=self.commit_info,
+        )
+        hook.pytest_benchmark_update_json(config=self._config, benchmarks=list(stats), output_json=document)
+        path = self.folder / "records.json"
+        unfinished = path.with_suffix(".tmp")
+        unfinished.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")
+        unfinished.replace(path)
+        from blip_fixtures.report.document import write_document
+
+        write_document(list(records), self.folder, lang=self._lang, command=command)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `PreflightError` where nothing can be written to `folder`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PreflightError(
+            f"cannot write to the report folder {folder}: {error.strerror}; choose another with --blip-report-dir"
+        ) from None

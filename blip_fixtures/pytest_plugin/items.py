@@ -1,0 +1,49 @@
+"""Which tests are benchmarks, and what a person may have meant by an expression that selects none of them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from blip_fixtures.case import AXES
+from blip_fixtures.spelling import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pytest
+
+# The mark of a benchmark that runs on each device, not on the primary one alone.
+EVERY_DEVICE = "every_device"
+_FIXTURES_OF_A_BENCHMARK = {"measure", "case", *AXES}
+_OPERATORS = {"and", "or", "not"}
+
+
+def is_benchmark(item: pytest.Item | pytest.Metafunc) -> bool:
+    """Whether the item asks for the suite's `measure`.
+
+    The axes that `measure` pulls in are asked for as well, since another suite may have a `measure` of its own.
+    """
+    return _FIXTURES_OF_A_BENCHMARK.issubset(getattr(item, "fixturenames", ()))
+
+
+def sweep_of(item: pytest.Function) -> str:
+    """The sweep that a benchmark belongs to: the name of its test without ``test_``."""
+    return item.originalname.removeprefix("test_")
+
+
+def why_none(option: str, expression: str, benchmarks: Sequence[pytest.Item]) -> str:
+    """That `expression` selects none of the benchmarks, and what was meant by a word of it that is in no id."""
+    ids = [item.nodeid.lower() for item in benchmarks]
+    words = [word for word in re.findall(r"[\w.+:-]+", expression.lower()) if word not in _OPERATORS]
+    known = dict.fromkeys(word for each in ids for word in _words(each))
+    hints = [did_you_mean(word, known) for word in words if not any(word in each for each in ids)]
+    hint = next(filter(None, hints), f"; ids are such as {benchmarks[0].nodeid}")
+    return f"{option} {expression!r} selects none of the {len(benchmarks)} benchmarks{hint}"
+
+
+def _words(node_id: str) -> list[str]:
+    """``textvqa``, ``batch01`` and so on, and the name of the test."""
+    path, _, rest = node_id.partition("::")
+    test, _, params = rest.partition("[")
+    return [*re.split(r"[-\]]", params), test, path.rpartition("/")[2].removesuffix(".py")]

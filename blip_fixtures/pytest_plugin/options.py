@@ -1,0 +1,80 @@
+"""`--blip-*` options and their ini twins, frozen into one `Options` before anything is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blip_fixtures.gate.rules import Missing, Rule
+from blip_fixtures.pytest_plugin.specs import SPECS
+from blip_fixtures.spelling import did_you_mean
+from blip_fixtures.words import DataErrors, EnergyMode, PassName, Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from blip_fixtures.case import NewTokens
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line and the ini file ask for. `None` means: as many as the suite thinks right."""
+
+    model: str
+    weights: Weights
+    revision: str | None
+    data: str
+    data_errors: DataErrors
+    datasets: dict[str, str]
+    prompts: str
+    devices: tuple[str, ...]
+    baseline: dict[str, str | int]
+    new_tokens: NewTokens
+    rounds: int | None
+    warmup_rounds: int
+    limit: int | None
+    measure: tuple[PassName, ...]
+    energy: EnergyMode
+    rapl_root: Path
+    report_dir: Path
+    lang: str
+    compare_fail: tuple[Rule, ...] = ()
+    allow: tuple[str, ...] = ()
+    missing: Missing = Missing.FAIL
+    accept: bool = False
+
+    @classmethod
+    def from_config(cls, config: pytest.Config) -> Options:
+        """The options of one pytest run. Raises `pytest.UsageError` in one sentence for a value that cannot be."""
+        options = cls(**{spec.dest: spec.resolve(config) for spec in SPECS})
+        if options.energy == EnergyMode.REQUIRE and PassName.ENERGY not in options.measure:
+            raise pytest.UsageError("--blip-energy=require, and --blip-measure leaves energy out; add it, or drop one")
+        return options
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option and its ini twin."""
+    group = parser.getgroup("blip", "InstructBLIP benchmarks")
+    for spec in SPECS:
+        spec.add(parser, group)
+
+
+def refuse_misspelt(config: pytest.Config, unknown: Sequence[str]) -> None:
+    """Raise `pytest.UsageError` for an unknown `--blip-*` option or ini key that looks like one of the suite's.
+
+    `unknown` are arguments that no plugin took.
+    """
+    flags, keys = [spec.flag for spec in SPECS], [spec.ini for spec in SPECS]
+    for argument in unknown:
+        flag = argument.partition("=")[0]
+        if flag.startswith("--") and flag not in flags and (hint := did_you_mean(flag, flags)):
+            raise pytest.UsageError(f"there is no option {flag}{hint}")
+    # pytest warns of unknown keys, with this list of its own; of the suite's one must not be overlooked.
+    for key in sorted(config._get_unknown_ini_keys()):
+        if key.startswith("blip_"):
+            raise pytest.UsageError(
+                f"there is no ini option {key}{did_you_mean(key, keys) or '; pytest --help lists those of the suite'}"
+            )

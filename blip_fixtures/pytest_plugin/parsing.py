@@ -1,0 +1,114 @@
+"""What the texts of options stand for. Each function raises `ValueError` with what can be given instead."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from blip_fixtures.case import AXES, COUNTED_AXES, NewTokens
+from blip_fixtures.gate.rules import ALLOWABLE
+from blip_fixtures.spelling import did_you_mean
+from blip_fixtures.words import PassName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+ALL_PASSES = "all"
+# The device is chosen by an option of its own.
+BASELINE_AXES = tuple(axis for axis in AXES if axis != "device")
+
+
+def count(least: int) -> Callable[[str], int]:
+    """Whole numbers of at least `least`."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d+", text) or int(text) < least:
+            raise ValueError(f"give a whole number of at least {least}")
+        return int(text)
+
+    return parse
+
+
+def new_tokens(text: str) -> NewTokens:
+    """``50``, or ``fixed:50``."""
+    match = re.fullmatch(r"(fixed:)?(\d+)", text)
+    if match is None or int(match[2]) < 1:
+        raise ValueError("give a whole number of at least 1, or fixed:N for exactly N tokens in every row")
+    return NewTokens(int(match[2]), fixed=match[1] is not None)
+
+
+def one_of(names: Iterable[str]) -> Callable[[str], str]:
+    """Choosing one of these; the word of an enum becomes its member."""
+    known = {str(name): name for name in names}
+
+    def parse(text: str) -> str:
+        if text not in known:
+            raise ValueError(f"choose one of {', '.join(known)}{did_you_mean(text, known)}")
+        return known[text]
+
+    return parse
+
+
+def devices(values: list[str]) -> tuple[str, ...]:
+    """Torch devices, each once, or ``auto`` alone."""
+    for value in values:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+            hint = did_you_mean(value, ("auto", "cpu", "cuda"))
+            raise ValueError(f"choose auto, cpu, cuda or cuda:N{hint}")
+    if "auto" in values and len(set(values)) > 1:
+        raise ValueError("auto stands for every device, so name either auto or single devices")
+    return tuple(dict.fromkeys(values))
+
+
+def _pairs(values: list[str], names: tuple[str, ...], form: str) -> dict[str, str]:
+    """``NAME=VALUE`` texts as a mapping, each name once."""
+    chosen: dict[str, str] = {}
+    for value in values:
+        name, _, text = value.partition("=")
+        if name not in names or not text:
+            raise ValueError(f"give {form} with one of {', '.join(names)}{did_you_mean(name, names)}")
+        if name in chosen:
+            raise ValueError(f"{name} is given twice")
+        chosen[name] = text
+    return chosen
+
+
+def baseline(values: list[str]) -> dict[str, str | int]:
+    """``AXIS=VALUE`` texts, counts as numbers."""
+    chosen = _pairs(values, BASELINE_AXES, "AXIS=VALUE")
+    return {axis: int(text) if axis in COUNTED_AXES and text.isdecimal() else text for axis, text in chosen.items()}
+
+
+def datasets(values: list[str]) -> dict[str, str]:
+    """``DATASET=ID_OR_PATH`` texts."""
+    if not values:
+        return {}
+    from blip_fixtures.data.datasets import dataset_names
+
+    return _pairs(values, dataset_names(), "DATASET=ID_OR_PATH")
+
+
+def _listed(values: list[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Names separated by commas, by spaces, or by both, as an ini file may have them."""
+    names = tuple(name for value in values for name in re.split(r"[,\s]+", value) if name)
+    for name in names or values:
+        one_of(known)(name)
+    return names
+
+
+def conditions(values: list[str]) -> tuple[str, ...]:
+    """What may differ from the baseline's run."""
+    return _listed(values, ALLOWABLE)
+
+
+def passes(values: list[str]) -> tuple[PassName, ...]:
+    """Passes in their order; the latency is always among them."""
+    names = _listed(values, (*PassName, ALL_PASSES))
+    return tuple(name for name in PassName if ALL_PASSES in names or name in (PassName.LATENCY, *names))
+
+
+def some_text(text: str) -> str:
+    """Any text that is not blank."""
+    if not text.strip():
+        raise ValueError("it is empty; leave the option out for the default")
+    return text

@@ -1,0 +1,47 @@
+"""The record: everything one case produced, as plain data that never changes once it is stored.
+
+`structs.py` is the one definition: the types, the validation and the JSON Schema beside this package come from it.
+`files.py` reads what runs wrote, `version1.py` turns records of the first schema into those of this one.
+"""
+
+from blip_fixtures.record.files import RecordError, read_records, validated
+from blip_fixtures.record.structs import (
+    SCHEMA_VERSION,
+    CaseFields,
+    Data,
+    Energy,
+    EnergyWindow,
+    Flops,
+    Generation,
+    Latency,
+    Limit,
+    Memory,
+    Metric,
+    Phases,
+    Record,
+    Tokens,
+    as_plain,
+    schema,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "CaseFields",
+    "Data",
+    "Energy",
+    "EnergyWindow",
+    "Flops",
+    "Generation",
+    "Latency",
+    "Limit",
+    "Memory",
+    "Metric",
+    "Phases",
+    "Record",
+    "RecordError",
+    "Tokens",
+    "as_plain",
+    "read_records",
+    "schema",
+    "validated",
+]

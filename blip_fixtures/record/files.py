@@ -1,0 +1,139 @@
+"""Files of records: pytest-benchmark's JSON and the journal, of this schema and the one before."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from blip_fixtures.record.structs import SCHEMA_VERSION, Record, as_plain
+from blip_fixtures.record.version1 import upgraded
+from blip_fixtures.words import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_FIRST_VERSION = 1
+
+
+class RecordError(ValueError):
+    """A file holds no usable records; the message says which file, why, and what to do."""
+
+
+def validated(record: Record) -> Record:
+    """The record itself when it fits the schema and JSON, else `RecordError` naming the first field that does not."""
+    if record.status == Status.PLANNED:
+        raise RecordError("a planned case is no record yet; measure it first")
+    try:
+        json.dumps(msgspec.to_builtins(record), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"the record does not fit JSON: {error}") from None
+    _record_of(as_plain(record))
+    return record
+
+
+def read_records(path: Path) -> list[Record]:
+    """The records in a `records.json` (those under ``blip`` too) or a `journal.jsonl`, in the order of the run.
+
+    Raises `RecordError` in one sentence for a file that is missing, cut off, foreign or of an unknown schema version.
+    A journal's torn last line is the mark of a run that was killed while writing, so that line alone is left out; of
+    two lines for one case the later one counts.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RecordError(f"{path} does not exist; give a records.json or journal.jsonl that a run wrote") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(
+            f"cannot read {path}: {_cause(error)}; give a records.json or journal.jsonl that a run wrote"
+        ) from None
+    found = _journal_records(path, text) if path.suffix == ".jsonl" else _document_records(path, text)
+    if not found:
+        raise RecordError(f"{path} holds no blip records; give a file that `pytest benchmarks` wrote")
+    records: list[Record] = []
+    for number, plain in enumerate(found, start=1):
+        try:
+            records += [_record_of(each) for each in _of_this_version(plain)]
+        except RecordError as error:
+            raise RecordError(f"{path}, record {number}: {error}") from None
+    return records
+
+
+def _record_of(plain: object) -> Record:
+    try:
+        return msgspec.convert(plain, Record)
+    except msgspec.ValidationError as error:
+        said, _, where = str(error).partition(" - at `$.")
+        field = where.rstrip("`") or "the record"
+        raise RecordError(f"{field} does not fit the record's schema: {said}") from None
+
+
+def _of_this_version(plain: object) -> list[object]:
+    """The record in the present schema; one of the first may have been two in one."""
+    version = _part(plain, "schema_version")
+    if version == _FIRST_VERSION and isinstance(plain, dict):
+        return list(upgraded(plain))
+    if version != SCHEMA_VERSION:
+        raise RecordError(
+            f"schema version {version!r} where this release reads {_FIRST_VERSION} and {SCHEMA_VERSION}; measure again "
+            "or use the release that wrote the file"
+        )
+    return [plain]
+
+
+def _document_records(path: Path, text: str) -> list[object]:
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RecordError(
+            f"{path} is not complete JSON (line {error.lineno}: {error.msg}); it may be half-written, "
+            "use the journal.jsonl beside it"
+        ) from None
+    if not isinstance(document, dict) or not isinstance(document.get("benchmarks"), list):
+        raise RecordError(f"{path} is not a pytest-benchmark file: it has no list `benchmarks`")
+    ran = [_part(_part(bench, "extra_info"), "blip") for bench in document["benchmarks"]]
+    rest = _part(document, "blip")
+    # A case that two tests show stands with both, in the files that pytest-benchmark writes itself.
+    found = _once_each(record for record in [*ran, *(_part(rest, "not_run") or [])] if record is not None)
+    order = {case_id: place for place, case_id in enumerate(_part(rest, "order") or [])}
+    in_order = sorted(found, key=lambda record: order.get(str(_part(record, "case_id")), len(order)))
+    return [*in_order, *(_part(rest, "again") or [])]
+
+
+def _once_each(records: Iterable[object]) -> list[object]:
+    """Without the repetitions of a record."""
+    found: list[object] = []
+    for record in records:
+        if record not in found:
+            found.append(record)
+    return found
+
+
+def _cause(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8 text"
+
+
+def _part(value: object, key: str) -> Any:
+    """`value[key]`, or `None` where a foreign file has something else there."""
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _journal_records(path: Path, text: str) -> list[object]:
+    records = []
+    lines = text.split("\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
+            raise RecordError(f"{path}, line {number}: not complete JSON ({error.msg}); remove that line") from None
+    latest = {
+        (_part(record, "case_id"), _part(record, "config_hash"), bool(_part(record, "again"))): record
+        for record in records
+    }
+    return list(latest.values())

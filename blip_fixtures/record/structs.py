@@ -1,0 +1,246 @@
+"""The one definition of a record, version 2. Types, validation and `record.schema.json` come from it.
+
+Missing is null with a reason under `missing`, never 0. After a change here, write the schema again:
+``python -m tools.record_schema``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from blip_fixtures.reasons import Reason
+from blip_fixtures.words import Bound, Domain, EnergyStatus, Phase, Status, Weights
+
+SCHEMA_VERSION = 2
+
+NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
+AtLeastOne = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Name = Annotated[str, Meta(min_length=1)]
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of a record: plain, frozen, without fields that it does not name."""
+
+
+class CaseFields(Part, frozen=True, kw_only=True):
+    """The case, with the device's marketing name beside its torch name."""
+
+    model: Name
+    weights: Weights
+    device: Annotated[str, Meta(description="A torch device: cpu, cuda:0.")]
+    device_name: str | None
+    optimization: str
+    dataset: Name
+    batch_size: AtLeastOne
+    image_size: AtLeastOne
+    sequence_length: AtLeastOne
+    prompts: str | None
+
+
+class Latency(Part, frozen=True, kw_only=True):
+    """Seconds per batch. Round i ran batch i modulo the number of batches.
+
+    `reference_s` are those of the fixed matrix product just before each round, in the same order.
+    """
+
+    mean_s: NotNegative | None
+    median_s: NotNegative | None
+    stddev_s: NotNegative | None
+    p90_s: NotNegative | None
+    rounds_s: tuple[NotNegative, ...]
+    reference_s: tuple[NotNegative, ...]
+    warmup_rounds: Count | None
+
+
+class Phases(Part, frozen=True, kw_only=True):
+    """Seconds per batch and phase, means over the pass of their own.
+
+    The time to the first token is the first three together. `sum_s` is the whole call, `latency_ratio` its share of the
+    latency pass's mean over the same rounds.
+    """
+
+    vision_s: NotNegative | None
+    qformer_s: NotNegative | None
+    prefill_s: NotNegative | None
+    decode_per_token_s: NotNegative | None
+    time_to_first_token_s: NotNegative | None
+    decode_s: NotNegative | None = None
+    sum_s: NotNegative | None = None
+    rounds: AtLeastOne | None = None
+    latency_ratio: NotNegative | None = None
+
+
+class EnergyWindow(Part, frozen=True, kw_only=True):
+    """One window of the energy pass: `joules` within `error_bound_j` of the truth."""
+
+    joules: NotNegative
+    error_bound_j: NotNegative
+    window_s: NotNegative
+    samples: Count
+    tokens: Count
+
+
+class Energy(Part, frozen=True, kw_only=True):
+    """What one meter domain saw. `status` is ``ok`` or names why there is no number, or a weaker one.
+
+    `joules`, `error_bound_j`, `window_s` and `samples` are sums over `windows`. `conditions` are the device's own facts
+    before and after each window. `further_reasons` stand beside `reason` where there are several.
+    """
+
+    joules_per_sample: NotNegative | None
+    joules_per_token: NotNegative | None
+    joules: NotNegative | None
+    window_s: NotNegative | None
+    samples: Count | None
+    error_bound_j: NotNegative | None
+    idle_watts: NotNegative | None
+    net_joules_per_sample: float | None
+    status: EnergyStatus
+    reason: Reason | None
+    source: str | None
+    scope: Annotated[str, Meta(description="machine, board or parent_gpu.")] | None
+    further_reasons: tuple[Reason, ...] = ()
+    update_period_s: NotNegative | None = None
+    windows: tuple[EnergyWindow, ...] = ()
+    conditions: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """All of them, the first one first."""
+        return (*(() if self.reason is None else (self.reason,)), *self.further_reasons)
+
+
+class Flops(Part, frozen=True, kw_only=True):
+    """Floating-point operations per batch, 2 x multiply-accumulates, the mean over the batches."""
+
+    total: NotNegative | None
+    vision: NotNegative | None
+    qformer: NotNegative | None
+    prefill: NotNegative | None
+    decode: NotNegative | None
+    counter: str | None
+
+
+class Memory(Part, frozen=True, kw_only=True):
+    """Bytes. `kind` says what grew by the peak: ``process_rss`` or ``cuda_allocator``."""
+
+    weights_bytes: Count | None
+    peak_bytes: Count | None
+    kind: str | None
+
+
+class Metric(Part, frozen=True, kw_only=True):
+    """A metric over the whole dataset and its value for each sample; `interval` holds 95 % (bootstrap)."""
+
+    value: float | None
+    per_sample: tuple[float | None, ...]
+    higher_is_better: bool
+    interval: tuple[float, float] | None = None
+
+
+class Tokens(Part, frozen=True, kw_only=True):
+    """Text tokens per sample; query tokens are not counted."""
+
+    input_mean: NotNegative | None
+    input_max: Count | None
+    truncated_share: Share | None
+    output_mean: NotNegative | None
+    output_max: Count | None
+
+
+class Limit(Part, frozen=True, kw_only=True):
+    """The least time the hardware allows, and how many times longer the median latency is.
+
+    `bound_by` says of each phase what binds it; the rates are those of the device.
+    """
+
+    seconds: NotNegative | None
+    ratio: NotNegative | None
+    bound_by: Mapping[Phase, Bound] | None
+    phases_s: Mapping[Phase, NotNegative] | None = None
+    flops_per_s: NotNegative | None = None
+    bytes_per_s: Mapping[Phase, NotNegative] | None = None
+
+
+class Data(Part, frozen=True, kw_only=True):
+    """Where the samples came from and how many the passes used; `skipped` rows of the source were invalid."""
+
+    source: str
+    revision: str | None
+    samples: Count | None
+    batches: Count | None
+    dropped: Count | None
+    skipped: Count = 0
+
+
+class Generation(Part, frozen=True, kw_only=True):
+    """`fixed` means that every row generated exactly `new_tokens`, else it is an upper bound.
+
+    The rest is what the preset says of the dataset; `length_penalty` has an effect with more than one beam.
+    """
+
+    new_tokens: AtLeastOne
+    fixed: bool
+    num_beams: AtLeastOne = 1
+    length_penalty: float = 1.0
+    prompt_parts: tuple[str, ...] | None = None
+
+
+class Record(Part, frozen=True, kw_only=True):
+    """Everything one case produced. Stands in extra_info["blip"] of pytest-benchmark's JSON.
+
+    `config_hash` is the digest of the settings: equal for two records that measured the same thing the same way.
+    `again` marks the second timing of a case that others are compared with, at the end of the run: a record of its own
+    with a latency alone.
+    """
+
+    schema_version: Literal[2] = 2
+    case_id: Annotated[str, Meta(min_length=1, description="Such as textvqa-cpu-fp16-batch01-image0224-seq200.")]
+    config_hash: str | None
+    sweeps: tuple[str, ...]
+    case: CaseFields
+    status: Status
+    reason: Reason | None = None
+    again: bool = False
+    latency: Latency | None = None
+    phases: Phases | None = None
+    energy: Mapping[Domain, Energy] = {}
+    flops: Flops | None = None
+    memory: Memory | None = None
+    quality: Mapping[str, Metric] = {}
+    predictions: tuple[str, ...] = ()
+    model_load_s: NotNegative | None = None
+    tokens: Tokens | None = None
+    limit: Limit | None = None
+    data: Data | None = None
+    generation: Generation | None = None
+    environment: Mapping[str, Any] = {}
+    applied: Mapping[str, Any] = {}
+    notes: tuple[Reason, ...] = ()
+    missing: Mapping[str, Reason] = {}
+
+    def to_json(self, *, indent: int = 1) -> str:
+        """The record as a text of JSON."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=indent).decode()
+
+
+def as_plain(record: Record) -> dict[str, Any]:
+    """The record as JSON has it: dicts, lists, texts and numbers."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(record))
+    return plain
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a record (draft 2020-12)."""
+    found = msgspec.json.schema(Record)
+    for definition in found["$defs"].values():
+        if "description" in definition:
+            definition["description"] = inspect.cleandoc(definition["description"])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "blip record", **found}

@@ -1,0 +1,1 @@
+"""Blocks to text: one module is one form."""

@@ -1,0 +1,132 @@
+"""Every metric of every case, one table per dataset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures.report import figures, formats
+from blip_fixtures.report.blocks import Cell, Head, Heading, Paragraph, Table
+from blip_fixtures.report.footnotes import Remark, notes, sentence
+from blip_fixtures.report.labels import dataset_label
+from blip_fixtures.report.sections.cases import absent_rows, case_names, cases_that_ran, reasons_of, scoped_notes
+from blip_fixtures.report.sections.section import Section
+from blip_fixtures.report.tables.comparability import beam_search
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blip_fixtures.record import Metric, Record
+    from blip_fixtures.report.blocks import Block
+    from blip_fixtures.report.prose import Prose
+    from blip_fixtures.report.sections.cases import CaseNames
+    from blip_fixtures.report.selection import Selection
+
+
+def _body(selection: Selection, prose: Prose) -> list[Block]:
+    cases = cases_that_ran(selection)
+    if not any(_metrics(record) for record in cases):
+        return [Paragraph(prose.say("quality_none", reasons=reasons_of(selection, "quality", prose)))]
+    blocks: list[Block] = [Paragraph(prose.say("quality_intro"))]
+    for dataset in dict.fromkeys(record.case.dataset for record in cases):
+        its_cases = [record for record in cases if record.case.dataset == dataset]
+        blocks += [Heading(dataset_label(dataset), level=3), *_of_dataset(its_cases, selection, prose)]
+    return blocks
+
+
+QUALITY = Section("Quality", _body)
+
+
+def _of_dataset(cases: Sequence[Record], selection: Selection, prose: Prose) -> list[Block]:
+    shown = [record for record in cases if _metrics(record)]
+    if not shown:
+        reasons = dict.fromkeys(figures.why_missing(record, "quality", prose) for record in cases)
+        return [Paragraph(prose.say("quality_none", reasons=sentence("; ".join(reasons))))]
+    metrics = list(dict.fromkeys(name for record in shown for name in _metrics(record)))
+    names = case_names(shown, selection, hide={"dataset"})
+    remarks: list[Remark] = []
+    for record in shown:
+        remarks += _remarks(record, names.label(record), metrics, prose)
+    differing = _differing(shown)
+    has_differing = len(shown) > 1 and any(share is not None for share in differing)
+    said = [_better(shown, metrics, prose)]
+    if has_differing:
+        said.append(prose.say("quality_differs", label=names.label(shown[0])))
+    absent = absent_rows(cases, shown, "quality", selection, prose)
+    return [
+        *names.same_in_every_row(prose),
+        _table(shown, metrics, differing if has_differing else None, names),
+        Paragraph(" ".join([*said, *_beams(shown, prose)])),
+        *notes([*names.gathered(remarks, shown, prose), *absent], prose),
+    ]
+
+
+def _table(
+    shown: Sequence[Record], metrics: Sequence[str], differing: Sequence[float | None] | None, names: CaseNames
+) -> Table:
+    heads = [*names.heads, *map(Head, metrics), *([] if differing is None else [Head("answers differing")])]
+    rows = []
+    for index, record in enumerate(shown):
+        cells = [*names.cells(record), *(_metric_cell(name, record.quality.get(name)) for name in metrics)]
+        if differing is not None:
+            cells.append(Cell(formats.share(differing[index]), differing[index]))
+        samples = record.data.samples if record.data is not None else None
+        rows.append((*cells, Cell(formats.word(samples), samples)))
+    return Table((*heads, Head("samples")), tuple(rows))
+
+
+def _remarks(record: Record, label: str, metrics: Sequence[str], prose: Prose) -> list[Remark]:
+    absent = [metric for metric in metrics if metric not in _metrics(record)]
+    gaps = [
+        Remark(label, metric, figures.why_missing(record, f"quality.{metric}", prose), is_gap=True) for metric in absent
+    ]
+    return [*gaps, *scoped_notes(record, label, "quality", prose)]
+
+
+def _beams(records: Sequence[Record], prose: Prose) -> list[str]:
+    """How the answers were generated, where not greedily."""
+    settings = dict.fromkeys(beam_search(record.generation) for record in records if record.generation is not None)
+    return [prose.say("quality_beams", beams=beams, penalty=f"{penalty:g}") for beams, penalty in settings if beams > 1]
+
+
+def _metrics(record: Record) -> list[str]:
+    return [name for name, metric in record.quality.items() if formats.is_known(metric.value)]
+
+
+def _metric_cell(name: str, metric: Metric | None) -> Cell:
+    """``46.6 % [37.8, 55.4]``: an accuracy or a share in percent, other metrics plain with 3 decimals."""
+    if metric is None or not formats.is_known(metric.value):
+        return Cell(formats.MISSING)
+    is_percent = name.endswith(("accuracy", "share"))
+    shown = formats.share(metric.value) if is_percent else formats.quality(metric.value)
+    if metric.interval is not None:
+        show = formats.percent if is_percent else formats.quality
+        shown = f"{shown} [{', '.join(show(end) for end in metric.interval)}]"
+    return Cell(shown, metric.value)
+
+
+def _differing(shown: Sequence[Record]) -> list[float | None]:
+    """By row, the share of samples whose answer is not that of the first row; `None` where the two do not pair."""
+    first = shown[0].predictions
+    shares: list[float | None] = []
+    for record in shown:
+        answers = record.predictions
+        alike = len(answers) == len(first) > 0 and _questions(record) == _questions(shown[0])
+        shares.append(
+            sum(one != other for one, other in zip(first, answers, strict=True)) / len(first) if alike else None
+        )
+    return shares
+
+
+def _questions(record: Record) -> tuple[Any, ...]:
+    """Which samples a case answered: their source, its revision, and how many were taken."""
+    data = record.data
+    return () if data is None else (data.revision, data.samples, data.skipped)
+
+
+def _better(records: Sequence[Record], metrics: Sequence[str], prose: Prose) -> str:
+    directions = {name: metric.higher_is_better for record in records for name, metric in record.quality.items()}
+    higher = ", ".join(name for name in metrics if directions[name])
+    lower = ", ".join(name for name in metrics if not directions[name])
+    if higher and lower:
+        return prose.say("quality_better", higher=higher, lower=lower)
+    return prose.say("quality_higher", higher=higher) if higher else prose.say("quality_lower", lower=lower)

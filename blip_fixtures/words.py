@@ -1,0 +1,119 @@
+"""The suite's closed sets of words, as they stand in records, options and messages."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+# Of the document, and of reasons.
+LANGUAGES = ("en", "ru")
+
+
+class Weights(StrEnum):
+    """The checkpoint's own weights, or synthetic ones."""
+
+    TRAINED = "checkpoint"
+    RANDOM = "random"
+
+
+class DataErrors(StrEnum):
+    """What becomes of an invalid row."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+    CONVERT = "convert"
+
+
+class EnergyMode(StrEnum):
+    """Whether energy counters are read: those that are there, all of them or no run, none."""
+
+    AUTO = "auto"
+    REQUIRE = "require"
+    OFF = "off"
+
+
+class PassName(StrEnum):
+    """What a case is measured for, in the order of the passes."""
+
+    LATENCY = "latency"
+    PHASES = "phases"
+    QUALITY = "quality"
+    ENERGY = "energy"
+    MEMORY = "memory"
+    FLOPS = "flops"
+    LIMIT = "limit"
+
+
+class Status(StrEnum):
+    """What became of a case. A `PLANNED` one is not measured yet, and never stored."""
+
+    OK = "ok"
+    UNAVAILABLE = "unavailable"
+    OUT_OF_MEMORY = "out_of_memory"
+    FAILED = "failed"
+    PLANNED = "planned"
+
+
+class Phase(StrEnum):
+    """A part of one `generate` call, in order."""
+
+    VISION = "vision"
+    QFORMER = "qformer"
+    PREFILL = "prefill"
+    DECODE = "decode"
+
+
+class Component(StrEnum):
+    """A part of the model that attends."""
+
+    VISION = "vision"
+    QFORMER = "qformer"
+    LANGUAGE_ENCODER = "language_encoder"
+    LANGUAGE_DECODER = "language_decoder"
+
+
+class Bound(StrEnum):
+    """What keeps a phase from being faster."""
+
+    ARITHMETIC = "arithmetic"
+    MEMORY = "memory"
+
+
+class Domain(StrEnum):
+    """What an energy counter counts."""
+
+    GPU = "gpu"
+    CPU_PACKAGE = "cpu_package"
+    DRAM = "dram"
+    PSYS = "psys"
+
+
+class Scope(StrEnum):
+    """Whose energy a counter sees: every process on every socket; one GPU board; a GPU whose MIG instances share it."""
+
+    MACHINE = "machine"
+    BOARD = "board"
+    PARENT_GPU = "parent_gpu"
+
+
+class EnergyStatus(StrEnum):
+    """Why a domain has no number, or a weaker one."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    UNRESOLVED = "unresolved"
+    UNSUPPORTED = "unsupported"
+    PERMISSION = "permission"
+    MASKED = "masked"
+    LIBRARY_MISSING = "library_missing"
+    DRIVER_ERROR = "driver_error"
+    LOST = "lost"
+    IMPLAUSIBLE = "implausible"
+    CONTENDED = "contended"
+    DISABLED = "disabled"
+
+
+class MemoryKind(StrEnum):
+    """What grew by the peak: the resident set of the process, or the tensors of CUDA's allocator."""
+
+    PROCESS_RSS = "process_rss"
+    CUDA_ALLOCATOR = "cuda_allocator"

@@ -1,0 +1,150 @@
+"""Compiled generation: the tokens of transformers, from graphs that neither break nor are compiled anew."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from blip_fixtures.case import NewTokens
+from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel
+from blip_fixtures.checkpoints.resolve import Checkpoint
+from blip_fixtures.engine.inference import generate
+from blip_fixtures.families.compiling import DynamoCounts
+from blip_fixtures.families.instructblip_t5.compiled import CompiledInstructBlipT5
+from blip_fixtures.families.runner import Part
+from blip_fixtures.optimizations import NotApplied, Probe, find_optimization
+from blip_fixtures.optimizations.compile import token_agreement
+from tests.unit.optimized import TOKENS, Batches, load, make_batches, probe_of
+
+
+@pytest.fixture(scope="module")
+def batches(checkpoint: Checkpoint, processor: Any) -> Batches:
+    return make_batches(checkpoint, processor)
+
+
+@pytest.fixture
+def compiling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compiled by dynamo into graphs that run as they are: no code is written, which takes most of the time."""
+    monkeypatch.setattr("blip_fixtures.families.compiling.BACKEND", "eager")
+    yield
+    torch.compiler.reset()
+
+
+def prepared(checkpoint: Checkpoint, batches: Batches) -> tuple[LoadedModel, Probe]:
+    loaded = load(checkpoint, "fp32+compile")
+    probe = probe_of(loaded, batches[0])
+    find_optimization("fp32+compile").prepare(loaded, 200, probe)
+    return loaded, probe
+
+
+@pytest.mark.usefixtures("compiling")
+def test_compiled_generation_takes_the_tokens_of_transformers_without_a_recompile(
+    checkpoint: Checkpoint, batches: Batches
+) -> None:
+    loaded, probe = prepared(checkpoint, batches)
+    for inputs in batches:
+        expected = generate(loaded.model, inputs, TOKENS)
+        assert torch.equal(generate(loaded.runner, inputs, TOKENS), expected)
+    fixed = NewTokens(TOKENS.limit, fixed=True)
+    assert torch.equal(generate(loaded.runner, batches[1], fixed), generate(loaded.model, batches[1], fixed))
+    facts = find_optimization("fp32+compile").proof(loaded, probe)
+    assert (facts["compiled_graphs"], facts["graph_breaks"], facts["recompiles"]) == (5, 0, 0)
+    assert facts["token_agreement_with_uncompiled"] == 1
+    assert facts["compile_s"] > 0
+    assert [(str(note), note.scope) for note in find_optimization("fp32+compile").notes(facts)] == [
+        (f"compiling took {facts['compile_s']:.1f} s before the first round and is not in it", "latency")
+    ]
+
+
+@pytest.mark.usefixtures("compiling")
+def test_flash_attention_is_proven_in_compiled_graphs_too(checkpoint: Checkpoint, batches: Batches) -> None:
+    name = "fp32+compile+flash_attention_2"
+    loaded = load(checkpoint, name)
+    probe = probe_of(loaded, batches[0])
+    find_optimization(name).prepare(loaded, 200, probe)
+    facts = find_optimization(name).proof(loaded, probe)
+    assert facts["recompiles"] == 0
+    assert facts["flash_attention_in"]
+    codes = [note.code for note in find_optimization(name).notes(facts)]
+    assert codes == ["compile_time", "flash_attention_is_default"]
+
+
+@pytest.mark.usefixtures("compiling")
+def test_parts_end_in_order_under_compile(checkpoint: Checkpoint, batches: Batches) -> None:
+    loaded, _ = prepared(checkpoint, batches)
+    parts: list[Part] = []
+    with loaded.runner.parts_ended(parts.append):
+        generate(loaded.runner, batches[0], NewTokens(TOKENS.limit, fixed=True))
+    assert parts == ["vision", "qformer", *["step"] * TOKENS.limit]
+    generate(loaded.runner, batches[0], TOKENS)
+    assert len(parts) == 2 + TOKENS.limit
+
+
+@pytest.mark.usefixtures("compiling")
+def test_a_compiled_model_is_freed_before_the_next_is_loaded(checkpoint: Checkpoint, batches: Batches) -> None:
+    alive: list[Any] = []
+
+    def loading(checkpoint: Checkpoint, _device: str, name: str) -> LoadedModel:
+        assert not any(reference() is not None for reference in alive)
+        loaded = load(checkpoint, name)
+        alive.append(weakref.ref(loaded.model.vision_model.embeddings.patch_embedding.weight))
+        return loaded
+
+    models = OneLiveModel(loading)
+    loaded = models.get(checkpoint, "cpu", "fp32+compile")
+    find_optimization("fp32+compile").prepare(loaded, 200, probe_of(loaded, batches[0]))
+    del loaded
+    models.get(checkpoint, "cpu", "fp32")
+    assert models.loads == 2
+
+
+@pytest.mark.usefixtures("compiling")
+def test_a_graph_break_is_no_row(checkpoint: Checkpoint, batches: Batches, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaking(runner: CompiledInstructBlipT5, pixels: Any, interpolate: bool) -> Any:
+        torch._dynamo.graph_break()
+        return runner._model.vision_model(pixels, interpolate_pos_encoding=interpolate).last_hidden_state
+
+    # Private, because a model whose graphs break has to be made by hand: this family's break nowhere.
+    monkeypatch.setattr(CompiledInstructBlipT5, "_vision_part", breaking)
+    with pytest.raises(NotApplied, match="torch could not compile the model"):
+        prepared(checkpoint, batches)
+
+
+@pytest.mark.usefixtures("compiling")
+def test_a_recompile_behind_the_first_call_is_no_row(checkpoint: Checkpoint, batches: Batches) -> None:
+    loaded, probe = prepared(checkpoint, batches)
+    # Another batch size has other shapes.
+    generate(loaded.runner, {name: tensor[:1] for name, tensor in batches[0].items()}, TOKENS)
+    with pytest.raises(
+        NotApplied, match="graphs were compiled anew behind the first call, so rounds hold compile time"
+    ):
+        find_optimization("fp32+compile").proof(loaded, probe)
+
+
+@pytest.mark.usefixtures("compiling")
+def test_a_compiler_that_is_switched_off_is_no_row(checkpoint: Checkpoint, batches: Batches) -> None:
+    with (
+        torch._dynamo.config.patch(disable=True),
+        pytest.raises(NotApplied, match="torch's compiler is switched off; unset TORCHDYNAMO_DISABLE"),
+    ):
+        prepared(checkpoint, batches)
+
+
+@pytest.mark.usefixtures("compiling")
+def test_compiled_generation_refuses_what_it_would_ignore(checkpoint: Checkpoint, batches: Batches) -> None:
+    loaded, _ = prepared(checkpoint, batches)
+    with pytest.raises(ValueError, match="compiled generation is greedy"):
+        generate(loaded.runner, batches[0], TOKENS, num_beams=1 + 1)
+
+
+def test_counts_are_differences() -> None:
+    assert DynamoCounts(7, 2).since(DynamoCounts(5, 2)) == DynamoCounts(2, 0)
+
+
+def test_agreement_counts_missing_tokens() -> None:
+    assert token_agreement(torch.tensor([[0, 5, 6]]), torch.tensor([[0, 5, 6]])) == 1
+    assert token_agreement(torch.tensor([[0, 5, 6]]), torch.tensor([[0, 5]])) == 0.5

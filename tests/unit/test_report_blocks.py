@@ -1,0 +1,105 @@
+"""One document, several renderers."""
+
+from __future__ import annotations
+
+import pytest
+
+from blip_fixtures.report.blocks import (
+    Block,
+    Bullets,
+    Cell,
+    Code,
+    Head,
+    Heading,
+    Lines,
+    Notes,
+    Paragraph,
+    Picture,
+    Table,
+)
+from blip_fixtures.report.document import document
+from blip_fixtures.report.prose import load_prose
+from blip_fixtures.report.render import markdown, terminal
+from blip_fixtures.report.render.terminal import terminal_lines
+from blip_fixtures.report.selection import select
+from blip_fixtures.report.sweeps import find_sweep
+from tests.unit.records import make_energy, make_latency, make_not_run, make_record, small_run
+
+TABLE = Table((Head("Device"), Head("Energy  ", "J")), ((Cell("A|B"), Cell("3.500", 3.4999)),))
+
+
+@pytest.mark.parametrize(
+    ("block", "in_markdown", "in_terminal"),
+    [
+        (Heading("Quality"), "## Quality", ["", "Quality"]),
+        (Heading("TextVQA", level=3), "### TextVQA", ["", "TextVQA"]),
+        (Paragraph("A sentence."), "A sentence.", ["", "A sentence."]),
+        (Lines(("BatchSize: 1", "Device: CPU")), "BatchSize: 1\nDevice: CPU", ["BatchSize: 1", "Device: CPU"]),
+        (Bullets(("one", "two")), "- one\n- two", ["", "- one", "- two"]),
+        (Notes("Notes", ("one.", "two.")), "Notes:\n\n- one.\n- two.", ["  one.", "  two."]),
+        (Code(("pytest benchmarks",)), "```console\n$ pytest benchmarks\n```", ["", "  pytest benchmarks"]),
+        (Picture("Batch plot", "plots/a.png"), "![Batch plot](plots/a.png)", []),
+        (
+            TABLE,
+            "| Device | Energy   |\n|--------|----------|\n| A\\|B   | 3.500    |",
+            ["", "| Device | Energy   |", "|--------|----------|", "| A\\|B   | 3.500    |"],
+        ),
+    ],
+)
+def test_each_block_in_each_form(block: Block, in_markdown: str, in_terminal: list[str]) -> None:
+    assert markdown.text([block]) == f"{in_markdown}\n"
+    assert terminal.lines([block]) == in_terminal
+
+
+def test_blocks_stand_apart_in_markdown() -> None:
+    assert markdown.text([Heading("A"), Paragraph("b"), Paragraph("c")]) == "## A\n\nb\n\nc\n"
+
+
+def test_cells_keep_the_numbers_that_their_texts_round() -> None:
+    energy = {"cpu_package": make_energy(43.4412)}
+    record = make_record(sweeps=["batch_size"], latency=make_latency([0.29876]), energy=energy)
+    blocks = document(select([record]), load_prose("en"))
+    table = next(block for block in blocks if isinstance(block, Table))
+    (row,) = table.rows
+    assert [cell.text for cell in row] == ["1", "0.299", "43"]
+    assert [cell.value for cell in row] == [None, 0.29876, 43.4412]
+    assert [head.unit for head in table.heads] == ["", "s", "J"]
+
+
+def test_every_row_of_every_table_has_a_cell_for_each_head() -> None:
+    tables = [block for block in document(select(small_run()), load_prose("en")) if isinstance(block, Table)]
+    assert len(tables) > 10
+    assert all(len(row) == len(table.heads) for table in tables for row in table.rows)
+
+
+def test_terminal_lines_are_title_held_lines_table_and_footnotes_of_each_sweep() -> None:
+    records = [make_record(data={"dropped": 3}), make_not_run(sweeps=["two_axes"], batch_size=4)]
+    assert terminal_lines(records) == [
+        "",
+        "Device Tests",
+        "Dataset: TextVQA",
+        "BatchSize: 1",
+        "ImageSize:  224",
+        "SeqLen:  200",
+        "Optimization: fp32",
+        "",
+        "| Device | Latency | Energy   | FLOPS   |",
+        "|--------|---------|----------|---------|",
+        "| CPU    | 0.205   | 3.500    | 4.000 G |",
+        "  CPU: the partial last batch (3 samples) was left out.",
+        "  The energy of CPU comes from intel-rapl package-0, scope machine, with an error bound of up to 1.3 % of the "
+        "figure.",
+        "",
+        "Two Axes Tests",
+        "",
+        "| Dataset | Device | Optimization | batch_size | image_size | Sequence Len | Latency | Energy | FLOPS | WER |",
+        "|---------|--------|--------------|------------|------------|--------------|---------|--------|-------|-----|",
+        "| TextVQA | CPU    | fp32         | 4          | 224        | 200          | -       | -      | -     | -   |",
+        "  `-` for Latency, Energy, FLOPS, WER of TextVQA: not available; no such device on this machine.",
+    ]
+
+
+def test_each_of_the_four_plots_has_a_file_of_its_own() -> None:
+    plots = [find_sweep(name).plot for name in ("batch_size", "image_size", "sequence_length", "optimization")]
+    assert len({plot.file for plot in plots if plot is not None}) == 4
+    assert find_sweep("device").plot is None

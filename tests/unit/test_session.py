@@ -1,0 +1,253 @@
+"""The engine: a job becomes a record without pytest, with a model and clocks that are none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from blip_fixtures.case import Case, NewTokens
+from blip_fixtures.engine import Job, PreflightError, SampleSource, Session
+from blip_fixtures.engine.loop import PlainLoop
+from blip_fixtures.engine.passes import PASSES, Context, Pass, needed, run_passes
+from blip_fixtures.engine.stock import Stock
+from blip_fixtures.reasons import Reason
+from blip_fixtures.record import Record, RecordError, validated
+from blip_fixtures.words import EnergyMode, PassName, Status
+from tests.unit.fakes import FakeModels, FakeTime
+
+# What architectures, samples and processors are read once for.
+STOCK = Stock()
+QUICK: dict[str, Any] = {
+    "samples": SampleSource(limit=4),
+    "rounds": 3,
+    "warmup_rounds": 1,
+    "energy": EnergyMode.OFF,
+    "passes": ("latency", "phases", "quality"),
+}
+
+
+def make_job(*, batch_size: int = 2, optimization: str = "fp32", **settings: Any) -> Job:
+    case = Case(
+        model="instructblip-tiny",
+        dataset="textvqa",
+        device="cpu",
+        optimization=optimization,
+        batch_size=batch_size,
+        image_size=224,
+        sequence_length=50,
+    )
+    return Job.of(case, **{**QUICK, **settings})
+
+
+class Bench:
+    """A session over fakes."""
+
+    def __init__(self) -> None:
+        self.time = FakeTime()
+        self.models = FakeModels(self.time)
+        self.rounds = 0
+        self.session = Session(
+            load=self.models.load, timer=self.time.timer, stock=STOCK, on_round=self._count, facts={"commit": "abc"}
+        )
+
+    def _count(self) -> None:
+        self.rounds += 1
+
+    def measure(self, **settings: Any) -> Record:
+        return self.session.measure(make_job(**settings))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_record_of_a_job(bench: Bench) -> None:
+    record = bench.measure()
+    assert record.status == Status.OK
+    assert record.latency is not None
+    # Two parts of 2 and 3 s, and three tokens of 1 s each.
+    assert record.latency.rounds_s == (8.0, 8.0, 8.0)
+    assert len(record.latency.reference_s) == 3
+    assert record.phases is not None
+    assert (record.phases.vision_s, record.phases.qformer_s, record.phases.prefill_s) == (2.0, 3.0, 1.0)
+    assert record.phases.decode_per_token_s == 1.0
+    assert record.phases.latency_ratio == 1.0
+    assert record.tokens is not None
+    assert (record.tokens.output_mean, record.tokens.output_max) == (3, 3)
+    assert record.model_load_s == 0.5
+    assert len(record.predictions) == 4
+    assert record.environment["commit"] == "abc"
+    assert record.missing["flops"] == Reason.of("not_asked_for")
+    # A warm-up, three timed rounds, and the phase pass up to the call that makes ten seconds of it.
+    assert bench.rounds == 1 + 3 + 2
+
+
+def test_one_model_is_loaded_for_all_jobs_of_its_key(bench: Bench) -> None:
+    for job in ({}, {"batch_size": 1}, {"optimization": "fp32", "rounds": 1}):
+        bench.measure(**job)
+    assert len(bench.models.loaded) == 1
+    bench.session.close()
+    assert bench.models.loaded[0].runner.closed
+
+
+def test_another_optimization_evicts_the_model(bench: Bench) -> None:
+    first = bench.measure()
+    failed = bench.measure(optimization="bf16")
+    assert first.status == Status.OK
+    # The fake's eight numbers are fp32, so bf16 did not take effect.
+    assert (failed.status, failed.reason and failed.reason.args["kind"]) == (Status.FAILED, "NotApplied")
+    assert [loaded.optimization for loaded in bench.models.loaded] == ["fp32", "bf16"]
+    assert bench.models.loaded[0].runner.closed
+
+
+def test_an_error_is_a_record_and_an_outcome(bench: Bench) -> None:
+    bench.models.fails_with = RuntimeError("no such kernel")
+    outcome = bench.session.attempt(make_job())
+    assert outcome.record.status == Status.FAILED
+    assert str(outcome.record.reason) == "RuntimeError: no such kernel"
+    assert outcome.error is bench.models.fails_with
+    assert bench.measure().status == Status.FAILED
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")]
+)
+def test_a_lack_of_memory_is_an_answer_and_the_next_job_loads_again(bench: Bench, error: Exception) -> None:
+    bench.models.fails_with = error
+    outcome = bench.session.attempt(make_job())
+    assert (outcome.record.status, outcome.error) == (Status.OUT_OF_MEMORY, None)
+    bench.models.fails_with = None
+    assert bench.measure(batch_size=1).status == Status.OK
+    assert len(bench.models.loaded) == 2
+
+
+def test_a_job_that_the_machine_cannot_run_says_why_and_loads_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.version.cuda", None)
+    job = make_job()
+    elsewhere = Job.of(Case(**{**job.case.__dict__, "device": "cuda:0"}), **QUICK)
+    record = bench.session.measure(elsewhere)
+    assert (record.status, record.reason and record.reason.code) == (Status.UNAVAILABLE, "no_cuda_build")
+    assert not bench.models.loaded
+
+
+def test_jobs_that_nothing_could_run_are_refused(bench: Bench) -> None:
+    with pytest.raises(PreflightError, match="no case can run: 4 textvqa samples do not fill a batch of 8"):
+        bench.measure(batch_size=8)
+    bench.session.prepare([make_job(), make_job(batch_size=8)])
+    assert bench.measure(batch_size=8).status == Status.UNAVAILABLE
+
+
+def test_a_loaded_model_is_no_memory_that_the_next_job_lacks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after another, jobs fit where each of them fits alone."""
+    room = 20 * 2**20
+
+    def free(_device: str) -> int:
+        live = bench.models.loaded[-1:]
+        return room - sum(loaded.weights_bytes for loaded in live)
+
+    monkeypatch.setattr("blip_fixtures.engine.preflight.free_bytes", free)
+    monkeypatch.setattr("tests.unit.fakes.FakeLoaded.weights_bytes", 12 * 2**20)
+    assert bench.measure().status == Status.OK
+    assert bench.measure(batch_size=1).status == Status.OK
+    assert bench.session.measure(make_job().second_timing()).status == Status.OK
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"image_size": 225}, "image size 225 is not a multiple of the 28 pixel patches"),
+        ({"model": "instructblip-tinny"}, "unknown checkpoint 'instructblip-tinny'.*did you mean instructblip-tiny"),
+    ],
+)
+def test_bad_input_is_one_sentence_before_anything_loads(bench: Bench, change: dict[str, Any], said: str) -> None:
+    job = make_job()
+    with pytest.raises(PreflightError, match=said):
+        bench.session.measure(Job.of(Case(**{**job.case.__dict__, **change}), **QUICK))
+    assert not bench.models.loaded
+
+
+def test_the_second_timing_is_a_record_of_its_own(bench: Bench) -> None:
+    job = make_job()
+    first = bench.session.measure(job)
+    again = bench.session.measure(job.second_timing())
+    assert (first.again, again.again) == (False, True)
+    assert again.latency is not None
+    assert first.latency is not None
+    assert again.latency.rounds_s == first.latency.rounds_s
+    assert (again.case_id, again.tokens, again.phases, again.missing) == (first.case_id, None, None, {})
+    assert again.config_hash != first.config_hash
+
+
+def test_a_planned_record_knows_its_conditions_and_is_never_stored(bench: Bench) -> None:
+    planned = bench.session.planned(make_job())
+    assert (planned.status, planned.latency) == (Status.PLANNED, None)
+    assert planned.config_hash == bench.measure().config_hash
+    with pytest.raises(RecordError, match="planned"):
+        validated(planned)
+
+
+def test_records_do_not_change(bench: Bench) -> None:
+    record = bench.measure()
+    with pytest.raises(AttributeError):
+        record.status = Status.FAILED  # type: ignore[misc]
+
+
+def test_latency_alone_asks_the_model_for_no_answer(bench: Bench) -> None:
+    record = bench.measure(passes=("latency",))
+    assert bench.models.loaded[0].runner.calls == 1 + 3
+    assert record.tokens is not None
+    assert record.tokens.input_mean
+    assert record.missing["tokens.output_mean"] == Reason.of("not_asked_for")
+
+
+def test_fixed_tokens_need_no_answer_for_their_costs(bench: Bench) -> None:
+    record = bench.measure(passes=("flops",), new_tokens=NewTokens(2, fixed=True))
+    assert bench.models.loaded[0].runner.calls == 1 + 3
+    assert record.flops is not None
+    assert record.tokens is not None
+    assert record.tokens.output_mean == 2
+
+
+@pytest.mark.parametrize("name", list(PassName))
+def test_what_a_pass_needs_runs_before_it(name: PassName) -> None:
+    order = [each.name for each in PASSES]
+    for each in PASSES:
+        assert all(order.index(need) < order.index(each.name) for need in each.needs)
+    assert PassName.LATENCY in needed([name])
+
+
+def test_a_pass_is_one_entry_of_a_list(bench: Bench) -> None:
+    class Echo(Pass):
+        name = "echo"
+        needs = (PassName.LATENCY,)
+
+        def run(self, context: Context) -> None:
+            context.found.notes.append(Reason.verbatim("heard", scope="latency"))
+
+    # An outside pass has a name that `PassName` does not know.
+    job = msgspec.structs.replace(make_job(), passes=(PassName.LATENCY, "echo"))
+    context = Context(job, bench.session.workload(job), PlainLoop(bench.time.timer("cpu")), bench.session.tools)
+    assert "heard" in [str(note) for note in run_passes(context, (*PASSES, Echo())).notes]
+
+
+def test_the_documented_script_prints_a_record_and_loads_no_pytest() -> None:
+    script = Path(__file__).parents[2] / "docs" / "measure_one_case.py"
+    assert len([line for line in script.read_text().splitlines() if line.strip()]) <= 10
+    watch = (
+        "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__'); "
+        "assert not [name for name in sys.modules if name.split('.')[0] in ('pytest', '_pytest', 'pytest_benchmark')]"
+    )
+    done = subprocess.run([sys.executable, "-c", watch, str(script)], capture_output=True, text=True, check=True)
+    record = json.loads(done.stdout)
+    assert record["status"] == "ok"
+    assert len(record["latency"]["rounds_s"]) == 5
+    assert record["quality"]["vqa_accuracy"]["value"] > 0.5
