@@ -91,8 +91,9 @@ class Run:
             return self.records[case]
         job = self.plan.job(case)
         self._progress.start(case.id)
-        if benchmark.disabled:
-            self._try_out(job, benchmark)
+        if benchmark.disabled and self.session.why_unavailable(job) is None:
+            benchmark.pedantic(self.session.try_out, args=(job,))
+            self._progress.finish("ran once, not measured: benchmarks are disabled")
             return None
         loop = PedanticLoop(benchmark)
         outcome = self.session.attempt(job, loop=loop)
@@ -163,11 +164,6 @@ class Run:
             self.session.prepare(jobs, with_meters=with_meters)
         except PreflightError as error:
             raise pytest.UsageError(str(error)) from None
-
-    def _try_out(self, job: Job, benchmark: BenchmarkFixture) -> None:
-        if self.session.why_unavailable(job) is None:
-            benchmark.pedantic(self.session.try_out, args=(job,))
-        self._progress.finish("ran once, not measured: benchmarks are disabled")
 
     def _list_again(self, record: Record, benchmark: BenchmarkFixture) -> None:
         if record.latency is None:

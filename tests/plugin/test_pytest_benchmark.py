@@ -66,6 +66,12 @@ def test_disabled_benchmarks_run_once_and_leave_nothing(suite: Suite) -> None:
     assert not (suite.folder / "records.json").exists()
 
 
+def test_a_case_that_cannot_run_is_skipped_where_benchmarks_are_disabled_too(suite: Suite) -> None:
+    result = suite.run(TWO_SWEEPS, "--benchmark-disable", "--blip-limit=1")
+    result.assert_outcomes(passed=2, skipped=1)
+    assert [record.status for record in suite.records()] == ["unavailable"]
+
+
 def test_skip_and_only(suite: Suite) -> None:
     mixed = TWO_SWEEPS + "\ndef test_other():\n    pass\n"
     suite.run(mixed, "--benchmark-skip").assert_outcomes(passed=1, skipped=3)
