@@ -24,8 +24,6 @@ class RecordError(ValueError):
 
 def validated(record: Record) -> Record:
     """The record itself when it fits the schema and JSON, else `RecordError` naming the first field that does not."""
-    if record.status == Status.PLANNED:
-        raise RecordError("a planned case is no record yet; measure it first")
     try:
         json.dumps(msgspec.to_builtins(record), allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -63,11 +61,14 @@ def read_records(path: Path) -> list[Record]:
 
 def _record_of(plain: object) -> Record:
     try:
-        return msgspec.convert(plain, Record)
+        record = msgspec.convert(plain, Record)
     except msgspec.ValidationError as error:
         said, _, where = str(error).partition(" - at `$.")
         field = where.rstrip("`") or "the record"
         raise RecordError(f"{field} does not fit the record's schema: {said}") from None
+    if record.status == Status.PLANNED:
+        raise RecordError("status does not fit the record's schema: a planned case is no record yet; measure it first")
+    return record
 
 
 def _of_this_version(plain: object) -> list[object]:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 import string
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.reasons import VERBATIM, Reason, templates
 from blip_fixtures.words import MemoryKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 # A note that opened with a field or a sweep and a colon belonged to it.
 _SCOPE = re.compile(r"(\w+): ")
@@ -45,51 +48,54 @@ def upgraded(old: dict[str, Any]) -> list[dict[str, Any]]:
     record = {**old, "schema_version": 2}
     latency = old.get("latency")
     again = None
-    if isinstance(latency, dict) and latency.get("again") is not None:
+    if isinstance(latency, dict) and isinstance(latency.get("again"), dict):
         again = latency["again"]
         record["latency"] = {name: value for name, value in latency.items() if name != "again"}
-    _replace(record, "reason", _reason)
-    _replace(record, "notes", lambda notes: [_note(note) for note in notes])
-    _replace(record, "missing", lambda missing: {path: _reason(text) for path, text in missing.items()})
-    _replace(record, "energy", lambda energy: {domain: _energy(entry) for domain, entry in energy.items()})
-    _replace(record, "memory", _memory)
-    if again is None:
-        return [record]
-    record["notes"] = [note for note in record["notes"] if note["code"] != _AGAIN]
-    return [record, _second_timing(record, again)]
+    _replace(record, "reason", str, _reason)
+    _replace(record, "notes", list, lambda notes: _without_again(map(_note, notes)) if again else [*map(_note, notes)])
+    _replace(record, "missing", dict, lambda missing: {path: _reason(text) for path, text in missing.items()})
+    _replace(record, "energy", dict, lambda energy: {domain: _energy(entry) for domain, entry in energy.items()})
+    _replace(record, "memory", dict, _memory)
+    return [record] if again is None else [record, _second_timing(record, again)]
 
 
-def _replace(record: dict[str, Any], field: str, change: Any) -> None:
+def _replace(record: dict[str, Any], field: str, kind: type, change: Callable[[Any], Any]) -> None:
     """Change a field that has the type it should have; another one is left for the schema to refuse."""
-    if record.get(field) is None:
-        return
-    try:
+    if isinstance(record.get(field), kind):
         record[field] = change(record[field])
-    except (AttributeError, TypeError):
-        return
 
 
-def _reason(text: str, scope: str = "") -> dict[str, Any]:
+def _without_again(notes: Iterable[Any]) -> list[Any]:
+    """The second timing is a record of its own, and the document says what the note said."""
+    return [note for note in notes if not (isinstance(note, dict) and note["code"] == _AGAIN)]
+
+
+def _reason(text: Any, scope: str = "") -> Any:
+    if not isinstance(text, str):
+        return text
     found = recognized(text)
     return {"code": found.code, "args": found.args, "scope": scope}
 
 
-def _note(text: str) -> dict[str, Any]:
-    match = _SCOPE.match(text)
+def _note(text: Any) -> Any:
+    match = _SCOPE.match(text) if isinstance(text, str) else None
     if match is None or match[1] not in _SCOPES:
         return _reason(text)
     return _reason(text[match.end() :], match[1])
 
 
-def _energy(entry: dict[str, Any]) -> dict[str, Any]:
-    if not entry.get("reason"):
+def _energy(entry: Any) -> Any:
+    if not isinstance(entry, dict) or not isinstance(entry.get("reason"), str):
+        return entry
+    if not entry["reason"]:
         return {**entry, "reason": None}
     first, *further = [{"code": found.code, "args": found.args} for found in recognized_all(entry["reason"])]
     return {**entry, "reason": first, "further_reasons": further}
 
 
 def _memory(memory: dict[str, Any]) -> dict[str, Any]:
-    return {**memory, "kind": _MEMORY_KINDS.get(memory.get("kind", ""), memory.get("kind"))}
+    kind = memory.get("kind")
+    return {**memory, "kind": _MEMORY_KINDS.get(kind, kind)} if isinstance(kind, str) else memory
 
 
 def _second_timing(record: dict[str, Any], again: dict[str, Any]) -> dict[str, Any]:

@@ -109,6 +109,49 @@ def test_the_second_timing_within_an_old_record_becomes_a_record_of_its_own() ->
     assert not [note for note in first.notes if note.code == "timed_again"]
 
 
+ODD: list[Any] = [None, 7, "text", [], [7], [None], {}, {"a": 7}, {"a": None}, True]
+CHANGED = ("reason", "notes", "missing", "energy", "memory", "latency", "schema_version", "case", "status")
+
+
+@pytest.mark.parametrize("field", [*CHANGED, "again", "kind", "energy_reason"])
+def test_an_old_record_with_a_field_of_another_type_is_read_or_refused_in_one_sentence(
+    tmp_path: Path, field: str
+) -> None:
+    """Of every field that is changed on the way, in the record that holds a second timing too."""
+    for value in [*ODD, "planned", {"median_s": 1.0}]:
+        run = old_run()
+        record = run["benchmarks"][0]["extra_info"]["blip"]
+        assert record["latency"]["again"]
+        parts = {"again": record["latency"], "kind": record["memory"], "energy_reason": record["energy"]["cpu_package"]}
+        parts.get(field, record)["reason" if field == "energy_reason" else field] = value
+        (tmp_path / "records.json").write_text(json.dumps(run))
+        try:
+            assert read_records(tmp_path / "records.json")
+        except RecordError as error:
+            assert str(error).startswith(f"{tmp_path / 'records.json'}, record 1: ")  # noqa: PT017
+
+
+@pytest.mark.parametrize("name", ["notes", "status"])
+def test_an_old_record_without_a_field_is_read_where_it_may_be_empty(tmp_path: Path, name: str) -> None:
+    run = old_run()
+    del run["benchmarks"][0]["extra_info"]["blip"][name]
+    (tmp_path / "records.json").write_text(json.dumps(run))
+    if name == "status":
+        with pytest.raises(RecordError, match="missing required field `status`"):
+            read_records(tmp_path / "records.json")
+    else:
+        assert read_records(tmp_path / "records.json")[0].notes == ()
+
+
+def test_a_planned_case_is_in_no_file(tmp_path: Path) -> None:
+    plain = at(("status",), "planned")
+    (tmp_path / "records.json").write_text(document(plain))
+    with pytest.raises(RecordError, match="a planned case is no record yet"):
+        read_records(tmp_path / "records.json")
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(plain, schema())
+
+
 @pytest.mark.parametrize(
     ("sentence", "code"),
     [
