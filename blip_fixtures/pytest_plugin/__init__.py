@@ -31,7 +31,9 @@ def pytest_load_initial_conftests(
 ) -> Generator[None, None, None]:
     """Behind the conftest files, which may have options of their own."""
     result = yield
-    _, unknown = parser.parse_known_and_unknown_args(args)
+    ours = any(str(argument).startswith("--blip") for argument in args)
+    # Parsing once more takes as long as loading the plugin, so it is done where an option may be misspelt.
+    unknown = parser.parse_known_and_unknown_args(args)[1] if ours else ()
     refuse_misspelt(early_config, unknown)
     return result
 
