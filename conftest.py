@@ -19,7 +19,7 @@ def dataset(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=["fp16"])
 def optimization(request: pytest.FixtureRequest) -> str:
-    """A name in the registry of `blip_fixtures/optimizations.py`."""
+    """A name in the registry of `blip_fixtures/optimizations/`."""
     return str(request.param)
 
 

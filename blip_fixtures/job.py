@@ -11,6 +11,8 @@ from blip_fixtures.data.datasets import find_dataset
 from blip_fixtures.data.prompts import Prompt, find_prompts
 from blip_fixtures.meters.rapl import DEFAULT_ROOT
 from blip_fixtures.optimizations import find_optimization
+from blip_fixtures.record.structs import AtLeastOne, Count
+from blip_fixtures.spelling import did_you_mean
 from blip_fixtures.words import DataErrors, EnergyMode, PassName, Weights
 
 PACKAGED_SAMPLES = "sample"
@@ -25,7 +27,7 @@ class SampleSource(msgspec.Struct, frozen=True):
 
     source: str = PACKAGED_SAMPLES
     override: str | None = None
-    limit: int | None = None
+    limit: AtLeastOne | None = None
     errors: DataErrors = DataErrors.FAIL
 
 
@@ -41,8 +43,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     new_tokens: NewTokens = NewTokens()
     samples: SampleSource = SampleSource()
     passes: tuple[PassName, ...] = tuple(PassName)
-    rounds: int | None = None
-    warmup_rounds: int = DEFAULT_WARMUP_ROUNDS
+    rounds: AtLeastOne | None = None
+    warmup_rounds: Count = DEFAULT_WARMUP_ROUNDS
     energy: EnergyMode = EnergyMode.AUTO
     rapl_root: str = str(DEFAULT_ROOT)
     hub_revision: str | None = None
@@ -55,12 +57,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
         Synthetic weights know no end token, so with them every row generates exactly as many tokens as are asked for:
         a limit alone would compare answers of chance lengths. The latency is always measured. Raises `ValueError` for
-        prompts that cannot be, and for a dataset or an optimization that nobody registered.
+        prompts that cannot be, for a dataset or an optimization that nobody registered, and for other settings that
+        cannot be.
         """
         find_dataset(case.dataset)
         find_optimization(case.optimization)
         chosen = find_prompts(case.prompts).of(case.dataset) if prompt is None else prompt
-        job = cls(case=case, prompt=chosen, **settings)
+        job = _checked(cls(case=case, prompt=chosen, **settings))
         passes = tuple(name for name in PassName if name in (PassName.LATENCY, *job.passes))
         fixed = job.new_tokens.fixed or case.weights == Weights.RANDOM
         return msgspec.structs.replace(job, passes=passes, new_tokens=NewTokens(job.new_tokens.limit, fixed))
@@ -86,3 +89,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def from_json(cls, text: bytes) -> Job:
         """From `to_json`. Raises `msgspec.ValidationError`."""
         return msgspec.json.decode(text, type=cls)
+
+
+def _checked(job: Job) -> Job:
+    """The job, its settings of the types that they should have. Raises `ValueError`."""
+    unknown = [] if isinstance(job.passes, str) else [name for name in job.passes if name not in list(PassName)]
+    if unknown:
+        hint = did_you_mean(str(unknown[0]), PassName)
+        raise ValueError(f"unknown pass {unknown[0]!r}; there are {', '.join(PassName)}{hint}")
+    if job.new_tokens.limit < 1:
+        raise ValueError(f"new_tokens.limit is {job.new_tokens.limit}; give a whole number of at least 1")
+    try:
+        return msgspec.convert(msgspec.to_builtins(job), Job)
+    except msgspec.ValidationError as error:
+        said, _, field = str(error).partition(" - at `$.")
+        raise ValueError(f"{field.rstrip('`')} of a job cannot be so: {said}; see the fields of Job") from None

@@ -124,12 +124,18 @@ def find_optimization(name: str) -> Optimization:
 def register(entry: Entry, *, before: str | None = None) -> Callable[[], None]:
     """Add an optimization, applied before the one called `before` or after all others; returns what takes it out again.
 
-    Raises `ValueError` for a name that is taken or that no case could spell, and for an unknown `before`.
+    Raises `ValueError` for a name that is taken or that no case could spell, for an entry that nothing proves, and for
+    an unknown `before`.
     """
     if not entry.name or "+" in entry.name:
         raise ValueError(f"an optimization cannot be called {entry.name!r}; give it a name without +")
     if entry.name in OPTIMIZATIONS:
         raise ValueError(f"there is an optimization {entry.name!r} already; choose another name")
+    if not entry.is_proven:
+        raise ValueError(
+            f"the optimization {entry.name!r} has no proof that it took effect; give it a proof that returns facts, or "
+            "raises NotApplied"
+        )
     if before is not None and before not in OPTIMIZATIONS:
         raise _unknown(before)
     names = list(OPTIMIZATIONS)

@@ -54,11 +54,11 @@ class Entry:
     """One name of the registry.
 
     `label` is what documents call it, by default its name. `dtype` is the one it stands for, `prefers` the one that its
-    kernels are made for. `attention` maps a device and a family to the attention implementations of the configuration's
-    parts, as transformers takes them. `why_unavailable` maps a device to a reason or `None`. `apply` changes a model
-    once, `prepare` comes before each of its cases (with the limit on text tokens), `proof` behind the passes of each:
-    it returns facts for the record or raises `NotApplied`. `notes` is what a reader must know beside the figures, from
-    the facts of all the proofs of a case.
+    kernels are made for; without either the weights are fp16. `attention` maps a device and a family to the attention
+    implementations of the configuration's parts, as transformers takes them. `why_unavailable` maps a device to a
+    reason or `None`. `apply` changes a model once, `prepare` comes before each of its cases (with the limit on text
+    tokens), `proof` behind the passes of each: it returns facts for the record or raises `NotApplied`. `notes` is what
+    a reader must know beside the figures, from the facts of all the proofs of a case.
     """
 
     name: str
@@ -72,3 +72,8 @@ class Entry:
     prepare: Callable[[LoadedModel, int, Probe], None] = _no_preparation
     proof: Callable[[LoadedModel, Probe], Mapping[str, Any]] = _no_facts
     notes: Callable[[Mapping[str, Any]], Sequence[Reason]] = _no_notes
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether something shows that it took effect: a proof of its own, or the dtype of the weights."""
+        return self.proof is not _no_facts or self.dtype is not None

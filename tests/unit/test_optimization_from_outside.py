@@ -102,7 +102,7 @@ def test_it_is_applied_proven_and_noted(checkpoint: Checkpoint, loaded: LoadedMo
 
 def test_it_can_be_taken_out_again() -> None:
     known = dict(OPTIMIZATIONS)
-    take_out = register(Entry("pruned"), before="fp16")
+    take_out = register(Entry("pruned", dtype="float32"), before="fp16")
     assert list(OPTIMIZATIONS) == ["pruned", *known]
     take_out()
     assert list(OPTIMIZATIONS) == list(known)

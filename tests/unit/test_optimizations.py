@@ -178,6 +178,12 @@ def test_the_registry_loads_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+def test_an_entry_that_nothing_proves_is_refused() -> None:
+    with pytest.raises(ValueError, match="the optimization 'hoped' has no proof that it took effect; give it a proof"):
+        register(Entry("hoped"))
+    assert all(entry.is_proven for entry in OPTIMIZATIONS.values())
+
+
 @pytest.mark.parametrize(
     ("name", "before", "complaint"),
     [
@@ -190,5 +196,5 @@ def test_the_registry_loads_no_torch() -> None:
 def test_entries_that_cannot_be_registered(name: str, before: str | None, complaint: str) -> None:
     known = list(OPTIMIZATIONS)
     with pytest.raises(ValueError, match=complaint):
-        register(Entry(name), before=before)
+        register(Entry(name, dtype="float32"), before=before)
     assert list(OPTIMIZATIONS) == known

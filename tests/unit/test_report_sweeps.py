@@ -208,3 +208,10 @@ def test_a_dataset_that_nobody_registered_is_called_by_its_name_everywhere() -> 
     assert "packaged samples (32 TextVQA, 32 vizwiz)" in text
     assert text.index("Dataset: TextVQA") < text.index("Dataset: vizwiz")
     assert "### vizwiz" in text
+
+
+def test_a_column_that_is_none_is_refused_before_anything_is_measured() -> None:
+    strange: Any = ("latency",)
+    with pytest.raises(ValueError, match="the sweep 'mine' has the column 'latency'; give"):
+        register_sweep(Sweep(name="mine", title="Mine", columns=strange))
+    assert "mine" not in SWEEPS

@@ -121,6 +121,25 @@ def test_the_latency_is_always_measured_and_synthetic_weights_generate_a_fixed_n
     assert Job.of(random, new_tokens=NewTokens(7)).new_tokens == NewTokens(7, fixed=True)
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"passes": ("qualty",)}, "unknown pass 'qualty'; there are latency, .*; did you mean quality?"),
+        ({"passes": "quality"}, "passes of a job cannot be so: Expected `array`, got `str`"),
+        ({"rounds": 0}, "rounds of a job cannot be so: Expected `int` >= 1"),
+        ({"rounds": -1}, "rounds of a job cannot be so"),
+        ({"rounds": "5"}, "rounds of a job cannot be so: Expected `int | null`, got `str`"),
+        ({"warmup_rounds": -1}, "warmup_rounds of a job cannot be so: Expected `int` >= 0"),
+        ({"samples": SampleSource(limit=0)}, "samples.limit of a job cannot be so"),
+        ({"new_tokens": NewTokens(0)}, "new_tokens.limit is 0; give a whole number of at least 1"),
+        ({"energy": "maybe"}, "energy of a job cannot be so: Invalid enum value 'maybe'"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(setting: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said.replace("|", r"\|").replace("?", r"\?")):
+        Job.of(CASE, **setting)
+
+
 def test_a_second_timing_is_the_latency_alone() -> None:
     again = JOB.second_timing()
     assert (again.passes, again.again, again.case) == ((PassName.LATENCY,), True, CASE)

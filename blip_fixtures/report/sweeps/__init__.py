@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from blip_fixtures.record import CaseFields
+from blip_fixtures.report.columns import Column
 from blip_fixtures.report.sweeps.batch_size import BATCH_SIZE
 from blip_fixtures.report.sweeps.device import DEVICE
 from blip_fixtures.report.sweeps.image_size import IMAGE_SIZE
@@ -43,7 +44,7 @@ def register_sweep(sweep: Sweep) -> Callable[[], None]:
     """Give a sweep of one's own a title, columns, held lines and a plot, from a `conftest.py` for example.
 
     Its tables stand behind those of the five. What comes back undoes it. Raises `ValueError` for a name or a plot's
-    file that another sweep has, and for an axis that is no field of a case.
+    file that another sweep has, for an axis that is no field of a case, and for a column that is none.
     """
     if sweep.name in SWEEPS:
         raise ValueError(f"the sweep {sweep.name!r} is known already; give yours another name")
@@ -52,6 +53,12 @@ def register_sweep(sweep: Sweep) -> Callable[[], None]:
         raise ValueError(
             f"the sweep {sweep.name!r} names {', '.join(sorted(unknown))}; a case has "
             f"{', '.join(CaseFields.__struct_fields__)}"
+        )
+    strange = [column for column in sweep.columns if not isinstance(column, Column)]
+    if strange:
+        raise ValueError(
+            f"the sweep {sweep.name!r} has the column {strange[0]!r}; give those of blip_fixtures.report.columns, such "
+            "as LATENCY"
         )
     files = {other.plot.file: other.name for other in SWEEPS.values() if other.plot is not None}
     if sweep.plot is not None and sweep.plot.file in files:

@@ -40,8 +40,9 @@ class Sweep:
     the axis's values, `row_name` before bare values in a footnote, and `unit` is how one stands in a phrase (``batch
     {}``), in the captions of plots `caption_unit`. `held` are the lines above the table: what a line begins with, and
     the axis whose value ends it. `shared` are the fields of the case that may differ within one table; `order` sorts
-    its rows, which else are in the order of the file. With `datasets` the columns stand there once for each of them.
-    With `shares` each column has its share of the first row's figure beside it.
+    its rows, which else are in the order of the file; `columns` are those of `report/columns.py` or alike. With
+    `datasets` the columns stand there once for each of them. With `shares` each column has its share of the first row's
+    figure beside it.
     """
 
     name: str
