@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ class Journal:
         while (kept := self.path.with_name(f"{name}{f'-{number}' if number else ''}.jsonl")).exists():
             number += 1
         self.path.replace(kept)
-        earlier = sorted(self.path.parent.glob(f"{self.path.stem}.*.jsonl"), key=lambda path: path.stat().st_mtime)
+        own = re.compile(rf"{re.escape(self.path.stem)}\.\d{{4}}-\d\d-\d\dT\d{{6}}(-\d+)?\.jsonl")
+        earlier = [path for path in self.path.parent.iterdir() if own.fullmatch(path.name)]
+        earlier.sort(key=lambda path: path.stat().st_mtime)
         for path in earlier[:-MOST_KEPT]:
             path.unlink()

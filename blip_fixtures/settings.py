@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     case: Case
     checkpoint_revision: str
+    checkpoint_files: str
     data_revision: str
     data_errors: DataErrors
     limit: int | None
@@ -50,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         job: Job,
         *,
         checkpoint_revision: str,
+        checkpoint_files: str,
         data_revision: str,
         device: DeviceIdentity,
         versions: Mapping[str, str | None],
@@ -59,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             case=job.case,
             checkpoint_revision=checkpoint_revision,
+            checkpoint_files=checkpoint_files,
             data_revision=data_revision,
             data_errors=job.samples.errors,
             limit=job.samples.limit,

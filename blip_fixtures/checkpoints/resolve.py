@@ -255,6 +255,19 @@ def _digest(weights: list[Path]) -> str:
     return digest.hexdigest()[:12]
 
 
+def files_digest(checkpoint: Checkpoint) -> str:
+    """12 hex digits over the small files of a checkpoint: configuration, generation settings, processor, tokenizers.
+
+    Empty for an architecture of the catalog, which has none but its configuration.
+    """
+    if checkpoint.folder is None:
+        return ""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in CONFIG_FILES for path in checkpoint.folder.rglob(pattern)}):
+        digest.update(path.relative_to(checkpoint.folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def _synthetic_revision(config: Mapping[str, Any]) -> str:
     text = json.dumps([_SYNTHETIC_RECIPE, config], sort_keys=True)
     return f"synthetic-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

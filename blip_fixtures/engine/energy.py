@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import psutil
+import msgspec
 
+from blip_fixtures.engine.machine_load import OtherProcesses, machine_facts
 from blip_fixtures.engine.window import Span, energy_window
 from blip_fixtures.meters import MeterError, absent
 from blip_fixtures.reasons import Reason
@@ -150,8 +151,8 @@ def _measured_window(
     samples = tokens = 0
     least_s = window_s(meters)
     synchronize()
-    before = _machine_facts()
-    others = _OtherProcesses()
+    before = machine_facts()
+    others = OtherProcesses()
     with energy_window(list(meters.values())) as spans:
         start_s = timing.clock()
         while timing.clock() - start_s < least_s:
@@ -161,40 +162,7 @@ def _measured_window(
         synchronize()
     share = others.share()
     watched = dict(zip(meters, spans, strict=True))
-    return _Window(watched, samples, tokens, share, (before, _machine_facts())), turn
-
-
-class _OtherProcesses:
-    """The processor time that others took since this was made."""
-
-    def __init__(self) -> None:
-        self._busy_s, self._own_s = _busy_s(), _own_s()
-
-    def share(self) -> float:
-        """Their part of all processor time that was used since."""
-        busy_s, own_s = _busy_s() - self._busy_s, _own_s() - self._own_s
-        return max(busy_s - own_s, 0.0) / busy_s if busy_s > 0 else 0.0
-
-
-def _machine_facts() -> dict[str, Any]:
-    """What a machine-wide counter's figure depends on besides the work."""
-    frequency = psutil.cpu_freq()
-    return {
-        "cpu_frequency_mhz": frequency.current if frequency is not None else "unknown",
-        "load_average": list(psutil.getloadavg()),
-    }
-
-
-def _busy_s() -> float:
-    times = psutil.cpu_times()
-    # The kernel counts a guest's time as user time as well, and waiting for a disk is idling.
-    not_busy = ("idle", "iowait", "guest", "guest_nice")
-    return float(sum(times) - sum(getattr(times, name, 0.0) for name in not_busy))
-
-
-def _own_s() -> float:
-    times = psutil.Process().cpu_times()
-    return float(times.user + times.system)
+    return _Window(watched, samples, tokens, share, (before, machine_facts())), turn
 
 
 def _failure(meter: Meter, error: MeterError) -> Energy:
@@ -208,7 +176,10 @@ def _entry(
     try:
         energies = [window.spans[domain].energy() for window in windows]
     except MeterError as error:
-        return _failure(meter, error), {}
+        # What the device said of itself holds for the other passes too, with a number or without.
+        seen = [condition for window in windows for condition in window.spans[domain].conditions]
+        said = _once_each([reason for each in seen for reason in (*each.contended, *each.degraded)])
+        return msgspec.structs.replace(_failure(meter, error), further_reasons=tuple(said)), {}
     joules = sum(energy.joules for energy in energies)
     total_s = sum(energy.window_s for energy in energies)
     samples, tokens = sum(window.samples for window in windows), sum(window.tokens for window in windows)

@@ -31,6 +31,9 @@ PACKAGES = (
     "pillow",
     "tokenizers",
     "nvidia-ml-py",
+    "torchao",
+    "triton",
+    "flash-attn",
 )
 
 

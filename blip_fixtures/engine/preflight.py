@@ -76,17 +76,21 @@ def prepare(
     *,
     with_meters: bool = True,
     held_bytes: Callable[[str], int] = lambda _device: 0,
+    one_must_run: bool = True,
 ) -> dict[Job, Reason]:
     """Check everything that the jobs need, in the order of what it costs; why some cannot run on this machine.
 
     Weights are fetched last, when it is known that a job can run with them. `held_bytes` is what a loaded model takes
-    of a device and gives back for the next. Raises `PreflightError` in one sentence.
+    of a device and gives back for the next. Raises `PreflightError` in one sentence; with `one_must_run` also where no
+    job can run, and what was asked for is the cause rather than what the machine lacks.
     """
     check_architectures(jobs, stock)
     try:
         for job in jobs:
             stock.samples(job)
-        unrunnable = _unrunnable(jobs, stock, held_bytes)
+        unrunnable, asked_too_much = _unrunnable(jobs, stock, held_bytes)
+        if one_must_run and asked_too_much and len(unrunnable) == len(set(jobs)):
+            raise PreflightError(f"no case can run: {asked_too_much[0]}")
         if with_meters:
             find_all_meters(jobs, stock)
         for job in jobs:
@@ -96,20 +100,17 @@ def prepare(
     return unrunnable
 
 
-def _unrunnable(jobs: Sequence[Job], stock: Stock, held_bytes: Callable[[str], int]) -> dict[Job, Reason]:
-    """The reasons of the jobs that cannot run.
-
-    Raises `PreflightError` where none can and what was asked for is the cause, rather than what the machine lacks.
-    """
+def _unrunnable(
+    jobs: Sequence[Job], stock: Stock, held_bytes: Callable[[str], int]
+) -> tuple[dict[Job, Reason], list[Reason]]:
+    """The reasons of the jobs that cannot run, and those among them that were asked for too much."""
     lacking = {job: reason for job in jobs if (reason := _why_lacking(job))}
     unfilled = {
         job: reason for job in jobs if job not in lacking and (reason := _too_few_samples(job, len(stock.samples(job))))
     }
     left = [job for job in jobs if job not in lacking and job not in unfilled]
     asked_too_much = {**unfilled, **_too_large(left, stock, held_bytes)}
-    if asked_too_much and len(lacking) + len(asked_too_much) == len(set(jobs)):
-        raise PreflightError(f"no case can run: {next(iter(asked_too_much.values()))}")
-    return {**lacking, **asked_too_much}
+    return {**lacking, **asked_too_much}, list(asked_too_much.values())
 
 
 def _why_lacking(job: Job) -> Reason | None:

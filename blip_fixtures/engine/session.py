@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
+
 from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_model
 from blip_fixtures.devices import device_name, synchronizing_timer, why_unavailable
 from blip_fixtures.engine import preflight
@@ -20,7 +22,7 @@ from blip_fixtures.engine.tools import SharedTools
 from blip_fixtures.engine.workload import Workload
 from blip_fixtures.optimizations import find_optimization
 from blip_fixtures.reasons import Reason
-from blip_fixtures.record import CaseFields, Data, Generation, Record, validated
+from blip_fixtures.record import CaseFields, Data, Generation, Record, RecordError, validated
 from blip_fixtures.settings import Settings
 from blip_fixtures.words import Status
 
@@ -77,21 +79,33 @@ class Session:
     def prepare(self, jobs: Sequence[Job], *, with_meters: bool = True) -> None:
         """Check everything that these jobs need before the first is measured.
 
-        Raises `PreflightError` in one sentence. A job of which nothing is known yet is checked when it is measured.
+        Raises `PreflightError` in one sentence, also where none of them can run for want of samples or memory. A job of
+        which nothing is known yet is checked when it is measured.
         """
-        reasons = preflight.prepare(jobs, self.stock, with_meters=with_meters, held_bytes=self._models.held_bytes)
-        self._unrunnable |= {job: reasons.get(job) for job in jobs}
+        self._check(jobs, with_meters=with_meters, one_must_run=True)
+
+    def _check(self, jobs: Sequence[Job], *, with_meters: bool, one_must_run: bool) -> None:
+        reasons = preflight.prepare(
+            jobs,
+            self.stock,
+            with_meters=with_meters,
+            held_bytes=self._models.held_bytes,
+            one_must_run=one_must_run,
+        )
+        for job in jobs:
+            # What is true of a job is true of its second timing, whatever memory the jobs between them leave.
+            self._unrunnable |= dict.fromkeys((_key(job), _key(job.second_timing())), reasons.get(job))
 
     def why_unavailable(self, job: Job) -> Reason | None:
-        """Why this machine cannot run the job. Raises `PreflightError` for one that nothing could run."""
-        if job not in self._unrunnable:
-            self.prepare([job])
-        return self._unrunnable[job]
+        """Why this machine cannot run the job. Raises `PreflightError` for a checkpoint or data that are no use."""
+        if _key(job) not in self._unrunnable:
+            self._check([job], with_meters=True, one_must_run=False)
+        return self._unrunnable[_key(job)]
 
     def measure(self, job: Job, *, loop: Loop | None = None) -> Record:
         """The record of one job; its status says whether it ran, and its reason why not.
 
-        `loop` times the rounds. Raises `PreflightError` for a job that no machine could measure as it is.
+        `loop` times the rounds. Raises `PreflightError` for a checkpoint or data that no machine could measure.
         """
         return self.attempt(job, loop=loop).record
 
@@ -116,7 +130,11 @@ class Session:
             # Only here, behind the handler, has the error let go of the frames that hold the model and its tensors.
             self._models.evict()
             return Outcome(self._stored(job, Status.OUT_OF_MEMORY, reason=exhausted, moment=moment))
-        return Outcome(self._stored(job, Status.OK, found=found, moment=moment))
+        try:
+            return Outcome(self._stored(job, Status.OK, found=found, moment=moment))
+        except RecordError as error:
+            # A proof from outside may give facts that JSON does not have.
+            return Outcome(self._stored(job, Status.FAILED, reason=_reason_of(error), moment=moment), error)
 
     def try_out(self, job: Job) -> None:
         """Generate once, unmeasured. Raises whatever the model raises."""
@@ -208,6 +226,7 @@ class Session:
             job,
             checkpoint_revision=self.stock.checkpoint(job).revision,
             data_revision=self.stock.samples(job).revision,
+            checkpoint_files=self.stock.checkpoint_files(job),
             device=device_identity(job.case.device),
             versions=self._machine["versions"],
             python=self._machine["python"],
@@ -224,6 +243,11 @@ class Session:
         checkpoint = self.stock.checkpoint(job)
         revisions = {"checkpoint_revision": checkpoint.revision, "hub_revision": checkpoint.hub_revision}
         return {**self._machine, **revisions}
+
+
+def _key(job: Job) -> Job:
+    """A job without what does not decide whether it can run."""
+    return msgspec.structs.replace(job, sweeps=(), again=False)
 
 
 def load_for(checkpoint: Checkpoint, device: str, optimization: str) -> LoadedModel:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.checkpoints.processor import load_processor
-from blip_fixtures.checkpoints.resolve import find_architecture, with_weights
+from blip_fixtures.checkpoints.resolve import files_digest, find_architecture, with_weights
 from blip_fixtures.data.sources import load_samples
 from blip_fixtures.engine.flops import FlopCounter
 from blip_fixtures.engine.inference import BatchMaker
@@ -35,6 +35,7 @@ class Stock:
     def __init__(self) -> None:
         self._found: dict[CheckpointKey, Checkpoint] = {}
         self._whole: dict[CheckpointKey, Checkpoint] = {}
+        self._files: dict[CheckpointKey, str] = {}
         self._samples: dict[tuple[str, Any], SampleSet] = {}
         self._processors: dict[CheckpointKey, Any] = {}
         self._makers: dict[CheckpointKey, BatchMaker] = {}
@@ -54,6 +55,13 @@ class Stock:
         if key not in self._whole:
             self._whole[key] = with_weights(self.architecture(job))
         return self._whole[key]
+
+    def checkpoint_files(self, job: Job) -> str:
+        """The digest of its configuration, processor and tokenizers."""
+        key = checkpoint_key(job)
+        if key not in self._files:
+            self._files[key] = files_digest(self.checkpoint(job))
+        return self._files[key]
 
     def samples(self, job: Job) -> SampleSet:
         """The job's samples, each row checked. Raises `DataError`."""

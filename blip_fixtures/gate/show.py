@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 HEADERS = ("case", "metric", "baseline", "now", "change", "limit", "verdict")
 # Rows of the terminal's table; what did not pass is always there.
 MOST_ROWS = 30
-_MILLIS = 1e-3
 
 
 def table(findings: Iterable[Finding], style: str) -> str:

@@ -75,5 +75,6 @@ class Entry:
 
     @property
     def is_proven(self) -> bool:
-        """Whether something shows that it took effect: a proof of its own, or the dtype of the weights."""
-        return self.proof is not _no_facts or self.dtype is not None
+        """Whether something shows that it took effect: a proof of its own or, where it is nothing else, the dtype."""
+        does_more = self.apply is not _changes_nothing or self.attention is not None
+        return self.proof is not _no_facts or (self.dtype is not None and not does_more)

@@ -53,8 +53,12 @@ def _proof(loaded: LoadedModel, probe: Probe) -> dict[str, Any]:
 
 
 def _notes(applied: Mapping[str, Any]) -> list[Reason]:
-    code = "flash_attention_is_default" if "same_kernel_as_default" in applied else "flash_attention_ran"
-    return [Reason.of(code, scope="latency", parts=applied["flash_attention_in"])]
+    note = Reason.of(
+        "flash_attention_is_default" if "same_kernel_as_default" in applied else "flash_attention_ran",
+        scope="latency",
+        parts=applied["flash_attention_in"],
+    )
+    return [note]
 
 
 FLASH_ATTENTION_2 = Entry(

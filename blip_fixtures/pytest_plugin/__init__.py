@@ -31,7 +31,7 @@ def pytest_load_initial_conftests(
 ) -> Generator[None, None, None]:
     """Behind the conftest files, which may have options of their own."""
     result = yield
-    ours = any(str(argument).startswith("--blip") for argument in args)
+    ours = any(str(argument).startswith("--b") for argument in args)
     # Parsing once more takes as long as loading the plugin, so it is done where an option may be misspelt.
     unknown = parser.parse_known_and_unknown_args(args)[1] if ours else ()
     refuse_misspelt(early_config, unknown)
@@ -71,7 +71,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         from blip_fixtures.pytest_plugin.items import why_none
 
         chosen = (("-k", config.option.keyword), ("-m", config.option.markexpr))
-        _tell(config, [why_none(flag, said, collected) for flag, said in chosen if said])
+        _tell(config, [why_none(option, said, collected) for option, said in chosen if said])
     return result
 
 
@@ -106,8 +106,14 @@ def _tell(config: pytest.Config, lines: Iterable[str]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Behind the last test, unless the run was broken off."""
-    result = yield
     run = session.config.stash.get(RUN, None)
+    try:
+        result = yield
+    except pytest.Session.Failed:
+        # -x and --maxfail end the tests behind a failure; a baseline that has run is timed again all the same.
+        if run is not None:
+            run.time_again()
+        raise
     if run is not None:
         run.time_again()
     return result

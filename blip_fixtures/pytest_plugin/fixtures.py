@@ -38,7 +38,7 @@ def case(
     image_size: int,
     sequence_length: int,
 ) -> Case:
-    """The point of the sweep that this test measures: what the fixtures of the axes return."""
+    """The point of the sweep that this test measures; an error where the fixtures of the axes return another one."""
     values = {
         "dataset": dataset,
         "device": device,
@@ -48,7 +48,7 @@ def case(
         "sequence_length": sequence_length,
     }
     try:
-        return request.config.stash[RUN].settle(request.node.nodeid, values)
+        return request.config.stash[RUN].case_of(request.node.nodeid, values)
     except pytest.UsageError as error:
         pytest.fail(str(error), pytrace=False)
 

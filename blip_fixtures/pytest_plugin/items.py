@@ -33,12 +33,22 @@ def sweep_of(item: pytest.Function) -> str:
 
 
 def why_none(option: str, expression: str, benchmarks: Sequence[pytest.Item]) -> str:
-    """That `expression` selects none of the benchmarks, and what was meant by a word of it that is in no id."""
-    ids = [item.nodeid.lower() for item in benchmarks]
+    """That `expression` selects none of the benchmarks, and what was meant by a word that is in no id, or no mark."""
+    if option == "-m":
+        names = [[mark.name for mark in item.iter_markers()] for item in benchmarks]
+        example = f"their marks are {', '.join(dict.fromkeys(name for each in names for name in each))}"
+    else:
+        names = [_words(item.nodeid.lower()) for item in benchmarks]
+        example = f"ids are such as {benchmarks[0].nodeid}"
     words = [word for word in re.findall(r"[\w.+:-]+", expression.lower()) if word not in _OPERATORS]
-    known = dict.fromkeys(word for each in ids for word in _words(each))
-    hints = [did_you_mean(word, known) for word in words if not any(word in each for each in ids)]
-    hint = next(filter(None, hints), f"; ids are such as {benchmarks[0].nodeid}")
+    known = dict.fromkeys(name for each in names for name in each if name)
+
+    def is_there(word: str) -> bool:
+        """A mark goes by its whole name, an id by any part of it."""
+        return word in known if option == "-m" else any(word in name for name in known)
+
+    hints = [did_you_mean(word, known) for word in words if not is_there(word)]
+    hint = next(filter(None, hints), f"; {example}")
     return f"{option} {expression!r} selects none of the {len(benchmarks)} benchmarks{hint}"
 
 

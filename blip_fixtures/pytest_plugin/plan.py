@@ -32,14 +32,21 @@ def hold_baseline(metafunc: pytest.Metafunc, options: Options) -> None:
 
 
 def parametrize_device(metafunc: pytest.Metafunc, options: Options) -> None:
-    """Give a benchmark its `device`: every one with the mark `every_device`, else the primary one."""
+    """Give a benchmark its `device`: every one with the mark `every_device`, else the primary one.
+
+    A fixture of the user's own keeps its params, or gets these as its parameter.
+    """
     marks = list(metafunc.definition.iter_markers("parametrize"))
     if any("device" in _names(mark) for mark in marks):
+        return
+    # pytest tells nobody else which fixtures a test will get; one of the user's own is called, and not replaced.
+    own = metafunc._arg2fixturedefs.get("device", ())
+    if any(fixture.params is not None for fixture in own):
         return
     devices = requested_devices(options.devices, nvml.nvidia_device_count)
     if metafunc.definition.get_closest_marker(EVERY_DEVICE) is None:
         devices = [primary_device(devices)]
-    metafunc.parametrize("device", devices)
+    metafunc.parametrize("device", devices, indirect=bool(own))
 
 
 def _names(mark: pytest.Mark) -> list[str]:
@@ -171,7 +178,13 @@ def unheld_baseline(items: Iterable[pytest.Item], options: Options) -> list[str]
         for item in items:
             if isinstance(item, pytest.Function) and is_benchmark(item):
                 values.setdefault(f"test_{sweep_of(item)}", {})[str(_params(item).get(axis))] = None
-        others = {sweep: found for sweep, found in values.items() if str(value) not in found}
+        # In the sweep over it the optimization comes first, and is what the others are compared with.
+        moved = axis == "optimization"
+        others = {
+            sweep: found
+            for sweep, found in values.items()
+            if (str(value) not in found if moved else set(found) != {str(value)})
+        }
         if others:
             shown = "; ".join(f"{sweep}: {', '.join(found)}" for sweep, found in others.items())
             said.append(f"--blip-baseline {axis}={value} does not hold where a sweep sets {axis} itself ({shown})")

@@ -66,19 +66,20 @@ class Run:
             baseline.check(Process.of("this run", [run.session.planned(job) for job in jobs]))
         return run
 
-    def settle(self, nodeid: str, values: Mapping[str, Any]) -> Case:
-        """The case of a test whose fixtures returned `values`: what they return is what is measured.
+    def case_of(self, nodeid: str, values: Mapping[str, Any]) -> Case:
+        """The planned case of a test, whose fixtures returned `values`.
 
-        Raises `pytest.UsageError` where they spell no case that can be.
+        Raises `pytest.UsageError` where they are not its parameters: the plan was checked with these, and other tests
+        may show the same case, so nothing else can be measured in its place.
         """
-        planned = self.plan.case_by_item[nodeid]
-        case = self.plan.case_of(nodeid, values)
-        if case != planned:
-            self.plan.case_by_item[nodeid] = case
-            try:
-                self.session.prepare([self.plan.job(case)])
-            except PreflightError as error:
-                raise pytest.UsageError(f"{nodeid}: {error}") from None
+        case = self.plan.case_by_item[nodeid]
+        changed = [axis for axis, value in values.items() if value != getattr(case, axis)]
+        if changed:
+            said = ", ".join(f"{axis} {values[axis]!r} for the parameter {getattr(case, axis)!r}" for axis in changed)
+            raise pytest.UsageError(
+                f"the fixture of an axis returned another value than its parameter: {said}; cases are planned before "
+                "fixtures run, so put the values that shall be measured into its params, or parametrize the axis"
+            )
         return case
 
     def measure(self, case: Case, benchmark: BenchmarkFixture) -> Record | None:

@@ -74,7 +74,7 @@ def _record_of(plain: object) -> Record:
 def _of_this_version(plain: object) -> list[object]:
     """The record in the present schema; one of the first may have been two in one."""
     version = _part(plain, "schema_version")
-    if version == _FIRST_VERSION and isinstance(plain, dict):
+    if type(version) is int and version == _FIRST_VERSION and isinstance(plain, dict):
         return list(upgraded(plain))
     if version != SCHEMA_VERSION:
         raise RecordError(

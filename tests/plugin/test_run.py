@@ -219,6 +219,19 @@ def test_a_baseline_is_timed_again_whatever_becomes_of_the_last_case(suite: Suit
     assert again == ["coco"]
 
 
+def test_a_run_that_ends_at_its_first_failure_times_the_baseline_again(suite: Suite) -> None:
+    suite.run(LAST_FAILS, "-x").assert_outcomes(passed=3, failed=1, errors=1)
+    assert [record.case.dataset for record in suite.records() if record.again] == ["coco"]
+
+
+def test_a_second_timing_asks_for_no_memory_again(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is free by then depends on the models that came between."""
+    answers = iter([2**40])
+    monkeypatch.setattr("blip_fixtures.engine.preflight.free_bytes", lambda _device: next(answers, 0))
+    suite.run(OPTIMIZATIONS.replace(', "fp32", "compile"', "")).assert_outcomes(passed=4)
+    assert [record.status for record in suite.records() if record.again] == ["ok", "ok"]
+
+
 def test_an_optimization_without_effect_fails_and_loses_nothing(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     def deaf(checkpoint: Checkpoint, device: str, optimization: str, dtype: str, *attention: Any) -> LoadedModel:
         return load_model(checkpoint, device, optimization, "float32", *attention)

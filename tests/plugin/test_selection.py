@@ -26,7 +26,9 @@ def test_an_expression_that_selects_nothing(suite: Suite, expression: str, said:
 
 def test_marks_that_select_nothing(suite: Suite) -> None:
     result = suite.run(TWO_SWEEPS, "-m", "not benchmark and slow", "-W", "ignore", "--co", "-q")
-    result.stdout.fnmatch_lines(["-m 'not benchmark and slow' selects none of the 3 benchmarks*"])
+    result.stdout.fnmatch_lines(["-m 'not benchmark and slow' selects none of the 3 benchmarks; their marks are *"])
+    result = suite.run(TWO_SWEEPS, "-m", "every_devic", "-W", "ignore", "--co", "-q")
+    result.stdout.fnmatch_lines(["-m 'every_devic' selects none of the 3 benchmarks; did you mean every_device?"])
 
 
 def test_other_tests_that_are_selected_are_no_mistake(suite: Suite) -> None:
@@ -40,6 +42,7 @@ def test_other_tests_that_are_selected_are_no_mistake(suite: Suite) -> None:
     [
         ("--blip-modle=x", "ERROR: there is no option --blip-modle; did you mean --blip-model?"),
         ("--blip-round=3", "ERROR: there is no option --blip-round; did you mean --blip-rounds?"),
+        ("--bilp-rounds=3", "ERROR: there is no option --bilp-rounds; did you mean --blip-rounds?"),
         ("--blip-energi", "ERROR: there is no option --blip-energi; did you mean --blip-energy?"),
         ("--blip-lang=rus", "ERROR: --blip-lang cannot be 'rus': choose one of en, ru; did you mean ru?"),
         ("--blip-weights=radnom", "ERROR: *choose one of checkpoint, random; did you mean random?"),
@@ -120,21 +123,44 @@ def test_a_baseline_that_all_hold_is_not_mentioned(suite: Suite, option: str) ->
 ONE_SAMPLE = OPERATING_POINT.replace("params=[16]", "params=[1]")
 
 
-def test_what_a_fixture_returns_is_what_is_measured(suite: Suite) -> None:
-    suite.pytester.makeconftest(ONE_SAMPLE.replace("return int(request.param)", "return 2 * int(request.param)", 1))
-    suite.run(ONE_SIZE).assert_outcomes(passed=1)
-    (record,) = suite.records()
-    assert record.case.batch_size == 2
-    assert record.case_id == "textvqa-cpu-fp16-batch02-image0224-seq200"
-    assert record.data is not None
-    assert record.data.batches == 2
-
-
-def test_a_fixture_that_returns_what_cannot_be_says_so(suite: Suite) -> None:
-    suite.pytester.makeconftest(ONE_SAMPLE.replace("return int(request.param)", "return -int(request.param)", 1))
+@pytest.mark.parametrize("change", ["2 * int(request.param)", "-int(request.param)"])
+def test_a_fixture_that_changes_its_parameter_is_no_case_and_says_so(suite: Suite, change: str) -> None:
+    suite.pytester.makeconftest(ONE_SAMPLE.replace("return int(request.param)", f"return {change}", 1))
     result = suite.run(ONE_SIZE)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*batch_size must be a whole number of at least 1, not -1"])
+    result.stdout.fnmatch_lines(
+        ["*the fixture of an axis returned another value than its parameter: batch_size * for the parameter 1; *"]
+    )
+    assert not (suite.folder / "records.json").exists()
+
+
+def test_what_it_returns_is_measured_where_it_is_its_parameter(suite: Suite) -> None:
+    """Whatever else the fixture does, and on what other fixtures it depends."""
+    own = "\n\n@pytest.fixture\ndef noted(request):\n    return request.node.name\n"
+    conftest = ONE_SAMPLE.replace("def batch_size(request", "def batch_size(noted, request") + own
+    suite.pytester.makeconftest(conftest)
+    suite.run(ONE_SIZE).assert_outcomes(passed=1)
+
+
+DEVICE = "\n\n@pytest.fixture{params}\ndef device(request):\n    {body}\n"
+
+
+@pytest.mark.parametrize(
+    ("params", "body", "outcomes", "said"),
+    [
+        ("", "return request.param", {"passed": 1}, "*batch01*ms a batch"),
+        ("(params=['cpu'])", "return request.param", {"passed": 1}, "*batch01*ms a batch"),
+        ("", "raise RuntimeError('not mine')", {"errors": 1}, "*RuntimeError: not mine"),
+        ("", "return 'cuda:7'", {"errors": 1}, "*device 'cuda:7' for the parameter 'cpu'; *"),
+    ],
+)
+def test_a_device_fixture_of_ones_own_is_asked(
+    suite: Suite, params: str, body: str, outcomes: dict[str, int], said: str
+) -> None:
+    suite.pytester.makeconftest(ONE_SAMPLE + DEVICE.format(params=params, body=body))
+    result = suite.run(ONE_SIZE, "--blip-device=cpu")
+    result.assert_outcomes(**outcomes)
+    result.stdout.fnmatch_lines([said])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from blip_fixtures.engine import energy as energy_module
+from blip_fixtures.engine import machine_load
 from blip_fixtures.engine.energy import Call, EnergyFound, Timing, energy_pass, measure_idle_watts, window_s
 from blip_fixtures.meters import Conditions, MeterError
 from blip_fixtures.meters.period import measure_update_period
@@ -28,8 +28,8 @@ def clock() -> VirtualClock:
 @pytest.fixture(autouse=True)
 def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """No processor time is used, so nobody else uses any."""
-    monkeypatch.setattr(energy_module, "_busy_s", lambda: 0.0)
-    monkeypatch.setattr(energy_module, "_own_s", lambda: 0.0)
+    monkeypatch.setattr(machine_load, "_busy_s", lambda: 0.0)
+    monkeypatch.setattr(machine_load, "_own_s", lambda: 0.0)
 
 
 def meter(clock: VirtualClock, watts: float = 100.0, **overrides: object) -> SimulatedMeter:
@@ -199,8 +199,8 @@ def test_other_processes_on_the_device_make_it_contended(clock: VirtualClock) ->
 def test_processor_time_of_others_counts_for_machine_wide_counters_alone(
     clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(energy_module, "_busy_s", lambda: 2.0 * clock())
-    monkeypatch.setattr(energy_module, "_own_s", lambda: 1.5 * clock())
+    monkeypatch.setattr(machine_load, "_busy_s", lambda: 2.0 * clock())
+    monkeypatch.setattr(machine_load, "_own_s", lambda: 1.5 * clock())
     board = meter(clock, domain=GPU, scope=Scope.BOARD)
     found = run({GPU: board, CPU: meter(clock)}, clock)
     assert found.energy[GPU].status == "ok"
@@ -240,3 +240,10 @@ def test_the_update_period_is_measured(clock: VirtualClock, period_s: float) -> 
 def test_a_counter_that_never_moves_is_lost(clock: VirtualClock) -> None:
     with pytest.raises(MeterError, match="lost: the simulated counter of cpu_package did not move in 2 s"):
         measure_update_period(meter(clock, freezes_at_s=0.0, read_s=0.001), clock)
+
+
+def test_a_lost_counter_keeps_what_the_device_told_about_itself(clock: VirtualClock) -> None:
+    still = meter(clock, freezes_at_s=0.0, read_s=0.001, scope=Scope.BOARD, seen=[Conditions(degraded=(HOT,))])
+    entry = run({GPU: still}, clock).energy[GPU]
+    assert (entry.status, entry.joules) == (EnergyStatus.LOST, None)
+    assert codes(entry) == ["counter_stood_still", "gpu_hw_thermal"]

@@ -181,6 +181,8 @@ def test_the_registry_loads_no_torch() -> None:
 def test_an_entry_that_nothing_proves_is_refused() -> None:
     with pytest.raises(ValueError, match="the optimization 'hoped' has no proof that it took effect; give it a proof"):
         register(Entry("hoped"))
+    with pytest.raises(ValueError, match="has no proof"):
+        register(Entry("hoped", dtype="float32", apply=lambda _loaded: None))
     assert all(entry.is_proven for entry in OPTIMIZATIONS.values())
 
 

@@ -244,8 +244,12 @@ def test_the_last_ten_are_kept(tmp_path: Path) -> None:
     for size in range(1, MOST_KEPT + 4):
         Journal(tmp_path / "journal.jsonl").append(make_record(batch_size=size))
         os.utime(tmp_path / "journal.jsonl", (size, size))
+    (tmp_path / "journal.mine.jsonl").write_text("not the suite's")
+    Journal(tmp_path / "journal.jsonl").append(make_record(batch_size=99))
+    assert (tmp_path / "journal.mine.jsonl").exists(), "only what the suite itself kept is taken away"
+    (tmp_path / "journal.mine.jsonl").unlink()
     sizes = [record.case.batch_size for path in kept(tmp_path) for record in read_records(path)]
-    assert sizes == list(range(3, MOST_KEPT + 3))
+    assert sizes == list(range(4, MOST_KEPT + 4))
 
 
 @pytest.mark.parametrize(

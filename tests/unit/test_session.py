@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -141,9 +142,34 @@ def test_a_job_that_the_machine_cannot_run_says_why_and_loads_nothing(
 
 def test_jobs_that_nothing_could_run_are_refused(bench: Bench) -> None:
     with pytest.raises(PreflightError, match="no case can run: 4 textvqa samples do not fill a batch of 8"):
-        bench.measure(batch_size=8)
+        bench.session.prepare([make_job(batch_size=8)])
     bench.session.prepare([make_job(), make_job(batch_size=8)])
     assert bench.measure(batch_size=8).status == Status.UNAVAILABLE
+
+
+def test_a_job_that_cannot_run_is_a_record_whether_it_was_prepared_or_not(bench: Bench) -> None:
+    record = bench.measure(batch_size=8)
+    assert (record.status, record.reason and record.reason.code) == (Status.UNAVAILABLE, "too_few_samples")
+    assert bench.measure().status == Status.OK
+
+
+def test_facts_that_json_does_not_have_fail_their_case_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blip_fixtures.optimizations.Optimization.proof", lambda *_: {"share": float("nan")})
+    outcome = bench.session.attempt(make_job())
+    assert (outcome.record.status, type(outcome.error)) == (Status.FAILED, RecordError)
+
+
+def test_other_files_of_a_checkpoint_are_another_hash(bench: Bench, tmp_path: Path) -> None:
+    folder = bench.session.stock.checkpoint(make_job()).folder
+    assert folder is not None
+    hashes = set()
+    for scale in ("0.26130258", "0.3", "0.3"):
+        shutil.copytree(folder, tmp_path / "mine", dirs_exist_ok=True)
+        config = tmp_path / "mine" / "processor_config.json"
+        config.write_text(config.read_text().replace("0.26130258", scale))
+        case = Case(**{**make_job().case.__dict__, "model": str(tmp_path / "mine")})
+        hashes.add(Session(stock=Stock()).planned(Job.of(case, **QUICK)).config_hash)
+    assert len(hashes) == 2
 
 
 def test_a_loaded_model_is_no_memory_that_the_next_job_lacks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ DEVICE = DeviceIdentity(name="Some Processor", uuid=None, threads=2)
 def settings(job: Job = JOB, **overrides: Any) -> Settings:
     conditions: dict[str, Any] = {
         "checkpoint_revision": "aaa",
+        "checkpoint_files": "ccc",
         "data_revision": "bbb",
         "device": DEVICE,
         "versions": {"torch": "2.13.0", "pytest-blip": "0.1.0"},
@@ -41,6 +42,7 @@ def settings(job: Job = JOB, **overrides: Any) -> Settings:
 CHANGES: dict[str, Any] = {
     "case": msgspec.structs.replace(JOB, case=Case(**{**CASE.__dict__, "batch_size": 2})).case,
     "checkpoint_revision": "other",
+    "checkpoint_files": "other",
     "data_revision": "other",
     "data_errors": DataErrors.SKIP,
     "limit": 7,

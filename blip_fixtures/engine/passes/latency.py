@@ -44,8 +44,13 @@ class LatencyPass(Pass):
         rounds, batches = context.rounds, context.workload.batches
         if rounds < batches:
             scored = PassName.QUALITY in context.job.passes and context.job.case.weights != Weights.RANDOM
-            code = "timed_on_first_batches_quality_on_all" if scored else "timed_on_first_batches"
-            context.found.notes.append(Reason.of(code, scope=self.name, rounds=rounds, batches=batches))
+            note = Reason.of(
+                "timed_on_first_batches_quality_on_all" if scored else "timed_on_first_batches",
+                scope=self.name,
+                rounds=rounds,
+                batches=batches,
+            )
+            context.found.notes.append(note)
 
 
 def summarize(rounds_s: Sequence[float], reference_s: Sequence[float], warmup_rounds: int) -> Latency:

@@ -64,10 +64,3 @@ def dataset_spread_table(header: str, rows: Sequence[tuple[str, Record]]) -> Tab
         heads,
         tuple((Cell(label), *(by.get(dataset, Cell(MISSING)) for dataset in datasets)) for label, by in cells.items()),
     )
-
-
-def _spread_cell(record: Record) -> Cell:
-    rounds, quartiles = rounds_s(record), quartiles_s(record)
-    if quartiles is None:
-        return Cell(MISSING)
-    return Cell(f"{interval(*quartiles)}, {len(rounds)} rounds", quartiles[0])
