@@ -4,6 +4,7 @@ import pytest
 
 pytestmark = pytest.mark.parametrize("dataset", ["scienceqa"])
 
+ON_CUDA = pytest.mark.only_on("cuda")
 OPTIMIZATIONS = [
     "fp16",
     "fp32",
@@ -15,6 +16,9 @@ OPTIMIZATIONS = [
     "int4",
     "int8_dynamic",
     "bf16+compile+int4+int8_dynamic",
+    pytest.param("bf16+compile", marks=ON_CUDA),
+    pytest.param("bf16+compile+int8", marks=ON_CUDA),
+    pytest.param("bf16+compile+int4", marks=ON_CUDA),
 ]
 
 

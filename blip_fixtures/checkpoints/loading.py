@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from blip_fixtures.checkpoints.architecture import plain_tensors
 from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
 from blip_fixtures.checkpoints.synthetic import build_random
+from blip_fixtures.device_errors import is_out_of_memory
+from blip_fixtures.devices import synchronize
 from blip_fixtures.families.runner import EagerRunner, Runner
 from blip_fixtures.words import Weights
 
@@ -75,7 +77,7 @@ def load_model(
     it chooses.
 
     The dtype is applied while loading: a cast afterwards would also cast the layers that the model keeps in fp32.
-    Synthetic weights are made on the device. Raises `CheckpointError`.
+    Synthetic weights are made on the device. `load_s` ends when the device has them. Raises `CheckpointError`.
     """
     # The first import takes seconds, and is no part of loading a model.
     checkpoint.family.model_class()
@@ -85,6 +87,8 @@ def load_model(
     else:
         model = _from_pretrained(checkpoint, dtype, attention)
         model.to(device).eval()
+    # Copies and fills are queued.
+    synchronize(device)
     return LoadedModel(checkpoint, device, optimization, model, load_s=time.perf_counter() - start_s)
 
 
@@ -105,7 +109,7 @@ def _from_pretrained(checkpoint: Checkpoint, dtype: str, attention: dict[str, st
             attn_implementation=attention,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if is_out_of_memory(error):
             raise
         raise CheckpointError(
             f"cannot load the weights of {checkpoint.model!r}: {error}; fetch or save the checkpoint again"
@@ -131,6 +135,9 @@ class OneLiveModel:
         self._load = load
         self._live: LoadedModel | None = None
         self._key: tuple[str, ...] | None = None
+        # Of the last load, also where it failed half-way.
+        self._device: str | None = None
+        self._cuda_is_lost = False
         self.loads = 0
 
     def get(self, checkpoint: Checkpoint, device: str, optimization: str) -> LoadedModel:
@@ -140,6 +147,7 @@ class OneLiveModel:
         if live is None or self._key != key:
             live = None
             self.evict()
+            self._device = device
             live = self._live = self._load(checkpoint, device, optimization)
             self._key = key
             self.loads += 1
@@ -150,15 +158,26 @@ class OneLiveModel:
         live = self._live
         return live.weights_bytes if live is not None and live.device == device else 0
 
-    def evict(self) -> None:
-        """Free the live model, if there is one, and what the device's allocator kept for it."""
-        if self._live is None:
-            return
-        on_cuda = self._live.device != "cpu"
-        self._live.runner.close()
-        self._live = None
-        gc.collect()
-        if on_cuda:
-            import torch
+    def give_cuda_up(self) -> None:
+        """From now on nothing is freed on a CUDA device: it answers every call with an error."""
+        self._cuda_is_lost = True
 
-            torch.cuda.empty_cache()
+    def evict(self) -> None:
+        """Free the live model, or what a load that failed has left, and what the device's allocator kept for it."""
+        if self._device is None:
+            return
+        device, self._device = self._device, None
+        is_lost = device != "cpu" and self._cuda_is_lost
+        if self._live is not None and not is_lost:
+            self._live.runner.close()
+        self._live = None
+        release_memory("cpu" if is_lost else device)
+
+
+def release_memory(device: str) -> None:
+    """Collect what nobody holds any more, and let the allocator of a CUDA device give back what it keeps unused."""
+    gc.collect()
+    if device != "cpu":
+        import torch
+
+        torch.cuda.empty_cache()

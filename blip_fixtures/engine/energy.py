@@ -29,8 +29,6 @@ PERIODS_A_WINDOW = 50
 SPREAD = 0.1
 # Other processes with more than this share of the busy processor time are named.
 OTHERS_SHARE = 0.1
-# A device that has just worked draws more than an idle one for a moment.
-SETTLE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def energy_pass(
     reason; the others are not affected. What a call raises is raised.
     """
     timing = timing or Timing()
-    with _opened(meters) as (ready, failed):
+    with opened(meters) as (ready, failed):
         found = EnergyFound({domain: _failure(meters[domain], error) for domain, error in failed.items()})
         windows: list[_Window] = []
         turn = 0
@@ -101,29 +99,8 @@ def energy_pass(
     return found
 
 
-def measure_idle_watts(
-    meters: Mapping[Domain, Meter], *, timing: Timing | None = None
-) -> dict[Domain, float | MeterError]:
-    """Watts of every domain while the loaded model does nothing, or the error that stands for them."""
-    timing = timing or Timing()
-    watts: dict[Domain, float | MeterError] = {}
-    with _opened(meters) as (ready, failed):
-        watts |= failed
-        if ready:
-            timing.sleep(SETTLE_S)
-            with energy_window(list(ready.values())) as spans:
-                timing.sleep(window_s(ready))
-            for domain, span in zip(ready, spans, strict=True):
-                try:
-                    seen = span.energy()
-                    watts[domain] = seen.joules / seen.window_s
-                except MeterError as error:
-                    watts[domain] = error
-    return watts
-
-
 @contextlib.contextmanager
-def _opened(meters: Mapping[Domain, Meter]) -> Iterator[tuple[dict[Domain, Meter], dict[Domain, MeterError]]]:
+def opened(meters: Mapping[Domain, Meter]) -> Iterator[tuple[dict[Domain, Meter], dict[Domain, MeterError]]]:
     """The meters that open, and the errors of those that do not. No other pass has a meter open beside it."""
     ready: dict[Domain, Meter] = {}
     failed: dict[Domain, MeterError] = {}

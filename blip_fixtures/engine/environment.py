@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from blip_fixtures.devices import cpu_model, device_name, why_unavailable
+from blip_fixtures.devices import cpu_model, device_name, gpu_names, why_unavailable
 from blip_fixtures.meters import MeterError
 from blip_fixtures.meters.nvml import driver_version
 from blip_fixtures.settings import DeviceIdentity
@@ -35,13 +35,15 @@ PACKAGES = (
     "triton",
     "flash-attn",
 )
+# What runs a kernel of its own, where it is installed.
+OPTIONAL_PACKAGES = ("torchao", "triton", "flash-attn")
 
 
 def describe_machine(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What stays the same for the whole run. `facts` adds what the caller knows: ``commit``, ``dirty``, ``command``."""
     import torch
 
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    gpus = gpu_names()
     return {
         "cpu_model": cpu_model(),
         "cpu_cores_physical": psutil.cpu_count(logical=False),
@@ -52,7 +54,7 @@ def describe_machine(facts: Mapping[str, Any]) -> dict[str, Any]:
         "gpu_driver": _gpu_driver() if gpus else None,
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {**_versions(), **(_cuda_versions() if gpus else {})},
         "commit": facts.get("commit"),
         "dirty": facts.get("dirty"),
         "command": facts.get("command", shlex.join(sys.argv)),
@@ -78,6 +80,25 @@ def device_identity(device: str) -> DeviceIdentity:
         return DeviceIdentity(name=cpu_model(), threads=threads)
     uuid = str(torch.cuda.get_device_properties(device).uuid)
     return DeviceIdentity(name=device_name(device), uuid=uuid, threads=threads)
+
+
+def _versions() -> dict[str, str | None]:
+    optional = {name: version for name in OPTIONAL_PACKAGES if (version := _version(name))}
+    return {**{name: _version(name) for name in PACKAGES}, **optional}
+
+
+def _cuda_versions() -> dict[str, str | None]:
+    """What torch computes with on a card: wheels of one version exist for several CUDA releases."""
+    import torch
+
+    try:
+        found = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # torch is typed in part
+    except RuntimeError as error:  # a cuDNN from elsewhere, or one without this machine's oldest card
+        said = str(error).strip().splitlines()[0].rstrip(". ")
+        return {"cuda": torch.version.cuda, "cudnn": f"unknown ({said})"}
+    # CUDNN_VERSION is major * 10000 + minor * 100 + patch since its ninth release.
+    cudnn = None if found is None else f"{found // 10000}.{found // 100 % 100}.{found % 100}"
+    return {"cuda": torch.version.cuda, "cudnn": cudnn}
 
 
 def _version(package: str) -> str | None:

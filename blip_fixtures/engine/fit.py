@@ -211,5 +211,18 @@ def why_too_large(
     return Reason.of("too_large", **said, fitting=" or ".join(fitting))
 
 
+def why_too_large_for_host(estimator: Estimator, optimization: str, device: str, free: int) -> Reason | None:
+    """Why weights cannot pass through the `free` bytes of the host on their way to `device`; `None` where they can."""
+    if estimator.weights <= free:
+        return None
+    return Reason.of(
+        "too_large_for_host",
+        optimization=optimization,
+        device=device,
+        weights=_gib(estimator.weights),
+        free=_gib(free),
+    )
+
+
 def _gib(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 / 10 else f"{count / 2**20:.1f} MiB"

@@ -51,6 +51,11 @@ class Batch:
     facts: BatchFacts
 
     @property
+    def shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """The names of the inputs, each with its shape."""
+        return tuple((name, tuple(tensor.shape)) for name, tensor in self.inputs.items())
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all tensors."""
         return sum(tensor.nbytes for tensor in self.inputs.values())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import psutil
 
+from blip_fixtures.checkpoints.loading import release_memory
 from blip_fixtures.reasons import Reason
 from blip_fixtures.words import MemoryKind
 
@@ -23,6 +24,9 @@ _RESET_PEAK = "5"  # proc_pid_clear_refs(5): resets VmHWM to the current residen
 class PeakMemory:
     """A context that ends with `growth_bytes`, the peak above what was in use when it began, and `kind`.
 
+    On a CUDA device it also knows `graph_bytes`, what CUDA graphs keep for themselves: their kernels work in pools
+    that no call allocates from, so the growth does not show them. `reserved_bytes` is the allocator's own peak there.
+
     On Linux the kernel's own high-water mark is reset and read, so no sampling thread can miss a peak or disturb the
     workload; freed memory is handed back first, so that an earlier case leaves no room to grow into unseen. Where
     there is no such mark `growth_bytes` stays `None` and `reason` says so.
@@ -32,6 +36,8 @@ class PeakMemory:
         self._device = device
         self._before_bytes = 0
         self.growth_bytes: int | None = None
+        self.graph_bytes = 0
+        self.reserved_bytes: int | None = None
         self.reason: Reason | None = None
         self.kind = MemoryKind.PROCESS_RSS if device == "cpu" else MemoryKind.CUDA_ALLOCATOR
 
@@ -39,6 +45,9 @@ class PeakMemory:
         if self._device != "cpu":
             import torch
 
+            # What earlier calls left in the allocator's cache is no need of this one.
+            release_memory(self._device)
+            self.graph_bytes = _graph_pool_bytes(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)
             self._before_bytes = torch.cuda.memory_allocated(self._device)
             return self
@@ -57,8 +66,22 @@ class PeakMemory:
             import torch
 
             self.growth_bytes = torch.cuda.max_memory_allocated(self._device) - self._before_bytes
+            self.reserved_bytes = torch.cuda.max_memory_reserved(self._device)
         elif self.reason is None:
             self.growth_bytes = max(_resident_peak_bytes() - self._before_bytes, 0)
+
+
+def _graph_pool_bytes(device: str) -> int:
+    """Bytes of the allocator's private pools on `device`; those that all calls share have the id (0, 0)."""
+    import torch
+
+    index = torch.device(device).index
+    segments = torch.cuda.memory_snapshot(include_traces=False)  # type: ignore[no-untyped-call]  # typed in part
+    return sum(
+        int(segment["total_size"])
+        for segment in segments
+        if segment["device"] == index and tuple(segment["segment_pool_id"]) != (0, 0)
+    )
 
 
 def _return_freed_memory() -> None:

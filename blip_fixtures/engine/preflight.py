@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blip_fixtures.checkpoints.resolve import CheckpointError
 from blip_fixtures.data.sources import DataError
 from blip_fixtures.devices import why_unavailable
-from blip_fixtures.engine.fit import Estimator, Size, free_bytes, why_too_large
+from blip_fixtures.engine.fit import Estimator, Size, free_bytes, why_too_large, why_too_large_for_host
 from blip_fixtures.engine.stock import checkpoint_key
 from blip_fixtures.meters import own_domain
 from blip_fixtures.optimizations import DTYPES, find_optimization
 from blip_fixtures.reasons import Reason
-from blip_fixtures.words import EnergyMode
+from blip_fixtures.words import EnergyMode, Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from blip_fixtures.engine.stock import CheckpointKey, Stock
     from blip_fixtures.job import Job
@@ -104,7 +105,7 @@ def _unrunnable(
     jobs: Sequence[Job], stock: Stock, held_bytes: Callable[[str], int]
 ) -> tuple[dict[Job, Reason], list[Reason]]:
     """The reasons of the jobs that cannot run, and those among them that were asked for too much."""
-    lacking = {job: reason for job in jobs if (reason := _why_lacking(job))}
+    lacking = {job: reason for job in jobs if (reason := _why_lacking(job, stock))}
     unfilled = {
         job: reason for job in jobs if job not in lacking and (reason := _too_few_samples(job, len(stock.samples(job))))
     }
@@ -113,10 +114,25 @@ def _unrunnable(
     return {**lacking, **asked_too_much}, list(asked_too_much.values())
 
 
-def _why_lacking(job: Job) -> Reason | None:
-    """What the device lacks for a job, or that there is no such device."""
-    optimization, beams = find_optimization(job.case.optimization), job.prompt.num_beams
-    return why_unavailable(job.case.device) or optimization.why_unavailable(job.case.device, num_beams=beams)
+def _why_lacking(job: Job, stock: Stock) -> Reason | None:
+    """What the device lacks for a job, or that there is no such device, or that the checkpoint does not suit it."""
+    optimization, beams, device = find_optimization(job.case.optimization), job.prompt.num_beams, job.case.device
+    reason = why_unavailable(device) or optimization.why_unavailable(device, num_beams=beams)
+    if reason is not None:
+        return reason
+    with _buildable(checkpoint_key(job)):
+        return optimization.why_unfit(device, stock.architecture(job))
+
+
+@contextlib.contextmanager
+def _buildable(key: CheckpointKey) -> Iterator[None]:
+    """Raises `CheckpointError` where the configuration of the checkpoint makes no model."""
+    try:
+        yield
+    except ValueError as error:
+        raise CheckpointError(
+            f"cannot build checkpoint {key[0]!r}: {error}; give a folder that save_pretrained wrote"
+        ) from None
 
 
 def _too_few_samples(job: Job, samples: int) -> Reason | None:
@@ -132,19 +148,31 @@ def _too_large(jobs: Sequence[Job], stock: Stock, held_bytes: Callable[[str], in
         alike[checkpoint_key(job), job.case.device].append(job)
     found: dict[Job, Reason] = {}
     for (key, device), group in alike.items():
-        try:
+        with _buildable(key):
             free = free_bytes(device) + held_bytes(device)
-            found |= _too_large_of(group, stock.architecture(group[0]).config, free)
-        except ValueError as error:
-            raise CheckpointError(
-                f"cannot build checkpoint {key[0]!r}: {error}; give a folder that save_pretrained wrote"
-            ) from None
+            make = cache(partial(Estimator, stock.architecture(group[0]).config))
+            found |= _too_large_of(group, make, free)
+            # Synthetic weights are made where they stay.
+            if device != "cpu" and group[0].case.weights == Weights.TRAINED:
+                found |= _too_large_for_host([job for job in group if job not in found], make, held_bytes)
     return found
 
 
-def _too_large_of(jobs: Sequence[Job], config: Mapping[str, Any], free: int) -> dict[Job, Reason]:
+def _too_large_for_host(
+    jobs: Sequence[Job], make: Callable[[str], Estimator], held_bytes: Callable[[str], int]
+) -> dict[Job, Reason]:
+    """Of jobs of one checkpoint on one CUDA device: its weights are read into the host's memory first."""
+    free = free_bytes("cpu") + held_bytes("cpu")
+    reasons: dict[str, Reason | None] = {}
+    for job in jobs:
+        name = job.case.optimization
+        if name not in reasons:
+            reasons[name] = why_too_large_for_host(make(find_optimization(name).dtype), name, job.case.device, free)
+    return {job: reason for job in jobs if (reason := reasons[job.case.optimization])}
+
+
+def _too_large_of(jobs: Sequence[Job], make: Callable[[str], Estimator], free: int) -> dict[Job, Reason]:
     """Of jobs of one checkpoint on one device."""
-    make = cache(lambda dtype: Estimator(config, dtype))
     # What is planned, and what may be advised instead: another dtype.
     names = dict.fromkeys([*(job.case.optimization for job in jobs), *DTYPES])
     estimators: dict[str, Callable[[], Estimator]] = {

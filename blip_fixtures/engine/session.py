@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_model
-from blip_fixtures.devices import device_name, synchronizing_timer, why_unavailable
+from blip_fixtures.device_errors import is_device_error, is_lost, is_out_of_memory, said_by
+from blip_fixtures.devices import device_name, synchronizing_timer, why_unavailable, working_on
 from blip_fixtures.engine import preflight
 from blip_fixtures.engine.environment import describe_machine, describe_moment, device_identity
 from blip_fixtures.engine.loop import PlainLoop
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from blip_fixtures.engine.loop import Loop
     from blip_fixtures.job import Job
     from blip_fixtures.meters import MeterError
+    from blip_fixtures.settings import DeviceIdentity
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Session:
         self._timer = timer
         self._models = OneLiveModel(load or load_for)
         self._unrunnable: dict[Job, Reason | None] = {}
+        self._cuda_lost: Reason | None = None
+        self._devices: dict[str, tuple[str | None, DeviceIdentity]] = {}
         self.tools = SharedTools(self.stock, timer, on_round)
 
     def __enter__(self) -> Self:
@@ -85,6 +89,7 @@ class Session:
         self._check(jobs, with_meters=with_meters, one_must_run=True)
 
     def _check(self, jobs: Sequence[Job], *, with_meters: bool, one_must_run: bool) -> None:
+        jobs = [job for job in jobs if not self._is_lost(job.case.device)]
         reasons = preflight.prepare(
             jobs,
             self.stock,
@@ -98,6 +103,8 @@ class Session:
 
     def why_unavailable(self, job: Job) -> Reason | None:
         """Why this machine cannot run the job. Raises `PreflightError` for a checkpoint or data that are no use."""
+        if self._is_lost(job.case.device):
+            return self._cuda_lost
         if _key(job) not in self._unrunnable:
             self._check([job], with_meters=True, one_must_run=False)
         return self._unrunnable[_key(job)]
@@ -113,22 +120,26 @@ class Session:
         """As `measure`, with the error of a job that failed.
 
         A lack of memory is the answer of this machine, and no error: the next job starts with its model loaded again.
+        An error that leaves CUDA unusable ends all later jobs on CUDA as well, before they are tried.
         """
         reason = self.why_unavailable(job)
         if reason is not None:
             return Outcome(self._stored(job, Status.UNAVAILABLE, reason=reason))
+        self._about(job.case.device)
         moment = describe_moment()
-        exhausted = None
+        exhausted, found = None, Found()
         try:
             found = self._measured(job, loop or PlainLoop(self._timer(job.case.device)))
         except Exception as error:  # noqa: BLE001  # whatever a model raises is the record of its case
             reason = _reason_of(error)
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
+                self._note_lost(job, error)
                 return Outcome(self._stored(job, Status.FAILED, reason=reason, moment=moment), error)
             exhausted = reason
-        if exhausted is not None:
+        if exhausted is not None or found.exhausted:
             # Only here, behind the handler, has the error let go of the frames that hold the model and its tensors.
             self._models.evict()
+        if exhausted is not None:
             return Outcome(self._stored(job, Status.OUT_OF_MEMORY, reason=exhausted, moment=moment))
         try:
             return Outcome(self._stored(job, Status.OK, found=found, moment=moment))
@@ -138,9 +149,10 @@ class Session:
 
     def try_out(self, job: Job) -> None:
         """Generate once, unmeasured. Raises whatever the model raises."""
-        workload = self.workload(job)
-        find_optimization(job.case.optimization).prepare(workload.loaded, job.case.sequence_length, workload.probe)
-        workload.generate(workload.inputs(0))
+        with working_on(job.case.device):
+            workload = self.workload(job)
+            find_optimization(job.case.optimization).prepare(workload.loaded, job.case.sequence_length, workload.probe)
+            workload.generate(workload.inputs(0))
 
     def planned(self, job: Job) -> Record:
         """What will be known of the job's conditions, before it is measured. It is never stored."""
@@ -152,7 +164,18 @@ class Session:
         return {name: error for meters in self.stock.known_meters() for name, error in meters.all_absent().items()}
 
     def _measured(self, job: Job, loop: Loop) -> Found:
-        return run_passes(Context(job, self.workload(job), loop, self.tools))
+        with working_on(job.case.device):
+            return run_passes(Context(job, self.workload(job), loop, self.tools))
+
+    def _note_lost(self, job: Job, error: Exception) -> None:
+        """Give CUDA up, where `error` left it unusable for the rest of the process."""
+        device = job.case.device
+        if device != "cpu" and is_device_error(error) and is_lost(device):
+            self._cuda_lost = Reason.of("cuda_lost", device=device, case_id=job.case.id, error=said_by(error))
+            self._models.give_cuda_up()
+
+    def _is_lost(self, device: str) -> bool:
+        return device != "cpu" and self._cuda_lost is not None
 
     def workload(self, job: Job) -> Workload:
         """The job's batches and its model, which is loaded where it is not the live one."""
@@ -182,7 +205,7 @@ class Session:
             case_id=case.id,
             config_hash=self._settings(job).digest,
             sweeps=job.sweeps,
-            case=CaseFields(**{**asdict(case), "device_name": self._device_name(case.device)}),
+            case=CaseFields(**{**asdict(case), "device_name": self._about(case.device)[0]}),
             status=status,
             reason=reason,
             again=job.again,
@@ -227,13 +250,17 @@ class Session:
             checkpoint_revision=self.stock.checkpoint(job).revision,
             data_revision=self.stock.samples(job).revision,
             checkpoint_files=self.stock.checkpoint_files(job),
-            device=device_identity(job.case.device),
+            device=self._about(job.case.device)[1],
             versions=self._machine["versions"],
             python=self._machine["python"],
         )
 
-    def _device_name(self, device: str) -> str | None:
-        return device_name(device) if why_unavailable(device) is None else None
+    def _about(self, device: str) -> tuple[str | None, DeviceIdentity]:
+        """Its name and what tells it from others; of a lost device what it said while it answered."""
+        if device not in self._devices or not self._is_lost(device):
+            name = device_name(device) if why_unavailable(device) is None else None
+            self._devices[device] = (name, device_identity(device))
+        return self._devices[device]
 
     @cached_property
     def _machine(self) -> dict[str, Any]:
@@ -264,12 +291,3 @@ def _reason_of(error: Exception) -> Reason:
     if not message:
         return Reason.of("error_without_message", kind=kind)
     return Reason.of("error", kind=kind, message=message)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    import torch
-
-    # The CPU's allocator has no exception type of its own: torch raises a RuntimeError with this text.
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator: can't allocate" in str(
-        error
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.engine.energy import measure_idle_watts
+from blip_fixtures.engine.idle import measure_idle_watts
 from blip_fixtures.engine.limits import measure_rates
 from blip_fixtures.engine.loop import ReferenceKernel
 from blip_fixtures.engine.stock import checkpoint_key

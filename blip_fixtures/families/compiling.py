@@ -7,6 +7,7 @@ a family spells greedy decoding out. Nothing is compiled anew once the first bat
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 import warnings
 from abc import ABC, abstractmethod
@@ -20,7 +21,7 @@ from torch._dynamo.exc import TorchDynamoException as DynamoError
 from torch._inductor.exc import InductorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from blip_fixtures.families.runner import Part
 
@@ -54,6 +55,37 @@ class DynamoCounts:
         return DynamoCounts(self.graphs - earlier.graphs, self.graph_breaks - earlier.graph_breaks)
 
 
+@dataclass(frozen=True)
+class CudaGraphCounts:
+    """CUDA graphs that torch recorded on one device since its compiler was reset, and compiled graphs of this process
+    that it could not record.
+    """
+
+    recorded: int = 0
+    skipped: int = 0
+
+    @classmethod
+    def now(cls, device: torch.device) -> CudaGraphCounts:
+        """From torch's trees of CUDA graphs, which `torch.compiler.reset` fells, and inductor's counter."""
+        # torch has no public counters of its compiler, and no public names for its CUDA graphs.
+        from torch._dynamo.utils import counters
+
+        # Where nobody has imported it, nothing is recorded.
+        trees = sys.modules.get("torch._inductor.cudagraph_trees")
+        manager = None if trees is None else trees.get_manager(device.index or 0, create_if_none_exists=False)
+        roots = {} if manager is None else manager.roots
+        return cls(_nodes_of(roots), int(counters["inductor"]["cudagraph_skips"]))
+
+    def since(self, earlier: CudaGraphCounts) -> CudaGraphCounts:
+        """The difference."""
+        return CudaGraphCounts(self.recorded - earlier.recorded, self.skipped - earlier.skipped)
+
+
+def _nodes_of(trees: Mapping[Any, Sequence[Any]]) -> int:
+    """A node is a recording; `children` are those that follow it, by compiled function."""
+    return sum(1 + _nodes_of(node.children) for nodes in trees.values() for node in nodes)
+
+
 class CompiledRunner(ABC):
     """Greedy generation of one loaded model through compiled parts.
 
@@ -67,6 +99,9 @@ class CompiledRunner(ABC):
         self._note: Callable[[Part], None] = lambda _part: None
         self._text_limit = 0
         self._prepared = self.compiled_first = DynamoCounts(0, 0)
+        self._recorded = self.cuda_graphs_first = CudaGraphCounts()
+        # What inductor is told beside its own settings for the decoder's step, in this row alone.
+        self.step_options: Mapping[str, Any] = {}
         self.compile_s = 0.0
 
     @property
@@ -86,6 +121,11 @@ class CompiledRunner(ABC):
         """Let go of all buffers."""
 
     @property
+    @abstractmethod
+    def held_bytes(self) -> int:
+        """Bytes of all buffers."""
+
+    @property
     def config(self) -> Any:
         """The model's configuration."""
         return self._model.config
@@ -94,6 +134,14 @@ class CompiledRunner(ABC):
     def compiled_later(self) -> DynamoCounts:
         """What was compiled since `prepare`; nothing, where all is well."""
         return DynamoCounts.now().since(self._prepared)
+
+    @property
+    def cuda_graphs_later(self) -> CudaGraphCounts:
+        """What was recorded since `prepare`; nothing, where all is well."""
+        return self._cuda_graphs_now().since(self._recorded)
+
+    def _cuda_graphs_now(self) -> CudaGraphCounts:
+        return CudaGraphCounts.now(self._model.device) if self._cuda else CudaGraphCounts()
 
     def prepare(self, text_limit: int, call: Callable[[], object]) -> None:
         """Start anew for prompts of at most `text_limit` text tokens; `call` generates once, which compiles.
@@ -105,14 +153,14 @@ class CompiledRunner(ABC):
         if torch._dynamo.config.disable:
             raise CompileError("torch's compiler is switched off; unset TORCHDYNAMO_DISABLE and TORCH_COMPILE_DISABLE")
         torch.compiler.reset()
-        before = DynamoCounts.now()
+        before, recorded_before = DynamoCounts.now(), self._cuda_graphs_now()
         self._text_limit = text_limit
         self._forget()
-        self._compile_parts()
         try:
             with warnings.catch_warnings():
                 # torch 2.13's compiler calls what torch 2.13 deprecates.
                 warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
+                self._compile_parts()
                 first_s, second_s = _seconds(call), _seconds(call)
         except (DynamoError, InductorError) as error:
             said = " ".join(str(error).split())
@@ -120,6 +168,8 @@ class CompiledRunner(ABC):
         self.compile_s = first_s - second_s
         self._prepared = DynamoCounts.now()
         self.compiled_first = self._prepared.since(before)
+        self._recorded = self._cuda_graphs_now()
+        self.cuda_graphs_first = self._recorded.since(recorded_before)
 
     def close(self) -> None:
         """Compiled code and its guards hold the model for as long as the process lives."""
@@ -135,10 +185,12 @@ class CompiledRunner(ABC):
         finally:
             self._note = lambda _part: None
 
-    def _compiled(self, part: Callable[..., Any], *, cuda_graphs: bool = False) -> Callable[..., Any]:
-        """One graph without a break; what cannot be one raises."""
-        options: dict[str, Any] | None = {"triton.cudagraphs": True} if cuda_graphs else None
-        return torch.compile(part, fullgraph=True, dynamic=False, backend=BACKEND, options=options)
+    def _compiled(
+        self, part: Callable[..., Any], *, cuda_graphs: bool = False, options: Mapping[str, Any] | None = None
+    ) -> Callable[..., Any]:
+        """One graph without a break; what cannot be one raises. `options` hold for this graph alone."""
+        given = {**(options or {}), **({"triton.cudagraphs": True} if cuda_graphs else {})}
+        return torch.compile(part, fullgraph=True, dynamic=False, backend=BACKEND, options=given or None)
 
 
 def any_length(*tensors: Any) -> tuple[Any, ...]:

@@ -30,6 +30,10 @@ class Runner(Protocol):
         """The model's configuration."""
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes that it keeps between calls besides the weights: static caches and other buffers."""
+
+    @property
     def generate(self) -> Callable[..., Any]:
         """Token ids (batch, tokens), as the model's own `generate` gives them; `Family.answer` finds the answer."""
 
@@ -51,6 +55,11 @@ class EagerRunner:
     def config(self) -> Any:
         """The model's configuration."""
         return self.model.config
+
+    @property
+    def held_bytes(self) -> int:
+        """Nothing: its caches live as long as a call."""
+        return 0
 
     def generate(self, **arguments: Any) -> Any:
         """What the model's own `generate` returns."""

@@ -11,8 +11,18 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.devices import why_unavailable
 from blip_fixtures.meters import Conditions, MeterError, Reading, own_domain
-from blip_fixtures.meters.nvml_device import COUNTER, HAS_NONE, POWER, VERSION, failure, find_device, initialized
+from blip_fixtures.meters.nvml_device import (
+    COUNTER,
+    HAS_NONE,
+    NO_DRIVER,
+    POWER,
+    VERSION,
+    failure,
+    find_device,
+    initialized,
+)
 from blip_fixtures.meters.nvml_power import PolledPower
 from blip_fixtures.reasons import Reason
 from blip_fixtures.words import Domain, EnergyStatus, Scope
@@ -198,6 +208,9 @@ def meters_of(search: Search) -> dict[Domain, Meter | MeterError]:
     """The open meter of a GPU, or why it has none; nothing for the host."""
     if own_domain(search.device) != Domain.GPU:
         return {}
+    reason = why_unavailable(search.device)
+    if reason is not None:  # only torch knows which of NVML's devices it would be
+        return {Domain.GPU: MeterError(EnergyStatus.DRIVER_ERROR, reason)}
     meter = NvmlMeter(torch_device_uuid(search.device), clock=search.clock)
     try:
         meter.open()
@@ -224,16 +237,21 @@ def torch_device_uuid(device: str) -> str:
 
 
 def nvidia_device_count() -> int:
-    """How many NVIDIA devices this process may see, without importing torch; 0 where there is no driver."""
+    """How many NVIDIA devices this process may see, without importing torch; 0 where there is no driver.
+
+    At least 1 where a driver is there and NVML fails on it: then CUDA has to be asked.
+    """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in ("", "-1"):
         return 0
     try:
         pynvml = initialized()
-    except MeterError:  # no driver, no library, no device: all of them mean that there is no GPU to offer
-        return 0
+    except MeterError as error:
+        return int(error.reason.code not in NO_DRIVER)
     try:
         return int(pynvml.nvmlDeviceGetCount())
+    except pynvml.NVMLError:
+        return 1
     finally:
         pynvml.nvmlShutdown()
 

@@ -45,6 +45,8 @@ LOAD: Action = {
     _VERSION_MISMATCH: "nvml_version_mismatch",
     _ANY: "nvml_not_loaded",
 }
+# The reasons that say that there is no driver, rather than one which fails.
+NO_DRIVER = frozenset({"pynvml_missing", "nvml_library_missing", "nvml_driver_not_loaded"})
 VERSION: Action = {
     _FUNCTION_NOT_FOUND: "nvml_version_driver_old",
     _GPU_IS_LOST: "nvml_version_gpu_lost",

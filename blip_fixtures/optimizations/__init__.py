@@ -13,13 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.optimizations.attention import EAGER, SDPA, attention_of
+from blip_fixtures.optimizations.attention import EAGER, SDPA, attention_kernels, attention_of
 from blip_fixtures.optimizations.compile import COMPILE
 from blip_fixtures.optimizations.dtypes import BF16, DEFAULT_DTYPE, FP16, FP32, dtype_proof
 from blip_fixtures.optimizations.entry import Entry, NotApplied, Probe
 from blip_fixtures.optimizations.flash_attention import FLASH_ATTENTION_2
 from blip_fixtures.optimizations.int8_dynamic import INT8_DYNAMIC
 from blip_fixtures.optimizations.packed import INT4, INT8
+from blip_fixtures.optimizations.process_wide import BEFORE, changed, process_wide_settings
 from blip_fixtures.reasons import Reason
 from blip_fixtures.spelling import did_you_mean
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from blip_fixtures.checkpoints.loading import LoadedModel
+    from blip_fixtures.checkpoints.resolve import Checkpoint
     from blip_fixtures.families import Family
 
 __all__ = [
@@ -73,13 +75,18 @@ class Optimization:
         for entry in self.entries:
             if entry.greedy_only and num_beams > 1:
                 return Reason.of("greedy_only", name=entry.name, beams=num_beams)
-            reason = entry.why_unavailable(device)
+            reason = entry.why_not_in(device, self.dtype) or entry.why_unavailable(device)
             if reason is not None:
                 return reason
         return None
 
+    def why_unfit(self, device: str, checkpoint: Checkpoint) -> Reason | None:
+        """Why nothing of `checkpoint` could be run so on `device`, which can run others, or `None`."""
+        return next(filter(None, (entry.why_unfit(device, checkpoint) for entry in self.entries)), None)
+
     def apply(self, loaded: LoadedModel) -> None:
         """Change the model that was loaded for it. Raises `NotApplied`."""
+        loaded.applied[BEFORE] = process_wide_settings(loaded.device)
         for entry in self.entries:
             entry.apply(loaded)
 
@@ -91,8 +98,15 @@ class Optimization:
     def proof(self, loaded: LoadedModel, probe: Probe) -> dict[str, Any]:
         """What shows that every part took effect, for the record. Raises `NotApplied` when one did not."""
         facts: dict[str, Any] = {**dtype_proof(loaded, self.dtype), "attention": attention_of(loaded)}
+        if loaded.device != "cpu":
+            facts["attention_kernels"] = attention_kernels(loaded, probe)
         for entry in self.entries:
             facts |= entry.proof(loaded, probe)
+        for name, (then, now) in changed(loaded.applied.get(BEFORE, {}), loaded.device).items():
+            raise NotApplied(
+                f"{self.name} changed torch's {name} from {then} to {now} for the whole process, so rows depend on "
+                "their order; give it to this row alone"
+            )
         return facts
 
     def notes(self, applied: Mapping[str, Any]) -> list[Reason]:

@@ -20,6 +20,16 @@ def attention_of(loaded: LoadedModel) -> dict[str, str]:
     return {name.value: str(part.config._attn_implementation) for name, part in loaded.components.items()}
 
 
+def attention_kernels(loaded: LoadedModel, probe: Probe) -> dict[str, dict[str, int]]:
+    """Which attention kernels run in each component, and how often: on a GPU torch chooses them for each shape.
+
+    What is replayed from a CUDA graph is not seen.
+    """
+    from blip_fixtures.optimizations.kernels import kernels_by_component
+
+    return kernels_by_component(loaded.components, probe.run)
+
+
 def everywhere(implementation: str, family: Family) -> dict[str, str]:
     """`implementation` for every part of the configuration that attends."""
     return dict.fromkeys(family.attention_parts, implementation)

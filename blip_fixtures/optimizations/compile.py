@@ -8,13 +8,15 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.optimizations.entry import Entry, NotApplied
-from blip_fixtures.optimizations.needs import VOLTA, too_old
+from blip_fixtures.optimizations.needs import VOLTA, no_bf16, no_python_headers, too_old
+from blip_fixtures.optimizations.packed import inductor_options
 from blip_fixtures.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from blip_fixtures.checkpoints.loading import LoadedModel
+    from blip_fixtures.families.compiling import CompiledRunner
     from blip_fixtures.optimizations.entry import Probe
 
 
@@ -24,19 +26,23 @@ def _why_unavailable(device: str) -> Reason | None:
     command = os.environ.get(variable) or default
     if shutil.which(command) is None:
         return Reason.of("no_compiler", command=command, variable=variable)
-    if device != "cpu":
-        if find_spec("triton") is None:
-            return Reason.of("no_triton")
-        return too_old(device, VOLTA, "compile")
-    return None
+    if device != "cpu" and find_spec("triton") is None:
+        return Reason.of("no_triton")
+    return no_python_headers("compile") or (None if device == "cpu" else too_old(device, VOLTA, "compile"))
+
+
+def _why_not_in(device: str, dtype: str) -> Reason | None:
+    """Torch compiles no bf16 for a GPU that only emulates it."""
+    return no_bf16(device, "compile") if device != "cpu" and dtype == "bfloat16" else None
 
 
 def _apply(loaded: LoadedModel) -> None:
     from blip_fixtures.optimizations.linear import BlockedLinear, replace_linear
 
-    if loaded.device == "cpu":
-        loaded.applied["compile"] = {"blocked_layers": len(replace_linear(loaded.model, BlockedLinear))}
+    blocked = len(replace_linear(loaded.model, BlockedLinear)) if loaded.device == "cpu" else 0
+    loaded.applied["compile"] = {"blocked_layers": blocked}
     loaded.runner = loaded.family.compiled_runner(loaded.model, cuda=loaded.device != "cpu")
+    loaded.runner.step_options = inductor_options(loaded)
 
 
 def _prepare(loaded: LoadedModel, text_limit: int, probe: Probe) -> None:
@@ -61,7 +67,7 @@ def _proof(loaded: LoadedModel, probe: Probe) -> dict[str, Any]:
     if later.graphs:
         raise NotApplied(f"{later.graphs} graphs were compiled anew behind the first call, so rounds hold compile time")
     return {
-        **(loaded.applied["compile"] if loaded.device == "cpu" else {"cuda_graphs_skipped": _skipped_cuda_graphs()}),
+        **(loaded.applied["compile"] if loaded.device == "cpu" else _cuda_graphs(loaded.runner)),
         "compiled_graphs": first.graphs,
         "graph_breaks": 0,
         "recompiles": 0,
@@ -70,12 +76,16 @@ def _proof(loaded: LoadedModel, probe: Probe) -> dict[str, Any]:
     }
 
 
-def _skipped_cuda_graphs() -> int:
-    """How many compiled graphs of this process could not be recorded as CUDA graphs."""
-    # torch has no public counters of its compiler.
-    from torch._dynamo.utils import counters
-
-    return int(counters["inductor"]["cudagraph_skips"])
+def _cuda_graphs(runner: CompiledRunner) -> dict[str, Any]:
+    """How many CUDA graphs this case recorded. Raises `NotApplied` unless rounds only replay them."""
+    first, later = runner.cuda_graphs_first, runner.cuda_graphs_later
+    if first.skipped or later.skipped:
+        raise NotApplied(f"torch could not record {first.skipped + later.skipped} compiled graphs as CUDA graphs")
+    if not first.recorded:
+        raise NotApplied("CUDA graphs were asked for and none was recorded")
+    if later.recorded:
+        raise NotApplied(f"{later.recorded} CUDA graphs were recorded after the first calls, so rounds hold recording")
+    return {"cuda_graphs_recorded": first.recorded, "cuda_graphs_skipped": 0, "inductor_options": runner.step_options}
 
 
 def token_agreement(tokens: Any, others: Any) -> float:
@@ -96,6 +106,7 @@ COMPILE = Entry(
     label="Compile",
     greedy_only=True,
     why_unavailable=_why_unavailable,
+    why_not_in=_why_not_in,
     apply=_apply,
     prepare=_prepare,
     proof=_proof,

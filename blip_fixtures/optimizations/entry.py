@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from blip_fixtures.checkpoints.loading import LoadedModel
+    from blip_fixtures.checkpoints.resolve import Checkpoint
     from blip_fixtures.families import Family
     from blip_fixtures.reasons import Reason
 
@@ -30,6 +31,14 @@ class Probe:
 
 
 def _needs_nothing(_device: str) -> Reason | None:
+    return None
+
+
+def _takes_any_dtype(_device: str, _dtype: str) -> Reason | None:
+    return None
+
+
+def _fits_all(_device: str, _checkpoint: Checkpoint) -> Reason | None:
     return None
 
 
@@ -56,9 +65,10 @@ class Entry:
     `label` is what documents call it, by default its name. `dtype` is the one it stands for, `prefers` the one that its
     kernels are made for; without either the weights are fp16. `attention` maps a device and a family to the attention
     implementations of the configuration's parts, as transformers takes them. `why_unavailable` maps a device to a
-    reason or `None`. `apply` changes a model once, `prepare` comes before each of its cases (with the limit on text
-    tokens), `proof` behind the passes of each: it returns facts for the record or raises `NotApplied`. `notes` is what
-    a reader must know beside the figures, from the facts of all the proofs of a case.
+    reason or `None`, `why_not_in` a device and the dtype of the weights, `why_unfit` a device and a checkpoint: all are
+    asked before a model is loaded. `apply` changes a model once, `prepare` comes before each of its cases (with the
+    limit on text tokens), `proof` after the passes of each: it returns facts for the record or raises `NotApplied`.
+    `notes` is what a reader must know beside the figures, from the facts of all the proofs of a case.
     """
 
     name: str
@@ -68,6 +78,8 @@ class Entry:
     attention: Callable[[str, Family], Mapping[str, str]] | None = None
     greedy_only: bool = False
     why_unavailable: Callable[[str], Reason | None] = _needs_nothing
+    why_not_in: Callable[[str, str], Reason | None] = _takes_any_dtype
+    why_unfit: Callable[[str, Checkpoint], Reason | None] = _fits_all
     apply: Callable[[LoadedModel], None] = _changes_nothing
     prepare: Callable[[LoadedModel, int, Probe], None] = _no_preparation
     proof: Callable[[LoadedModel, Probe], Mapping[str, Any]] = _no_facts

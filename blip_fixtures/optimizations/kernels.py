@@ -46,6 +46,21 @@ def force_flash_backend(part: Any) -> None:
     part.forward = with_flash
 
 
+@contextlib.contextmanager
+def unforced(part: Any) -> Iterator[None]:
+    """`part` of a model with torch's own choice of a kernel, whatever was asked for; as it was afterwards."""
+    forced = part.__dict__.pop("forward", None)
+    # transformers has no public name for the implementation that a part reads at each call.
+    asked, part.config._attn_implementation = part.config._attn_implementation, "sdpa"
+    try:
+        yield
+    finally:
+        # Private, as above.
+        part.config._attn_implementation = asked
+        if forced is not None:
+            part.forward = forced
+
+
 def kernels_by_component(
     components: Mapping[Component, nn.Module], run: Callable[[], object]
 ) -> dict[str, dict[str, int]]:

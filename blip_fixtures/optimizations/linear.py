@@ -203,16 +203,6 @@ def replace_linear(
     return replaced
 
 
-def quantize_with_torchao(model: nn.Module, bits: int, wanted: Callable[[str], bool]) -> list[str]:
-    """The same choice of layers, in torchao's tensors and kernels; the paths of the layers."""
-    from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
-
-    layers = [path for path, module in model.named_modules() if type(module) is nn.Linear and wanted(path)]
-    config = Int8WeightOnlyConfig() if bits == 8 else Int4WeightOnlyConfig()
-    quantize_(model, config, filter_fn=lambda module, path: type(module) is nn.Linear and wanted(path))
-    return layers
-
-
 def linear_bytes(model: nn.Module, wanted: Callable[[str], bool] = lambda _path: True) -> int:
     """Bytes of the weights and biases of the linear layers whose path is `wanted`, packed or not."""
     return sum(

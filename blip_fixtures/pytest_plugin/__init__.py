@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blip_fixtures.pytest_plugin.fixtures import RUN, case, measure
-from blip_fixtures.pytest_plugin.items import EVERY_DEVICE, is_benchmark
+from blip_fixtures.pytest_plugin.items import EVERY_DEVICE, ONLY_ON, is_benchmark, out_of_place
 from blip_fixtures.pytest_plugin.options import Options, add_options, refuse_misspelt
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         skip_rejected(config)
     config.addinivalue_line("markers", f"{EVERY_DEVICE}: run the benchmark on every device of --blip-device.")
+    config.addinivalue_line("markers", f"{ONLY_ON}(kind): a value of a sweep for devices of this kind: cuda, cpu.")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -61,6 +62,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
     """Around all others: what they deselect is seen, and what is left is sorted."""
+    elsewhere = [item for item in items if out_of_place(item)]
+    if elsewhere:
+        items[:] = [item for item in items if item not in elsewhere]
+        config.hook.pytest_deselected(items=elsewhere)
     collected = [item for item in items if is_benchmark(item)]
     result = yield
     if any(map(is_benchmark, items)):
@@ -78,7 +83,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     config, options = session.config, session.config.stash[OPTIONS]
     if any(map(is_benchmark, session.items)):
-        from blip_fixtures.pytest_plugin.plan import Plan, check_baseline, unheld_baseline
+        from blip_fixtures.pytest_plugin.plan import Plan, check_baseline, no_card, unheld_baseline
 
         plan = Plan.of(session.items, options)
         plan.mark_items(session.items)
@@ -88,7 +93,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if not config.option.collectonly:
             from blip_fixtures.pytest_plugin.run import Run
 
-            _tell(config, unheld_baseline(session.items, options))
+            _tell(config, [*no_card(config), *unheld_baseline(session.items, options)])
             alone = len(plan.case_by_item) == len(session.items)
             config.stash[RUN] = Run.start(config, options, plan, alone=alone)
 

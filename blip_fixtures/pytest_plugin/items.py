@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # The mark of a benchmark that runs on each device, not on the primary one alone.
 EVERY_DEVICE = "every_device"
+# The mark of a value that belongs to a sweep on one kind of device alone: ``cuda``, ``cpu``.
+ONLY_ON = "only_on"
 _FIXTURES_OF_A_BENCHMARK = {"measure", "case", *AXES}
 _OPERATORS = {"and", "or", "not"}
 
@@ -30,6 +32,14 @@ def is_benchmark(item: pytest.Item | pytest.Metafunc) -> bool:
 def sweep_of(item: pytest.Function) -> str:
     """The sweep that a benchmark belongs to: the name of its test without ``test_``."""
     return item.originalname.removeprefix("test_")
+
+
+def out_of_place(item: pytest.Item) -> bool:
+    """Whether the benchmark has a value that its device's kind is not marked for."""
+    if not is_benchmark(item) or not hasattr(item, "callspec"):
+        return False
+    kind = str(item.callspec.params.get("device", "")).partition(":")[0]
+    return any(kind not in mark.args for mark in item.iter_markers(ONLY_ON))
 
 
 def why_none(option: str, expression: str, benchmarks: Sequence[pytest.Item]) -> str:

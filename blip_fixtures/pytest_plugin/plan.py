@@ -10,7 +10,7 @@ import pytest
 from blip_fixtures.case import AXES, Case
 from blip_fixtures.data.datasets import find_dataset
 from blip_fixtures.data.prompts import PromptsError, PromptSet, find_prompts
-from blip_fixtures.devices import primary_device, requested_devices, synchronizing_timer
+from blip_fixtures.devices import ChosenDevices, choose_devices, primary_device, synchronizing_timer, why_unavailable
 from blip_fixtures.job import Job, SampleSource
 from blip_fixtures.meters import nvml
 from blip_fixtures.optimizations import find_optimization
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from blip_fixtures.pytest_plugin.options import Options
+    from blip_fixtures.reasons import Reason
+
+_DEVICES = pytest.StashKey[ChosenDevices]()
 
 
 def hold_baseline(metafunc: pytest.Metafunc, options: Options) -> None:
@@ -43,10 +46,35 @@ def parametrize_device(metafunc: pytest.Metafunc, options: Options) -> None:
     own = metafunc._arg2fixturedefs.get("device", ())
     if any(fixture.params is not None for fixture in own):
         return
-    devices = requested_devices(options.devices, nvml.nvidia_device_count)
+    devices = _chosen_devices(metafunc.config, options).names
     if metafunc.definition.get_closest_marker(EVERY_DEVICE) is None:
-        devices = [primary_device(devices)]
+        devices = (primary_device(devices),)
     metafunc.parametrize("device", devices, indirect=bool(own))
+
+
+def _chosen_devices(config: pytest.Config, options: Options) -> ChosenDevices:
+    """Found once, since it may start CUDA: with ``auto``, on a machine with an NVIDIA card."""
+    if _DEVICES not in config.stash:
+        config.stash[_DEVICES] = choose_devices(options.devices, nvml.nvidia_device_count, _why_not_on)
+    return config.stash[_DEVICES]
+
+
+def _why_not_on(device: str) -> Reason | None:
+    from blip_fixtures.engine.preflight import PreflightError, check_libraries
+
+    try:
+        check_libraries([("torch", "Tensor")])
+    except PreflightError:  # the run's own check, its first, says so with the remedy
+        return None
+    return why_unavailable(device)
+
+
+def no_card(config: pytest.Config) -> list[str]:
+    """One line where ``auto`` leaves out this machine's NVIDIA card."""
+    chosen = config.stash.get(_DEVICES, None)
+    if chosen is None or chosen.no_card is None:
+        return []
+    return [f"--blip-device=auto measures on the CPU alone: {chosen.no_card}"]
 
 
 def _names(mark: pytest.Mark) -> list[str]:

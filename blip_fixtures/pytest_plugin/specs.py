@@ -151,7 +151,7 @@ SPECS = (
         "auto",
         devices,
         "DEVICE",
-        "Where to run: auto (the CPU, and the first CUDA device where there is one), cpu, cuda, cuda:N. Repeatable. "
+        "Where to run: auto (the CPU, and the first CUDA device if torch can use it), cpu, cuda, cuda:N. Repeatable. "
         "The device sweep runs on all of them, the other sweeps on the last CUDA device named, else on the CPU.",
         field="devices",
         repeatable=True,

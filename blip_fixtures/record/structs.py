@@ -129,11 +129,18 @@ class Flops(Part, frozen=True, kw_only=True):
 
 
 class Memory(Part, frozen=True, kw_only=True):
-    """Bytes. `kind` says what grew by the peak: ``process_rss`` or ``cuda_allocator``."""
+    """Bytes. `kind` says what grew by the peak: ``process_rss`` or ``cuda_allocator``.
+
+    The peak is the weights, what the model keeps between calls, and what a call adds. `held_bytes` is the second of
+    them: static caches, buffers and the memory of CUDA graphs. `reserved_bytes` is the most that CUDA's allocator took
+    of the device meanwhile, for whatever purpose, with what it kept unused.
+    """
 
     weights_bytes: Count | None
     peak_bytes: Count | None
     kind: str | None
+    held_bytes: Count | None = None
+    reserved_bytes: Count | None = None
 
 
 class Metric(Part, frozen=True, kw_only=True):

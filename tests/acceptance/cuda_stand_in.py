@@ -6,6 +6,7 @@ torch tells, for NVML to know. Nothing is undone at the end.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from types import SimpleNamespace
@@ -17,7 +18,10 @@ from blip_fixtures.checkpoints.loading import LoadedModel, load_model
 from blip_fixtures.engine import inference, limits, loop, session, tools
 
 ANSWERS = {
+    "init": lambda: None,
     "device_count": lambda: 1,
+    "get_arch_list": lambda: ["sm_90"],
+    "get_device_capability": lambda _=None: (9, 0),
     "get_device_name": lambda _=0: "Stand-in GPU",
     "get_device_properties": lambda _: SimpleNamespace(uuid=os.environ["STAND_IN_UUID"]),
     "synchronize": lambda _=None: None,
@@ -25,6 +29,9 @@ ANSWERS = {
     "reset_peak_memory_stats": lambda _: None,
     "memory_allocated": lambda _: 0,
     "max_memory_allocated": lambda _: 0,
+    "max_memory_reserved": lambda _: 0,
+    "memory_snapshot": lambda **_: [],
+    "device": lambda _: contextlib.nullcontext(),
     "mem_get_info": lambda _: (2**34, 2**35),
 }
 

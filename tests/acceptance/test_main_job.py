@@ -105,8 +105,10 @@ def test_the_document_is_the_same_from_files_alone(
 
 
 def test_a_dataset_is_chosen_by_name(folder: Path) -> None:
-    chosen = pytest_process("benchmarks", "--collect-only", "-q", "-k", "textvqa and batch01", cwd=folder)
+    chosen = pytest_process(
+        "benchmarks", "--blip-device=cpu", "--collect-only", "-q", "-k", "textvqa and batch01", cwd=folder
+    )
     lines = [line for line in chosen.stdout.splitlines() if "::" in line]
     assert {line.partition("::")[2].partition("[")[0] for line in lines} == {"test_batch_size", "test_device"}
-    nothing = pytest_process("benchmarks", "--collect-only", "-q", "-k", "vizwiz", cwd=folder)
+    nothing = pytest_process("benchmarks", "--blip-device=cpu", "--collect-only", "-q", "-k", "vizwiz", cwd=folder)
     assert nothing.returncode == pytest.ExitCode.NO_TESTS_COLLECTED

@@ -1,4 +1,4 @@
-/* A stand-in for libnvidia-ml.so.1, as much of it as the meter calls. The real nvidia-ml-py loads it.
+/* A stand-in for libnvidia-ml.so.1, as much of it as the meter and torch call. The real nvidia-ml-py and torch load it.
  *
  * The text file named by FAKE_NVML_SCRIPT says what it plays, one statement a line; # begins a comment.
  *
@@ -183,13 +183,22 @@ static int whole(const char *function, const node *device, double value, unsigne
     return SUCCESS;
 }
 
-int nvmlInitWithFlags(unsigned int flags) {
-    (void)flags;
+static int start(const char *function) {
     read_script();
-    int code = error_of("nvmlInitWithFlags", NULL);
+    int code = error_of(function, NULL);
     if (!code) users++;
     return code;
 }
+
+int nvmlInitWithFlags(unsigned int flags) {
+    (void)flags;
+    return start("nvmlInitWithFlags");
+}
+
+/* What torch calls, which counts devices by NVML until CUDA has started. */
+int nvmlInit(void) { return start("nvmlInit"); }
+
+int nvmlInit_v2(void) { return start("nvmlInit_v2"); }
 
 int nvmlShutdown(void) {
     if (!users) return UNINITIALIZED;

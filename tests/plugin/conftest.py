@@ -30,6 +30,9 @@ from tests.unit.records import make_record
 OPERATING_POINT = (Path(__file__).parents[2] / "conftest.py").read_text(encoding="utf-8")
 QUICK = ("--blip-limit=4", "--blip-rounds=2", "--blip-warmup-rounds=1", "--blip-new-tokens=4", "-p", "no:cacheprovider")
 
+# Without a device named, a run means the machine's GPU too, where there is one.
+ON_CPU = "--blip-device=cpu"
+
 TWO_SWEEPS = """
 import pytest
 
@@ -53,14 +56,14 @@ class Suite:
         pytester.makeconftest(OPERATING_POINT)
 
     def run(self, benchmarks: str, *args: str) -> pytest.RunResult:
-        """Write `benchmarks` to test_it.py and run it with few samples, rounds and tokens."""
+        """Write `benchmarks` to test_it.py and run it with few samples, rounds and tokens, on the CPU unless told."""
         self.pytester.makepyfile(test_it=benchmarks)
-        return self.pytester.runpytest_inprocess(*QUICK, *args)
+        return self.pytester.runpytest_inprocess(*QUICK, *_on_cpu(args), *args)
 
     def run_in_subprocess(self, benchmarks: str, *args: str) -> pytest.RunResult:
         """The same in a process of its own, for runs that would take this one down."""
         self.pytester.makepyfile(test_it=benchmarks)
-        return self.pytester.runpytest_subprocess(*QUICK, *args)
+        return self.pytester.runpytest_subprocess(*QUICK, *_on_cpu(args), *args)
 
     def records(self) -> list[Record]:
         return read_records(self.folder / "records.json")
@@ -68,6 +71,10 @@ class Suite:
     def document(self) -> dict[str, Any]:
         loaded: dict[str, Any] = json.loads((self.folder / "records.json").read_text())
         return loaded
+
+
+def _on_cpu(args: tuple[str, ...]) -> tuple[str, ...]:
+    return () if any(arg.startswith("--blip-device=") for arg in args) else (ON_CPU,)
 
 
 _COUNTERS: dict[str, FlopCounter] = {}

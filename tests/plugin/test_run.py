@@ -12,7 +12,7 @@ from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.record import Generation, Record, read_records
 from blip_fixtures.report.plots import draw_plots
 from blip_fixtures.words import Domain
-from tests.plugin.conftest import TWO_SWEEPS, Suite
+from tests.plugin.conftest import ON_CPU, TWO_SWEEPS, Suite
 
 
 def test_a_run_writes_the_files_of_the_contract(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_a_record_holds_what_was_asked_for(suite: Suite) -> None:
 def test_the_default_number_of_rounds_is_ten_and_covers_every_batch(suite: Suite, limit: str, rounds: int) -> None:
     suite.pytester.makepyfile(test_it=TWO_SWEEPS)
     quick = ("--blip-warmup-rounds=0", "--blip-new-tokens=2", f"--blip-limit={limit}")
-    suite.pytester.runpytest_inprocess(*quick, "-k", "batch01").assert_outcomes(passed=2)
+    suite.pytester.runpytest_inprocess(*quick, ON_CPU, "-k", "batch01").assert_outcomes(passed=2)
     (record,) = suite.records()
     assert record.latency is not None
     assert len(record.latency.rounds_s) == rounds

@@ -36,7 +36,7 @@ def test_unrelated_suite(pytester: pytest.Pytester, args: tuple[str, ...]) -> No
 
 
 def test_collect_only_loads_nothing_and_writes_nothing(pytester: pytest.Pytester) -> None:
-    from tests.plugin.conftest import OPERATING_POINT, TWO_SWEEPS
+    from tests.plugin.conftest import ON_CPU, OPERATING_POINT, TWO_SWEEPS
 
     check = """
 import sys
@@ -46,7 +46,7 @@ def pytest_unconfigure():
 """
     pytester.makeconftest(OPERATING_POINT + check)
     pytester.makepyfile(TWO_SWEEPS)
-    result = pytester.runpytest_subprocess("--collect-only", "-q")
+    result = pytester.runpytest_subprocess("--collect-only", "-q", ON_CPU)
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["*::test_batch_size[[]*-batch01[]]", "*::test_device[[]*]", "3 tests collected*"])
     assert not (pytester.path / "reports").exists()

@@ -59,20 +59,6 @@ def test_auto_excludes_other_devices(suite: Suite) -> None:
     result.stderr.fnmatch_lines(["*auto stands for every device, so name either auto or single devices"])
 
 
-def test_an_absent_device_is_refused_before_anything_is_measured(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.version.cuda", None)
-    result = suite.run(TWO_SWEEPS, "--blip-device=cpu", "--blip-device=cuda")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: cuda:0 needs a CUDA build of torch*; install one, or pass --blip-device=cpu"])
-
-
-def test_auto_skips_a_device_that_torch_cannot_use(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blip_fixtures.meters.nvml.nvidia_device_count", lambda: 1)
-    monkeypatch.setattr("torch.version.cuda", None)
-    suite.run(TWO_SWEEPS, "-k", "test_device").assert_outcomes(passed=1, skipped=1)
-    assert suite.document()["blip"]["not_run"][0]["reason"]["code"] == "no_cuda_build"
-
-
 def test_ini_twin_and_command_line(suite: Suite) -> None:
     suite.pytester.makeini("[pytest]\nblip_rounds = 0\n")
     result = suite.pytester.runpytest_inprocess()

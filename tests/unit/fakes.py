@@ -28,13 +28,19 @@ class FakeTime:
 
 
 class FakeRunner:
-    """Generates `tokens` tokens, each of which takes a second, behind two parts that take two and three."""
+    """Generates `tokens` tokens, each of which takes a second, behind two parts that take two and three.
+
+    `asked` has of each call the most and the least tokens, and the shape of its prompts.
+    """
+
+    held_bytes = 0
 
     def __init__(self, time: FakeTime, tokens: int) -> None:
         self._time = time
         self._tokens = tokens
         self._note: Callable[[Part], None] = lambda _part: None
         self.calls = 0
+        self.asked: list[tuple[int, int | None, tuple[int, ...]]] = []
         self.closed = False
         self.fails_with: Exception | None = None
 
@@ -46,8 +52,11 @@ class FakeRunner:
 
         self.config = Config
 
-    def generate(self, *, pixel_values: Any, max_new_tokens: int, **_: Any) -> Any:
+    def generate(
+        self, *, input_ids: Any, pixel_values: Any, max_new_tokens: int, min_new_tokens: int | None = None, **_: Any
+    ) -> Any:
         self.calls += 1
+        self.asked.append((max_new_tokens, min_new_tokens, tuple(input_ids.shape)))
         if self.fails_with is not None:
             raise self.fails_with
         steps = min(self._tokens, max_new_tokens)

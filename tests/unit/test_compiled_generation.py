@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import warnings
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +18,7 @@ from blip_fixtures.case import NewTokens
 from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.engine.inference import generate
-from blip_fixtures.families.compiling import DynamoCounts
+from blip_fixtures.families.compiling import CudaGraphCounts, DynamoCounts
 from blip_fixtures.families.instructblip_t5.compiled import CompiledInstructBlipT5
 from blip_fixtures.families.runner import Part
 from blip_fixtures.optimizations import NotApplied, Probe, find_optimization
@@ -148,3 +153,108 @@ def test_counts_are_differences() -> None:
 def test_agreement_counts_missing_tokens() -> None:
     assert token_agreement(torch.tensor([[0, 5, 6]]), torch.tensor([[0, 5, 6]])) == 1
     assert token_agreement(torch.tensor([[0, 5, 6]]), torch.tensor([[0, 5]])) == 0.5
+
+
+def node(*children: Any) -> Any:
+    """A recording, and those that follow it."""
+    return SimpleNamespace(children={number: [child] for number, child in enumerate(children)})
+
+
+@pytest.fixture
+def cudagraph_trees() -> Any:
+    with warnings.catch_warnings():
+        # torch 2.13's compiler calls what torch 2.13 deprecates.
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
+        return importlib.import_module("torch._inductor.cudagraph_trees")
+
+
+def test_recorded_cuda_graphs_are_counted_from_torchs_trees(
+    cudagraph_trees: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def manager(index: int, create_if_none_exists: bool = True) -> Any:
+        asked.append((index, create_if_none_exists))
+        return None if index == 0 else SimpleNamespace(roots={0: [node(), node(node(), node(node()))], 1: [node()]})
+
+    monkeypatch.setattr(cudagraph_trees, "get_manager", manager)
+    assert CudaGraphCounts.now(torch.device("cuda:1")).recorded == 6
+    assert CudaGraphCounts.now(torch.device("cuda:0")).recorded == 0
+    assert asked == [(1, False), (0, False)]
+
+
+def test_torch_has_what_is_counted(cudagraph_trees: Any) -> None:
+    """Of a build for the CPU too: no manager without a device, and nodes under these names."""
+    assert CudaGraphCounts.now(torch.device("cuda:0")).recorded == 0
+    source = Path(cudagraph_trees.__file__).read_text(encoding="utf-8")
+    assert "self.roots: dict[FunctionID, list[CUDAGraphNode]]" in source
+    assert "self.children: dict[FunctionID, list[CUDAGraphNode]]" in source
+
+
+CUDA_GRAPHS = {
+    "recorded once, then replayed": ([(0, 4), (1, 4), (1, 4)], None),
+    "an earlier case of the process could not be recorded": ([(0, 7), (2, 7), (2, 7)], None),
+    "none was recorded": ([(0, 0), (0, 0), (0, 0)], "CUDA graphs were asked for and none was recorded"),
+    "skipped": ([(0, 4), (0, 5), (0, 5)], "torch could not record 1 compiled graphs as CUDA graphs"),
+    "recorded, and another skipped": ([(0, 0), (1, 2), (1, 2)], "torch could not record 2 compiled graphs"),
+    "skipped later": ([(0, 0), (1, 0), (1, 1)], "torch could not record 1 compiled graphs"),
+    "recorded again in the rounds": ([(0, 0), (1, 0), (3, 0)], "2 CUDA graphs were recorded after the first calls"),
+}
+
+
+@pytest.mark.usefixtures("compiling")
+@pytest.mark.parametrize("name", CUDA_GRAPHS)
+def test_cuda_graphs_are_proven_by_a_difference_that_shows_a_recording(
+    checkpoint: Checkpoint, batches: Batches, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    counts, complaint = CUDA_GRAPHS[name]
+    readings = iter([*counts, counts[-1]])
+    monkeypatch.setattr(CudaGraphCounts, "now", lambda _device: CudaGraphCounts(*next(readings)))
+    loaded = load(checkpoint, "fp32+compile")
+    runner = loaded.runner
+    assert isinstance(runner, CompiledInstructBlipT5)
+    probe = Probe(run=lambda: torch.zeros(1, 3), run_eager=lambda: torch.zeros(1, 3))
+    runner._cuda = True  # a runner of a CUDA device whose calls are nothing
+    runner.compiled_first = DynamoCounts(5, 0)
+    runner.prepare(200, lambda: None)
+    runner.compiled_first = DynamoCounts(5, 0)
+    entry = find_optimization("compile").entries[0]
+    on_cuda = dataclasses.replace(loaded, device="cuda:0")
+    on_cuda.runner = runner
+    if complaint is None:
+        facts = entry.proof(on_cuda, probe)
+        assert facts["cuda_graphs_recorded"] == counts[1][0]
+        assert facts["cuda_graphs_skipped"] == 0
+    else:
+        with pytest.raises(NotApplied, match=complaint):
+            entry.proof(on_cuda, probe)
+
+
+@pytest.mark.usefixtures("compiling")
+def test_a_step_changes_only_what_stays_in_its_place(
+    checkpoint: Checkpoint, batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch records no CUDA graph that changes an input of no fixed address."""
+    addresses: list[Any] = []
+    original = CompiledInstructBlipT5._buffers_for
+
+    def noted(runner: Any, *args: Any) -> Any:
+        buffers = original(runner, *args)
+        for layer in buffers.cache.self_attention_cache.layers:
+            addresses.extend([layer.keys, layer.values, layer.cumulative_length])
+        return buffers
+
+    monkeypatch.setattr(CompiledInstructBlipT5, "_buffers_for", noted)
+    prepared(checkpoint, batches)
+    assert addresses
+    assert all(getattr(tensor, "_dynamo_static_input_type", None) for tensor in addresses)
+
+
+def test_the_steps_options_are_its_own(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(torch, "compile", lambda part, **settings: seen.append((part.__name__, settings["options"])))
+    runner = checkpoint.family.compiled_runner(load(checkpoint, "fp32").model, cuda=True)
+    runner.step_options = {"max_autotune": True}
+    runner._compile_parts()
+    assert [options for name, options in seen if name != "_step_part"] == [None] * 4
+    assert seen[-1] == ("_step_part", {"max_autotune": True, "triton.cudagraphs": True})

@@ -12,6 +12,11 @@ from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.devices import device_name, synchronizing_timer
 from blip_fixtures.engine.peak_memory import PeakMemory
 
+SEGMENTS = [
+    {"device": device, "segment_pool_id": pool, "total_size": size}
+    for device, pool, size in ((0, (0, 0), 1), (0, (0, 1), 20), (0, (0, 2), 300), (1, (0, 3), 4000), (1, (0, 0), 50000))
+]
+
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -21,6 +26,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: calls.append(f"reset {device}"))
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: next(allocated))
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 5000)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: 9000)
+    monkeypatch.setattr(torch.cuda, "memory_snapshot", lambda include_traces: SEGMENTS)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("empty_cache"))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
     return calls
@@ -46,7 +53,17 @@ def test_the_cpu_has_nothing_to_wait_for(calls: list[str]) -> None:
 def test_peak_memory_is_that_of_the_devices_allocator(calls: list[str]) -> None:
     with PeakMemory("cuda:0") as peak:
         pass
-    assert (peak.growth_bytes, peak.kind, calls) == (4000, "cuda_allocator", ["reset cuda:0"])
+    assert (peak.growth_bytes, peak.reserved_bytes, peak.kind) == (4000, 9000, "cuda_allocator")
+    # What earlier calls left unused is given back first, or it would count as reserved for this one.
+    assert calls == ["empty_cache", "reset cuda:0"]
+
+
+@pytest.mark.parametrize(("device", "kept"), [("cuda:0", 320), ("cuda:1", 4000)])
+@pytest.mark.usefixtures("calls")
+def test_the_pools_of_cuda_graphs_are_kept_between_calls(device: str, kept: int) -> None:
+    with PeakMemory(device) as peak:
+        pass
+    assert peak.graph_bytes == kept
 
 
 def test_evicting_hands_the_devices_memory_back(calls: list[str], checkpoint: Checkpoint) -> None:

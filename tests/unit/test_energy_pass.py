@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 
 from blip_fixtures.engine import machine_load
-from blip_fixtures.engine.energy import Call, EnergyFound, Timing, energy_pass, measure_idle_watts, window_s
+from blip_fixtures.engine.energy import Call, EnergyFound, Timing, energy_pass, window_s
+from blip_fixtures.engine.idle import MOST_WINDOWS, SETTLE_S, measure_idle_watts
 from blip_fixtures.meters import Conditions, MeterError
 from blip_fixtures.meters.period import measure_update_period
 from blip_fixtures.reasons import Reason, say_all
@@ -228,6 +229,43 @@ def test_idle_watts_are_those_of_an_idle_window(clock: VirtualClock) -> None:
     watts = measure_idle_watts({CPU: meter(clock, watts=33.0), DRAM: gone}, timing=Timing(clock, clock.advance))
     assert watts[CPU] == pytest.approx(33.0, rel=0.02)
     assert isinstance(watts[DRAM], MeterError)
+
+
+def idle_watts(clock: VirtualClock, *levels: float) -> tuple[dict[Domain, float | MeterError], SimulatedMeter]:
+    """Idle watts of a device whose power has another of `levels` in each window, the last one for ever."""
+    # A window begins with waits for the counter and ends with some, of a few hundredths of a second each.
+    settling = meter(clock, update_period_s=0.001)
+    span_s = 1.0 + 0.01
+    settling.power = Power([0.0, *(SETTLE_S + span_s * number for number in range(1, len(levels)))], list(levels))
+    return measure_idle_watts({GPU: settling}, timing=Timing(clock, clock.advance)), settling
+
+
+@pytest.mark.parametrize("device_w", [(20.0,), (90.0, 20.0), (300.0, 90.0, 20.0), (200.0, 90.0, 40.0, 20.0)])
+def test_idle_watts_are_those_of_two_windows_that_agree(clock: VirtualClock, device_w: tuple[float, ...]) -> None:
+    watts, settled = idle_watts(clock, *device_w)
+    assert watts[GPU] == pytest.approx(20.0, rel=0.05)
+    assert clock() == pytest.approx(SETTLE_S + 1.0 * (len(device_w) + 1), abs=0.2)
+    assert not settled.is_open
+
+
+def test_idle_watts_that_never_settle_are_no_number(clock: VirtualClock) -> None:
+    watts, _ = idle_watts(clock, *(20.0 + 40.0 * (number % 2) for number in range(2 * MOST_WINDOWS)))
+    error = watts[GPU]
+    assert isinstance(error, MeterError)
+    assert (error.status, error.reason.code) == (EnergyStatus.UNRESOLVED, "idle_windows_differ")
+    assert str(error.reason).startswith("the idle power did not settle: after 5 windows the last two still differed")
+    found = run({GPU: meter(clock)}, clock, idle_watts=watts)
+    assert (found.energy[GPU].status, found.energy[GPU].net_joules_per_sample) == ("ok", None)
+    assert found.missing["energy.gpu.net_joules_per_sample"] == error.reason
+
+
+def test_a_domain_that_has_settled_waits_for_no_other(clock: VirtualClock) -> None:
+    calm, restless = meter(clock, watts=33.0), meter(clock, domain=GPU)
+    restless.power = Power([0.0, *range(1, 30)], [20.0 + 40.0 * (number % 2) for number in range(30)])
+    watts = measure_idle_watts({CPU: calm, GPU: restless}, timing=Timing(clock, clock.advance))
+    assert watts[CPU] == pytest.approx(33.0, rel=0.02)
+    assert list(watts) == [CPU, GPU]
+    assert calm.reads < restless.reads
 
 
 @pytest.mark.parametrize("period_s", [0.001, 0.02, 0.1, 0.9])

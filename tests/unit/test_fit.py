@@ -12,7 +12,14 @@ import torch
 from blip_fixtures.checkpoints.catalog import CATALOG
 from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
-from blip_fixtures.engine.fit import Estimator, Size, _peak_live_bytes, free_bytes, why_too_large
+from blip_fixtures.engine.fit import (
+    Estimator,
+    Size,
+    _peak_live_bytes,
+    free_bytes,
+    why_too_large,
+    why_too_large_for_host,
+)
 from blip_fixtures.reasons import Reason
 
 GIB = 2**30
@@ -146,3 +153,12 @@ def test_nothing_fits() -> None:
     assert reason is not None
     assert reason.code == "too_large_for_anything"
     assert str(reason).endswith("nothing smaller fits either, so use another device")
+
+
+def test_weights_pass_through_the_memory_of_the_host() -> None:
+    assert why_too_large_for_host(Fixed(4), "fp32", "cuda:1", 8 * GIB) is None
+    reason = why_too_large_for_host(Fixed(4), "fp32", "cuda:1", 8 * GIB - 1)
+    assert str(reason) == (
+        "fp32 on cuda:1 reads its weights through the memory of the host: they take 8.0 GiB and 8.0 GiB are free "
+        "there; free some, or choose a dtype of fewer bytes"
+    )

@@ -7,6 +7,7 @@ import json
 import shutil
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from blip_fixtures.checkpoints.processor import load_processor
 from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
 from blip_fixtures.optimizations import NotApplied, Probe, find_optimization
 from blip_fixtures.words import Component, Weights
+from tests.unit.fake_cards import CARDS, cards_at_hand, fake_tensors
 
 # A dtype is proven without a call.
 NO_PROBE = Probe(run=lambda: None, run_eager=lambda: None)
@@ -145,6 +147,42 @@ def test_synthetic_weights_need_no_folder(checkpoint: Checkpoint) -> None:
     synthetic = Checkpoint("m", None, "r", checkpoint.config, weights=Weights.RANDOM)
     loaded = load_model(synthetic, "cpu", "bf16", "bfloat16")
     assert find_optimization("bf16").proof(loaded, NO_PROBE)["parameters_by_dtype"].keys() == {"bfloat16"}
+
+
+@pytest.mark.parametrize("device", CARDS)
+@pytest.mark.parametrize("weights", list(Weights))
+def test_loading_ends_when_the_device_has_the_weights(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, weights: Weights, device: str
+) -> None:
+    """A copy to a CUDA device, and what fills a tensor there, is queued: the clock alone would stop before it."""
+    happened: list[str] = []
+
+    def clock() -> float:
+        happened.append("clock")
+        return float(len(happened))
+
+    with cards_at_hand(), fake_tensors():
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda waited: happened.append(waited))
+        monkeypatch.setattr("blip_fixtures.checkpoints.loading.time", SimpleNamespace(perf_counter=clock))
+        chosen = checkpoint
+        if weights == Weights.RANDOM:
+            chosen = Checkpoint("m", None, "r", checkpoint.config, weights=weights)
+        loaded = load_model(chosen, device, "bf16", "bfloat16")
+    assert happened == ["clock", device, "clock"]
+    assert loaded.load_s == 2
+
+
+def test_a_lack_of_memory_is_no_broken_checkpoint(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its type is: torch has one for CUDA alone."""
+    error = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    def exhaust(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(checkpoint.family.model_class(), "from_pretrained", exhaust)
+    with pytest.raises(RuntimeError) as caught:
+        load_model(checkpoint, "cpu", "fp16", "float16")
+    assert caught.value is error
 
 
 def test_an_old_processor_takes_its_query_tokens_from_the_model(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from typing import Any
 
 import pytest
-import torch
 
+from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.engine.inference import generate
 from blip_fixtures.optimizations import (
     OPTIMIZATIONS,
     Entry,
     NotApplied,
+    Probe,
     find_optimization,
-    flash_attention,
+    kernels,
     optimization_label,
-    packed,
     register,
 )
 from blip_fixtures.reasons import Reason
+from blip_fixtures.words import Component
 from tests.unit.optimized import TOKENS, Batches, load, make_batches, probe_of
 
 
@@ -86,21 +88,6 @@ def test_beams_are_a_reason() -> None:
     )
 
 
-def test_an_absent_torchao_is_a_reason_on_cuda_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "find_spec", lambda name: None if name == "torchao" else object())
-    reason = find_optimization("int8").why_unavailable("cuda:0")
-    assert str(reason) == "int8 on CUDA needs the package torchao; install it"
-    assert find_optimization("int8").why_unavailable("cpu") is None
-
-
-def test_an_old_gpu_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (7, 5))
-    assert str(find_optimization("flash_attention_2").why_unavailable("cuda:0")) == (
-        "flash_attention_2 needs compute capability 8.0 and cuda:0 has 7.5"
-    )
-
-
 def test_integer_products_are_the_cpus() -> None:
     assert str(find_optimization("int8_dynamic").why_unavailable("cuda:0")) == (
         "int8_dynamic multiplies integers with the CPU's kernels; choose int8 or int4 on CUDA"
@@ -135,6 +122,69 @@ def test_a_kernel_that_did_not_run_is_no_row(checkpoint: Checkpoint, batches: Ba
         OPTIMIZATIONS["flash_attention_2"].proof(eager, probe_of(eager, batches[0]))
 
 
+DEFAULTS = {
+    "the same kernel": ("aten::_scaled_dot_product_flash_attention", True),
+    "cuDNN, as from Hopper on": ("aten::_scaled_dot_product_cudnn_attention", False),
+    "without a kernel of its own": ("aten::_scaled_dot_product_attention_math", False),
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_the_default_kernel_of_a_gpu_is_seen_unforced(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A kernel runs as the vision encoder is when it is called: forced, and then as torch chooses."""
+    default, same = DEFAULTS[name]
+    flash = "aten::_scaled_dot_product_flash_attention"
+    on_gpu = dataclasses.replace(loaded, device="cuda:0")
+    vision = on_gpu.components[Component.VISION]
+
+    def profiled(components: Any, run: Any) -> Any:
+        kernel = flash if "forward" in vars(vision) else default
+        return {"vision": {kernel: 3}, "language_encoder": {"aten::_scaled_dot_product_efficient_attention": 2}}
+
+    monkeypatch.setattr(kernels, "kernels_by_component", profiled)
+    entry = OPTIMIZATIONS["flash_attention_2"]
+    entry.apply(on_gpu)
+    forced = vars(vision)["forward"]
+    try:
+        facts = entry.proof(on_gpu, Probe(run=lambda: None, run_eager=lambda: None))
+        assert vars(vision)["forward"] is forced
+    finally:
+        del vision.forward
+    assert facts["same_kernel_as_default"] is same
+    assert facts["default_attention_kernels"] == {default: 3}
+    assert facts["flash_attention_in"] == ["vision"]
+    (note,) = entry.notes(facts)
+    assert note.code == ("flash_attention_is_default" if same else "flash_attention_ran")
+
+
+def test_the_package_is_no_kernel_of_torch(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_gpu = dataclasses.replace(loaded, device="cuda:0")
+    config = on_gpu.components[Component.VISION].config
+
+    def profiled(components: Any, run: Any) -> Any:
+        package = config._attn_implementation == "flash_attention_2"
+        return {"vision": {"flash_attn::_flash_attn_forward" if package else DEFAULTS["the same kernel"][0]: 3}}
+
+    monkeypatch.setattr(kernels, "kernels_by_component", profiled)
+    monkeypatch.setattr(config, "_attn_implementation_internal", "flash_attention_2")
+    facts = OPTIMIZATIONS["flash_attention_2"].proof(on_gpu, Probe(run=lambda: None, run_eager=lambda: None))
+    assert facts["same_kernel_as_default"] is False
+    assert config._attn_implementation == "flash_attention_2"
+
+
+def test_a_gpus_attention_kernels_are_in_every_record(
+    checkpoint: Checkpoint, batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_cpu = load(checkpoint, "fp32")
+    chosen = find_optimization("fp32")
+    probe = probe_of(on_cpu, batches[0])
+    assert "attention_kernels" not in chosen.proof(on_cpu, probe)
+    facts = chosen.proof(dataclasses.replace(on_cpu, device="cuda:0"), probe)
+    assert facts["attention_kernels"]["vision"]
+
+
 @pytest.mark.parametrize("name", ["eager", "sdpa"])
 def test_every_component_reports_its_attention(checkpoint: Checkpoint, batches: Batches, name: str) -> None:
     loaded = load(checkpoint, name)
@@ -149,10 +199,11 @@ def test_flash_attention_of_the_package_is_for_the_vision_encoder_of_a_gpu(
 ) -> None:
     chosen = find_optimization("flash_attention_2")
     sdpa = dict.fromkeys(checkpoint.family.attention_parts, "sdpa")
-    monkeypatch.setattr(flash_attention, "find_spec", lambda name: object() if name == "flash_attn" else None)
+    # transformers', not whether a package of that name is installed: it may be another, or too old.
+    monkeypatch.setattr("transformers.utils.import_utils.is_flash_attn_2_available", lambda: True)
     assert chosen.attention("cpu", checkpoint.family) == sdpa
     assert chosen.attention("cuda:0", checkpoint.family) == {**sdpa, "vision_config": "flash_attention_2"}
-    monkeypatch.setattr(flash_attention, "find_spec", lambda _name: None)
+    monkeypatch.setattr("transformers.utils.import_utils.is_flash_attn_2_available", lambda: False)
     assert chosen.attention("cuda:0", checkpoint.family) == sdpa
     assert find_optimization("bf16").attention("cpu", checkpoint.family) is None
 

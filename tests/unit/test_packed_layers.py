@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
-import types
 import weakref
 from typing import Any
 
@@ -22,7 +20,6 @@ from blip_fixtures.optimizations.linear import (
     Int4Linear,
     Int8DynamicLinear,
     Int8Linear,
-    quantize_with_torchao,
     replace_linear,
 )
 from tests.unit.optimized import TOKENS, Batches, load, make_batches, probe_of
@@ -31,25 +28,6 @@ from tests.unit.optimized import TOKENS, Batches, load, make_batches, probe_of
 @pytest.fixture(scope="module")
 def batches(checkpoint: Checkpoint, processor: Any) -> Batches:
     return make_batches(checkpoint, processor)
-
-
-def test_torchao_is_told_the_layers_of_every_step(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    module: Any = types.ModuleType("torchao.quantization")
-    module.Int8WeightOnlyConfig = lambda: "int8"
-    module.Int4WeightOnlyConfig = lambda: "int4"
-
-    def quantize(model: nn.Module, config: str, filter_fn: Any) -> None:
-        assert config == "int4"
-        asked.extend(path for path, part in model.named_modules() if filter_fn(part, path))
-
-    module.quantize_ = quantize
-    monkeypatch.setitem(sys.modules, "torchao", types.ModuleType("torchao"))
-    monkeypatch.setitem(sys.modules, "torchao.quantization", module)
-    layers = quantize_with_torchao(loaded.model, 4, loaded.family.read_for_every_token)
-    assert asked == layers
-    assert "language_model.decoder.block.0.layer.0.SelfAttention.q" in layers
-    assert not [path for path in layers if "encoder" in path or path.endswith("EncDecAttention.k")]
 
 
 KINDS = {

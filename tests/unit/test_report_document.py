@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from blip_fixtures.reasons import Reason
 from blip_fixtures.report.document import ReportError, write_document
 from blip_fixtures.report.prose import load_prose
 from blip_fixtures.words import LANGUAGES, EnergyStatus, MemoryKind, Status
@@ -215,6 +216,32 @@ def test_a_single_null_is_a_dash_with_its_reason(tmp_path: Path) -> None:
     record = make_record(phases={"qformer_s": None}, missing={"phases.qformer_s": "the hook did not fire"})
     text = section(document(tmp_path, record), "Phases")
     assert "`-` for Q-Former (ms) of TextVQA: the hook did not fire." in text
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_what_is_kept_and_reserved_stands_where_a_record_has_it(tmp_path: Path, lang: str) -> None:
+    plain = make_record(memory={"held_bytes": 0})
+    text = section(document(tmp_path, plain, lang=lang), "Memory")
+    assert "kept (MiB)" not in text
+    assert "reserved (MiB)" not in text
+    mib = 2**20
+    figures = {"held_bytes": 20 * mib, "reserved_bytes": 300 * mib, "kind": "cuda_allocator"}
+    compiled = make_record(optimization="compile", device="cuda:0", memory=figures)
+    absent = {"memory.reserved_bytes": Reason.of("reserves_nothing")}
+    both = make_record(memory={"held_bytes": 0}, missing=absent), compiled
+    text = section(document(tmp_path, *both, lang=lang), "Memory")
+    assert re.search(r"weights \(MiB\) \| kept \(MiB\) \| peak \(MiB\) \| reserved \(MiB\) \|", text)
+    assert re.search(r"\| 8\.0 +\| 0\.0 +\| 100\.0 +\| - ", text)
+    assert re.search(r"\| 8\.0 +\| 20\.0 +\| 100\.0 +\| 300\.0 ", text)
+    assert Reason.of("reserves_nothing").say(lang) in text
+    for word in ("`kept`", "`reserved`"):
+        assert word in text
+
+
+def test_a_part_that_ran_out_of_memory_says_so_in_its_section(tmp_path: Path) -> None:
+    reason = Reason.of("pass_out_of_memory", name="energy", error="MemoryError")
+    text = document(tmp_path, make_record(energy={}, missing={"energy": reason}))
+    assert str(reason) in section(text, "Energy")
 
 
 def test_energy_shows_gross_net_and_the_error_of_a_sample(tmp_path: Path) -> None:

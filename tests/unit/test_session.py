@@ -6,21 +6,27 @@ import json
 import shutil
 import subprocess
 import sys
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import torch
 
 from blip_fixtures.case import Case, NewTokens
 from blip_fixtures.engine import Job, PreflightError, SampleSource, Session
+from blip_fixtures.engine.fit import Estimator
 from blip_fixtures.engine.loop import PlainLoop
 from blip_fixtures.engine.passes import PASSES, Context, Pass, needed, run_passes
 from blip_fixtures.engine.stock import Stock
 from blip_fixtures.reasons import Reason
 from blip_fixtures.record import Record, RecordError, validated
-from blip_fixtures.words import EnergyMode, PassName, Status
+from blip_fixtures.words import EnergyMode, PassName, Status, Weights
+from tests.unit.fake_cards import cards_at_hand
 from tests.unit.fakes import FakeModels, FakeTime
+from tests.unit.test_device_errors import OF_CUDA, OUT_OF_MEMORY, said
 
 # What architectures, samples and processors are read once for.
 STOCK = Stock()
@@ -33,15 +39,24 @@ QUICK: dict[str, Any] = {
 }
 
 
-def make_job(*, batch_size: int = 2, optimization: str = "fp32", **settings: Any) -> Job:
+def make_job(
+    *,
+    batch_size: int = 2,
+    optimization: str = "fp32",
+    device: str = "cpu",
+    sequence_length: int = 50,
+    weights: Weights = Weights.TRAINED,
+    **settings: Any,
+) -> Job:
     case = Case(
         model="instructblip-tiny",
         dataset="textvqa",
-        device="cpu",
+        device=device,
         optimization=optimization,
         batch_size=batch_size,
         image_size=224,
-        sequence_length=50,
+        sequence_length=sequence_length,
+        weights=weights,
     )
     return Job.of(case, **{**QUICK, **settings})
 
@@ -117,9 +132,7 @@ def test_an_error_is_a_record_and_an_outcome(bench: Bench) -> None:
     assert bench.measure().status == Status.FAILED
 
 
-@pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")]
-)
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=said)
 def test_a_lack_of_memory_is_an_answer_and_the_next_job_loads_again(bench: Bench, error: Exception) -> None:
     bench.models.fails_with = error
     outcome = bench.session.attempt(make_job())
@@ -127,6 +140,192 @@ def test_a_lack_of_memory_is_an_answer_and_the_next_job_loads_again(bench: Bench
     bench.models.fails_with = None
     assert bench.measure(batch_size=1).status == Status.OK
     assert len(bench.models.loaded) == 2
+
+
+OPTIONAL = [each for each in PASSES if each.name != PassName.LATENCY]
+PARTS = {"answers": "tokens", "counts": ""}
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), OUT_OF_MEMORY[2]], ids=said)
+@pytest.mark.parametrize("out", OPTIONAL, ids=lambda each: each.name)
+def test_a_pass_that_runs_out_of_memory_costs_its_own_part_and_those_that_need_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, out: Pass, error: Exception
+) -> None:
+    def exhaust(_self: Pass, context: Context) -> None:
+        # What a pass had found until then is not half a part of the record.
+        context.found.missing["made up"] = Reason.verbatim("half done")
+        context.found.notes.append(Reason.verbatim("half done"))
+        raise error
+
+    # The limit needs a model that has layers.
+    monkeypatch.setattr(type(PASSES[-1]), "run", lambda *_: None)
+    monkeypatch.setattr(type(out), "run", exhaust)
+    outcome = bench.session.attempt(make_job(passes=tuple(PassName)))
+    record = outcome.record
+    assert (record.status, outcome.error) == (Status.OK, None)
+    assert record.latency is not None
+    assert record.latency.rounds_s == (8.0, 8.0, 8.0)
+    assert record.model_load_s == 0.5
+    lost = {each.name for each in PASSES if out.name in needed([each.name])}
+    for each in OPTIONAL:
+        part = PARTS.get(each.name, each.name)
+        if not part or (each.name == PassName.LIMIT and each.name not in lost):
+            continue
+        if each.name in lost:
+            assert not getattr(record, part), part
+            reason = record.missing[part]
+            assert (reason.code, reason.args["name"]) == ("pass_out_of_memory", out.name)
+            assert str(error).splitlines()[0] in str(reason)
+        else:
+            assert getattr(record, part), part
+            assert part not in record.missing
+    assert "made up" not in record.missing
+    assert Reason.verbatim("half done") not in record.notes
+    # The next job does not find the model as that pass left it.
+    assert bench.models.loaded[0].runner.closed
+    monkeypatch.undo()
+    assert bench.measure(rounds=1).status == Status.OK
+    assert len(bench.models.loaded) == 2
+
+
+@pytest.mark.parametrize("out", OPTIONAL, ids=lambda each: each.name)
+def test_another_error_in_a_pass_is_a_failed_case(bench: Bench, monkeypatch: pytest.MonkeyPatch, out: Pass) -> None:
+    def fail(_self: Pass, _context: Context) -> None:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(type(PASSES[-1]), "run", lambda *_: None)
+    monkeypatch.setattr(type(out), "run", fail)
+    assert bench.measure(passes=tuple(PassName)).status == Status.FAILED
+
+
+def test_a_latency_that_runs_out_of_memory_is_no_record_of_the_rest(bench: Bench) -> None:
+    bench.models.fails_with = MemoryError()
+    record = bench.measure(passes=tuple(PassName))
+    assert (record.status, record.memory, record.missing) == (Status.OUT_OF_MEMORY, None, {})
+
+
+@pytest.fixture
+def on_cards(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """The bench on a machine with two CUDA devices, whose tensors stay on the host."""
+    monkeypatch.setattr("blip_fixtures.engine.tools.ReferenceKernel", lambda _: lambda: 0.0)
+    monkeypatch.setattr("blip_fixtures.engine.inference.to_device", lambda batch, *_: batch.inputs)
+    with cards_at_hand():
+        yield bench
+
+
+@pytest.mark.parametrize("error", OF_CUDA, ids=said)
+def test_after_an_error_that_leaves_cuda_unusable_its_other_jobs_are_not_tried(
+    on_cards: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise error
+
+    def poison(**_: Any) -> Any:
+        for name in ("synchronize", "empty_cache", "mem_get_info", "get_device_name", "get_device_properties"):
+            monkeypatch.setattr(torch.cuda, name, broken)
+        raise error
+
+    session = on_cards.session
+    quick: dict[str, Any] = {"passes": (PassName.LATENCY,)}
+    assert on_cards.measure(device="cuda:0", **quick).status == Status.OK
+    monkeypatch.setattr(on_cards.models.loaded[-1].runner, "generate", poison)
+    failed = session.attempt(make_job(device="cuda:0", **quick))
+    assert (failed.record.status, failed.error) == (Status.FAILED, error)
+    assert failed.record.case.device_name == "no card"
+    later = make_job(device="cuda:0", batch_size=1, **quick)
+    session.prepare([later])
+    record = session.measure(later)
+    assert (record.status, record.reason and record.reason.code) == (Status.UNAVAILABLE, "cuda_lost")
+    assert failed.record.case_id in str(record.reason)
+    assert str(error).splitlines()[0] in str(record.reason)
+    # CUDA's errors are those of the process.
+    assert session.why_unavailable(make_job(device="cuda:1", **quick)) == record.reason
+    assert len(on_cards.models.loaded) == 1
+    # Nor is anything asked of CUDA when the processor's turn comes.
+    assert on_cards.measure().status == Status.OK
+    session.close()
+
+
+@pytest.mark.parametrize("weights", list(Weights))
+def test_a_card_with_room_is_of_no_use_where_the_host_cannot_hold_the_weights(
+    on_cards: Bench, monkeypatch: pytest.MonkeyPatch, weights: Weights
+) -> None:
+    """Weights of a file go through it; synthetic ones are made on the card."""
+    config = STOCK.architecture(make_job()).config
+    host = Estimator(config, "float32").weights - 1
+    monkeypatch.setattr("blip_fixtures.engine.preflight.free_bytes", lambda device: host if device == "cpu" else 2**40)
+    new_tokens = NewTokens(3, fixed=True)
+    fp32, fp16 = (
+        make_job(device="cuda:1", optimization=name, weights=weights, new_tokens=new_tokens)
+        for name in ("fp32", "fp16")
+    )
+    session = on_cards.session
+    session.prepare([fp32, fp16])
+    assert session.why_unavailable(fp16) is None
+    reason = session.why_unavailable(fp32)
+    assert (reason and reason.code) == ("too_large_for_host" if weights == Weights.TRAINED else None)
+
+
+def test_a_model_on_the_processor_gives_the_host_back(on_cards: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    needed_bytes = Estimator(STOCK.architecture(make_job()).config, "float32").weights
+    assert on_cards.measure().status == Status.OK
+    monkeypatch.setattr(on_cards.models.loaded[-1], "weights_bytes", needed_bytes)
+    monkeypatch.setattr("blip_fixtures.engine.preflight.free_bytes", lambda device: 0 if device == "cpu" else 2**40)
+    assert on_cards.measure(device="cuda:0", passes=(PassName.LATENCY,)).status == Status.OK
+
+
+def test_an_error_that_cuda_recovers_from_ends_its_own_job_alone(on_cards: Bench) -> None:
+    on_cards.models.fails_with = RuntimeError("CUDA error: invalid argument")
+    assert on_cards.measure(device="cuda:0", passes=(PassName.LATENCY,)).status == Status.FAILED
+    on_cards.models.loaded[-1].runner.fails_with = None
+    assert on_cards.measure(device="cuda:0", passes=(PassName.LATENCY,)).status == Status.OK
+
+
+@pytest.mark.parametrize("optimization", ["fp32", "bf16"])
+def test_loading_that_runs_out_frees_what_it_took(monkeypatch: pytest.MonkeyPatch, optimization: str) -> None:
+    taken: list[weakref.ref[Any]] = []
+    freed: list[bool] = []
+
+    class HalfAModel:
+        """What a load had made when it ran out."""
+
+    def load(*_: Any) -> Any:
+        half = HalfAModel()
+        taken.append(weakref.ref(half))
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    with cards_at_hand():
+        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(taken[-1]() is None))
+        session = Session(load=load, timer=FakeTime().timer, stock=STOCK)
+        outcome = session.attempt(make_job(device="cuda:1", optimization=optimization))
+    assert (outcome.record.status, outcome.error) == (Status.OUT_OF_MEMORY, None)
+    assert freed == [True]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_every_shape_runs_once_before_the_timed_rounds_of_cuda(on_cards: Bench, device: str) -> None:
+    """The processor's kernels plan nothing for a shape."""
+    job = make_job(
+        device=device,
+        batch_size=1,
+        sequence_length=200,
+        samples=SampleSource(limit=8),
+        rounds=9,
+        passes=(PassName.LATENCY,),
+    )
+    workload = on_cards.session.workload(job)
+    shapes = {workload.batch(number).shapes for number in range(workload.batches)}
+    assert 1 < len(shapes) < workload.batches
+    record = on_cards.session.measure(job)
+    assert record.latency is not None
+    assert record.latency.rounds_s == (8.0,) * 9
+    asked = on_cards.models.loaded[-1].runner.asked
+    before, timed = asked[: -1 - 9], asked[-1 - 9 :]
+    assert len(before) == (0 if device == "cpu" else len(shapes))
+    assert len({shape for *_, shape in before}) == len(before)
+    # As many steps as a round can have, for each has a shape of its own.
+    assert all(most == least for most, least, _ in before)
+    assert all(least is None for _, least, _ in timed)
 
 
 def test_a_job_that_the_machine_cannot_run_says_why_and_loads_nothing(

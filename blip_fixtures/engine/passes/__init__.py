@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blip_fixtures.checkpoints.loading import release_memory
+from blip_fixtures.device_errors import is_out_of_memory, said_by
 from blip_fixtures.engine.passes.answers import AnswersPass, QualityPass
 from blip_fixtures.engine.passes.base import Context, Found, Pass, Tools
 from blip_fixtures.engine.passes.energy import EnergyPass
@@ -12,12 +14,11 @@ from blip_fixtures.engine.passes.latency import LatencyPass
 from blip_fixtures.engine.passes.limit import LimitPass
 from blip_fixtures.engine.passes.memory import MemoryPass
 from blip_fixtures.engine.passes.phases import PhasePass
+from blip_fixtures.reasons import Reason
 from blip_fixtures.words import PassName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from blip_fixtures.reasons import Reason
 
 __all__ = ["PASSES", "Context", "Found", "Pass", "Tools", "needed", "run_passes"]
 
@@ -52,25 +53,50 @@ def run_passes(context: Context, passes: Sequence[Pass] = PASSES) -> Found:
 
     Before them the optimization is prepared for the case, behind them it proves that it took effect: raises
     `NotApplied` where it did not, and whatever the model raises. A second timing is a latency alone.
+
+    A lack of memory costs a pass its own part and those that need it; without a latency there is no record of the case.
     """
-    job, workload, found = context.job, context.workload, context.found
+    job, workload = context.job, context.workload
     context.optimization.prepare(workload.loaded, job.case.sequence_length, workload.probe)
     if job.again:
         LatencyPass().run(context)
-        return found
+        return context.found
     wanted = needed((*job.passes, AnswersPass.name), passes)
     context.needs_answers = PassName.QUALITY in wanted or (
         not job.new_tokens.fixed and any(each.reads_answers for each in passes if each.name in wanted)
     )
+    lacking: dict[str, Reason] = {}
     for each in passes:
         if each.name in wanted:
-            each.run(context)
+            reason = next((lacking[need] for need in each.needs if need in lacking), None) or _attempt(each, context)
+            if reason is not None:
+                lacking[each.name] = reason
+                each.give_up(context, reason)
         if each.name not in job.passes:
             each.leave_out(context)
+    found = context.found
     found.model_load_s = workload.loaded.load_s
     found.applied = context.optimization.proof(workload.loaded, workload.probe)
     found.notes = _in_order(found.notes, context.optimization.notes(found.applied))
     return found
+
+
+def _attempt(each: Pass, context: Context) -> Reason | None:
+    """Run one pass; why it found nothing, where it ran out of memory. What it had found until then is taken back."""
+    before = context.found.copy()
+    try:
+        each.run(context)
+    except Exception as error:
+        if each.name == PassName.LATENCY or not is_out_of_memory(error):
+            raise
+        said = said_by(error)
+    else:
+        return None
+    # Only here, behind the handler, has the error let go of the frames that hold the tensors of the pass.
+    context.found = before
+    context.found.exhausted = True
+    release_memory(context.job.case.device)
+    return Reason.of("pass_out_of_memory", name=each.name, error=said)
 
 
 # What a document's notes begin with; those of the optimization follow.

@@ -38,6 +38,10 @@ class AnswersPass(Pass):
         if context.workload.loaded.checkpoint.folder is None:
             found.notes.append(Reason.of("generic_tokenizer", scope="tokens"))
 
+    def give_up(self, context: Context, reason: Reason) -> None:
+        """Its part of the record are the tokens."""
+        context.found.missing["tokens"] = reason
+
 
 class QualityPass(Pass):
     """The answers against their references."""

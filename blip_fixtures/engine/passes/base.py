@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -76,6 +76,21 @@ class Found:
     applied: dict[str, Any] = field(default_factory=dict)
     notes: list[Reason] = field(default_factory=list)
     missing: dict[str, Reason] = field(default_factory=dict)
+    # Whether a pass ran out of memory: the next job must not find the model as that pass left it.
+    exhausted: bool = False
+
+    def copy(self) -> Found:
+        """The same parts in containers of its own, so that what is added to one of them is not in the other."""
+        return replace(
+            self,
+            walked=list(self.walked),
+            quality=dict(self.quality),
+            energy=dict(self.energy),
+            counted=list(self.counted),
+            applied=dict(self.applied),
+            notes=list(self.notes),
+            missing=dict(self.missing),
+        )
 
 
 @dataclass
@@ -89,6 +104,7 @@ class Context:
     found: Found = field(default_factory=Found)
     # Whether the model must answer: for what it says, or for how many tokens that takes.
     needs_answers: bool = True
+    _shapes_seen: set[tuple[Any, ...]] = field(default_factory=set)
 
     @property
     def rounds(self) -> int:
@@ -115,6 +131,20 @@ class Context:
 
         return next_inputs
 
+    def meet_shapes(self, numbers: Iterable[int]) -> None:
+        """On CUDA, one untimed call for each shape of inputs among these batches that no call before has had.
+
+        Its libraries choose a kernel, or build a plan, when they meet a shape for the first time (cuDNN's attention on
+        Hopper and later). The call takes as many tokens as the job allows, for each step has a shape of its own.
+        """
+        if self.job.case.device == "cpu":
+            return
+        for number in numbers:
+            shapes = self.workload.batch(number).shapes
+            if shapes not in self._shapes_seen:
+                self._shapes_seen.add(shapes)
+                self.workload.generate(self.workload.inputs(number), replace(self.job.new_tokens, fixed=True))
+
 
 class Pass(ABC):
     """One walk over a case's batches for one purpose.
@@ -130,6 +160,10 @@ class Pass(ABC):
     @abstractmethod
     def run(self, context: Context) -> None:
         """Measure, and put what was found into `context.found`."""
+
+    def give_up(self, context: Context, reason: Reason) -> None:
+        """Say why the record has no such part: it, or a pass that it needs, ran out of memory."""
+        context.found.missing[self.name] = reason
 
     def leave_out(self, context: Context) -> None:
         """Say why the record has no such part: nobody asked for it."""

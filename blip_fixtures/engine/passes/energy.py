@@ -59,6 +59,7 @@ class EnergyPass(Pass):
         idle = context.tools.idle_watts(job)
         fastest_s = min(context.latency().rounds_s)
         used = min(workload.batches, WINDOWS * math.ceil(window_s(meters) / fastest_s))
+        context.meet_shapes(range(used))
         calls = [
             Call(
                 partial(workload.generate, workload.inputs(number)),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from blip_fixtures.engine.flops import COUNTER, BatchShape, mean_count
 from blip_fixtures.engine.passes.answers import ANSWERS
 from blip_fixtures.engine.passes.base import Context, Pass
 from blip_fixtures.record import Flops
 from blip_fixtures.words import PassName
+
+if TYPE_CHECKING:
+    from blip_fixtures.reasons import Reason
 
 COUNTS = "counts"
 
@@ -35,6 +39,9 @@ class CountPass(Pass):
             for batch in context.found.walked[: context.rounds]
         ]
         context.found.counted = [(shape, counter.count(shape)) for shape in shapes]
+
+    def give_up(self, context: Context, reason: Reason) -> None:
+        """The record has no part of it: those that need it say what they lack."""
 
 
 class FlopsPass(Pass):

@@ -22,6 +22,7 @@ class LatencyPass(Pass):
     def run(self, context: Context) -> None:
         """Fill `latency`."""
         job, rounds = context.job, context.rounds
+        context.meet_shapes(range(rounds))
         next_inputs = context.inputs_in_turn(range(-job.warmup_rounds, rounds))
         reference = context.tools.reference(job.case.device)
         reference_s: list[float] = []

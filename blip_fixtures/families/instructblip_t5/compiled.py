@@ -33,6 +33,14 @@ class _Buffers:
     # The decoder asks for the encoder's states though their keys and values are in the cache; only the shape is read.
     states: Any
 
+    @property
+    def nbytes(self) -> int:
+        """Of all tensors."""
+        caches = (self.cache.self_attention_cache, self.cache.cross_attention_cache)
+        layers = [layer for cache in caches for layer in cache.layers]
+        tensors = [tensor for layer in layers for tensor in (layer.keys, layer.values, layer.cumulative_length)]
+        return sum(int(tensor.nbytes) for tensor in (*tensors, self.mask, self.states))
+
 
 class CompiledInstructBlipT5(CompiledRunner):
     """Five graphs: vision encoder, Q-Former with projection, encoder, keys and values of the prompt, decoder step."""
@@ -144,10 +152,15 @@ class CompiledInstructBlipT5(CompiledRunner):
         self._qformer = self._compiled(self._qformer_part)
         self._encode = self._compiled(self._encoder_part)
         self._fill_cross = self._compiled(self._cross_part)
-        self._step = self._compiled(self._step_part, cuda_graphs=self._cuda)
+        self._step = self._compiled(self._step_part, cuda_graphs=self._cuda, options=self.step_options)
 
     def _forget(self) -> None:
         self._buffers.clear()
+
+    @property
+    def held_bytes(self) -> int:
+        """Those of every batch size and limit that was asked for."""
+        return sum(buffers.nbytes for buffers in self._buffers.values())
 
     def _vision_part(self, pixels: Any, interpolate: bool) -> Any:
         return self._model.vision_model(pixels, interpolate_pos_encoding=interpolate).last_hidden_state

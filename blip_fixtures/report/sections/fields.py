@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class FieldColumn:
     """A column that shows the field at `path` of a record, whose numbers have the unit `unit`.
 
-    A record that has nothing but fields that are not `enough` gets no row.
+    A record that has nothing but fields that are not `enough` gets no row. An `optional` column stands only where a
+    record has a number in it that is not 0.
     """
 
     header: str
@@ -33,6 +34,7 @@ class FieldColumn:
     show: Callable[[Any], str]
     unit: str = ""
     enough: bool = True
+    optional: bool = False
 
     def cell(self, record: Record) -> Cell:
         """The field of one record."""
@@ -67,11 +69,16 @@ class FieldSection:
         if not shown:
             return [Paragraph(prose.say(f"{self.field}_none", reasons=reasons_of(selection, parts[0], prose)))]
         names = case_names(shown, selection)
+        columns = [
+            column
+            for column in self.columns
+            if not column.optional or any(dig(record, column.path) for record in shown)
+        ]
         remarks: list[Remark] = []
         for record in shown:
-            remarks += self._remarks(record, names.label(record), prose)
-        heads = (*names.heads, *(Head(column.header, column.unit) for column in self.columns))
-        rows = tuple((*names.cells(record), *(column.cell(record) for column in self.columns)) for record in shown)
+            remarks += self._remarks(record, columns, names.label(record), prose)
+        heads = (*names.heads, *(Head(column.header, column.unit) for column in columns))
+        rows = tuple((*names.cells(record), *(column.cell(record) for column in columns)) for record in shown)
         absent = absent_rows(cases, shown, parts[0], selection, prose)
         return [
             Paragraph(prose.say(f"{self.field}_intro", **self.facts(shown, prose))),
@@ -81,10 +88,10 @@ class FieldSection:
             *notes([*names.gathered(remarks, shown, prose), *absent], prose),
         ]
 
-    def _remarks(self, record: Record, label: str, prose: Prose) -> list[Remark]:
+    def _remarks(self, record: Record, columns: Sequence[FieldColumn], label: str, prose: Prose) -> list[Remark]:
         gaps = [
             Remark(label, column.header, figures.why_missing(record, column.path, prose), is_gap=True)
-            for column in self.columns
+            for column in columns
             if dig(record, column.path) is None
         ]
         return [*gaps, *scoped_notes(record, label, self.field, prose)]

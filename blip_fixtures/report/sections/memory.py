@@ -1,4 +1,4 @@
-"""Memory: weights and peak."""
+"""Memory: weights, what is kept between calls, peak, and what CUDA's allocator reserved."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 
 def _kinds(shown: Sequence[Record], prose: Prose) -> Mapping[str, str]:
-    kinds = {prose.memory_kind(str(record.memory.kind)) for record in shown if record.memory is not None}
-    return {"kind": ", ".join(sorted(kinds))}
+    known = [record.memory for record in shown if record.memory is not None]
+    kinds = sorted({prose.memory_kind(str(memory.kind)) for memory in known})
+    if any(memory.held_bytes for memory in known):
+        kinds.append(prose.say("memory_held"))
+    if any(memory.reserved_bytes for memory in known):
+        kinds.append(prose.say("memory_reserved"))
+    return {"kind": ", ".join(kinds)}
 
 
 MEMORY = FieldSection(
@@ -24,7 +29,9 @@ MEMORY = FieldSection(
     heading="Memory",
     columns=(
         FieldColumn("weights (MiB)", "memory.weights_bytes", formats.mebibytes, "byte"),
+        FieldColumn("kept (MiB)", "memory.held_bytes", formats.mebibytes, "byte", enough=False, optional=True),
         FieldColumn("peak (MiB)", "memory.peak_bytes", formats.mebibytes, "byte"),
+        FieldColumn("reserved (MiB)", "memory.reserved_bytes", formats.mebibytes, "byte", enough=False, optional=True),
     ),
     facts=_kinds,
 ).section

@@ -1,0 +1,146 @@
+"""CUDA devices that are none: tensors on ``cuda:0`` and ``cuda:1`` with shapes and dtypes and not one number.
+
+torch's fake tensors know their device, and an operation on tensors of two devices raises as it does on a GPU. What
+they cannot do without a CUDA build, or without numbers, is stood in for here, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch._subclasses import FakeTensorMode
+from torch.overrides import TorchFunctionMode
+from transformers import MaxLengthCriteria
+
+CARDS = ("cuda:0", "cuda:1")
+GIB = 2**30
+
+
+class Cards:
+    """What `torch.cuda` knows of two devices, `current` among them."""
+
+    def __init__(self) -> None:
+        self.current = 0
+
+    @contextlib.contextmanager
+    def device(self, device: Any) -> Iterator[None]:
+        """As `torch.cuda.device`."""
+        before, self.current = self.current, torch.device(device).index
+        try:
+            yield
+        finally:
+            self.current = before
+
+    @property
+    def answers(self) -> dict[str, Any]:
+        """What stands in for functions of `torch.cuda`."""
+        return {
+            "device": self.device,
+            "current_device": lambda: self.current,
+            "device_count": lambda: len(CARDS),
+            "get_device_name": lambda _=0: "no card",
+            "get_device_properties": lambda _: SimpleNamespace(uuid="00000000-0000-0000-0000-000000000000"),
+            "synchronize": lambda _=None: None,
+            "empty_cache": lambda: None,
+            "mem_get_info": lambda _: (64 * GIB, 80 * GIB),
+            "memory_snapshot": lambda **_: [],
+            "reset_peak_memory_stats": lambda _: None,
+            **{name: lambda _: GIB for name in ("memory_allocated", "max_memory_allocated", "max_memory_reserved")},
+        }
+
+
+@contextlib.contextmanager
+def cards_at_hand() -> Iterator[Cards]:
+    """`torch.cuda` says that there are two devices; no tensor can be made there yet."""
+    cards = Cards()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(patch.object(torch.version, "cuda", "13.0"))
+        for name, answer in cards.answers.items():
+            stack.enter_context(patch.object(torch.cuda, name, answer))
+        yield cards
+
+
+@contextlib.contextmanager
+def fake_tensors() -> Iterator[None]:
+    """Inside, every new tensor is fake, and real ones of the host join them as fake ones of the host."""
+    with FakeTensorMode(allow_non_fake_inputs=True), _WithoutCuda() as mode:
+        measured = MaxLengthCriteria.__call__
+
+        def noting(criterion: Any, tokens: Any, *rest: Any, **more: Any) -> Any:
+            mode.is_long_enough = tokens.shape[-1] >= criterion.max_length
+            return measured(criterion, tokens, *rest, **more)
+
+        with patch.object(MaxLengthCriteria, "__call__", noting):
+            yield
+
+
+class _WithoutCuda(TorchFunctionMode):
+    """Some methods want, in C++, a guard for the device that only a CUDA build has; the operators below them want none.
+
+    A tensor without numbers is neither true nor false. transformers asks whether all rows have ended, which they have
+    when they are long enough, and whether a mask lets everything through, which is better not relied upon.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_long_enough = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.__bool__:
+            answer, self.is_long_enough = self.is_long_enough, False
+            return answer
+        if func in _OPERATORS and args[0].is_cuda:
+            return _OPERATORS[func](*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _indexed(tensor: Any, index: Any) -> Any:
+    """``tensor[index]``, one operator after another: slices, numbers, new axes, the rest of the axes, tensors."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    for place, part in enumerate(parts):
+        if part is Ellipsis:
+            named = sum(other is not None and other is not Ellipsis for other in parts)
+            parts[place : place + 1] = [slice(None)] * (tensor.dim() - named)
+            break
+    chosen: list[Any] = []
+    axis = 0
+    for part in parts:
+        if part is None:
+            tensor = tensor.unsqueeze(axis)
+        elif isinstance(part, slice):
+            tensor = torch.ops.aten.slice.Tensor(tensor, axis, part.start, part.stop, part.step or 1)
+        elif isinstance(part, int):
+            tensor = tensor.select(axis, part)
+            continue
+        elif torch.is_tensor(part) and part.dtype != torch.bool:
+            chosen += [None] * (axis - len(chosen)) + [part]
+        else:
+            raise NotImplementedError(f"no stand-in for an index of type {type(part).__name__}")
+        axis += 1
+    return torch.ops.aten.index.Tensor(tensor, chosen) if chosen else tensor
+
+
+def _set(tensor: Any, index: Any, value: Any) -> None:
+    place = _indexed(tensor, index)
+    fill = torch.ops.aten.copy_.default if torch.is_tensor(value) else torch.ops.aten.fill_.Scalar
+    fill(place, value)
+
+
+def _resized(tensor: Any, *, size: tuple[int, int], **_: Any) -> Any:
+    """torch spells bicubic interpolation out by operators of the first kind."""
+    return tensor.new_empty(*tensor.shape[:2], *size)
+
+
+_OPERATORS: dict[Any, Any] = {
+    torch.Tensor.__getitem__: _indexed,
+    torch.Tensor.__setitem__: _set,
+    torch.Tensor.__invert__: torch.ops.aten.bitwise_not.default,
+    torch.Tensor.contiguous: torch.ops.aten.contiguous.default,
+    torch.Tensor.copy_: torch.ops.aten.copy_.default,
+    torch.nn.functional.interpolate: _resized,
+}
