@@ -103,6 +103,7 @@ class CompiledRunner(ABC):
         # What inductor is told beside its own settings for the decoder's step, in this row alone.
         self.step_options: Mapping[str, Any] = {}
         self.compile_s = 0.0
+        self._with_stand_ins: list[Any] = []
 
     @property
     @abstractmethod
@@ -175,6 +176,19 @@ class CompiledRunner(ABC):
         """Compiled code and its guards hold the model for as long as the process lives."""
         torch.compiler.reset()
         self._forget()
+        for layer in self._with_stand_ins:
+            del layer.forward
+        self._with_stand_ins.clear()
+
+    def _stand_in(self, layer: Any, traced: Callable[..., Any]) -> None:
+        """Let `traced` stand for the layer's `forward` in every graph, until `close`; uncompiled it runs its own."""
+        own = layer.forward
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            return traced(*args, **kwargs) if torch.compiler.is_compiling() else own(*args, **kwargs)
+
+        layer.forward = forward
+        self._with_stand_ins.append(layer)
 
     @contextlib.contextmanager
     def parts_ended(self, note: Callable[[Part], None]) -> Iterator[None]:

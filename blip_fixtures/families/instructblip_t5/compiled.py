@@ -15,6 +15,7 @@ from transformers import StaticCache
 from transformers.cache_utils import EncoderDecoderCache
 
 from blip_fixtures.families.compiling import CompiledRunner, any_length
+from blip_fixtures.families.instructblip_t5.regions import keys_and_values, shared_keys_and_values, traced_layers
 from blip_fixtures.families.runner import Part
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ class CompiledInstructBlipT5(CompiledRunner):
         super().__init__(model, cuda)
         self._end_tokens = end_tokens
         self._buffers: dict[tuple[int, int], _Buffers] = {}
+        # On CUDA regions are untried.
+        if not cuda:
+            for layer, traced in traced_layers(model):
+                self._stand_in(layer, traced)
 
     @torch.no_grad()
     def generate(
@@ -184,12 +189,12 @@ class CompiledInstructBlipT5(CompiledRunner):
     def _cross_part(self, states: Any, keys: list[Any], values: list[Any]) -> None:
         """The keys and values of the prompt, into the static buffers (batch, heads, room, head size)."""
         length = states.shape[1]
+        project = keys_and_values if self._cuda else shared_keys_and_values
         blocks = self._model.language_model.decoder.block
         for block, layer_keys, layer_values in zip(blocks, keys, values, strict=True):
-            attention = block.layer[1].EncDecAttention
-            shape = (*states.shape[:-1], -1, attention.key_value_proj_dim)
-            layer_keys[:, :, :length].copy_(attention.k(states).view(shape).transpose(1, 2))
-            layer_values[:, :, :length].copy_(attention.v(states).view(shape).transpose(1, 2))
+            of_prompt = project(block.layer[1].EncDecAttention, states)
+            layer_keys[:, :, :length].copy_(of_prompt[0])
+            layer_values[:, :, :length].copy_(of_prompt[1])
 
     def _step_part(
         self, token: Any, buffers: _Buffers, ends_too_early: Any, unfinished: Any, ends: Any, padding: Any
