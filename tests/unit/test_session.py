@@ -320,6 +320,8 @@ def test_every_shape_runs_once_before_the_timed_rounds_of_cuda(on_cards: Bench, 
     assert record.latency is not None
     assert record.latency.rounds_s == (8.0,) * 9
     asked = on_cards.models.loaded[-1].runner.asked
+    if device != "cpu":
+        asked = asked[:-1]  # the last call is the proof's, which looks for the attention kernels
     before, timed = asked[: -1 - 9], asked[-1 - 9 :]
     assert len(before) == (0 if device == "cpu" else len(shapes))
     assert len({shape for *_, shape in before}) == len(before)
