@@ -21,6 +21,8 @@ from blip_fixtures.engine.fit import Estimator
 from blip_fixtures.engine.loop import PlainLoop
 from blip_fixtures.engine.passes import PASSES, Context, Pass, needed, run_passes
 from blip_fixtures.engine.stock import Stock
+from blip_fixtures.meters import Conditions
+from blip_fixtures.meters.clocks import Clocks
 from blip_fixtures.reasons import Reason
 from blip_fixtures.record import Record, RecordError, validated
 from blip_fixtures.words import EnergyMode, PassName, Status, Weights
@@ -300,6 +302,34 @@ def test_loading_that_runs_out_frees_what_it_took(monkeypatch: pytest.MonkeyPatc
         outcome = session.attempt(make_job(device="cuda:1", optimization=optimization))
     assert (outcome.record.status, outcome.error) == (Status.OUT_OF_MEMORY, None)
     assert freed == [True]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_clocks_of_a_gpu_are_in_the_record_of_its_latency(
+    on_cards: Bench, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    class Slowed(Clocks):
+        def __enter__(self) -> Any:
+            return self
+
+        def note(self) -> None:
+            facts = {"sm_clock_mhz": len(self.readings), "memory_clock_mhz": 2619, "temperature_c": 61}
+            self.readings.append(Conditions(facts, (Reason.of("gpu_hw_thermal"),)))
+
+    quick: dict[str, Any] = {"device": "cuda:0", "again": again, "passes": (PassName.LATENCY,)}
+    unknown = on_cards.measure(**quick)
+    monkeypatch.setattr("blip_fixtures.engine.clocks.Clocks", Slowed)
+    record = on_cards.measure(**quick)
+    assert record.latency is not None
+    clocks = [facts["sm_clock_mhz"] for facts in record.latency.conditions]
+    assert clocks == [2, 3, 4], "each read after its round"
+    assert [note.code for note in record.notes if note.scope == PassName.LATENCY][:2] == [
+        "gpu_hw_thermal",
+        "clocks_in_rounds",
+    ]
+    assert unknown.latency is not None
+    assert unknown.latency.conditions == ()
+    assert unknown.notes[0].code == "clocks_not_read"
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda:0"])
