@@ -1,4 +1,4 @@
-"""The clocks of a GPU in the timed rounds: NVML's answers, the loop that reads them, and what the gate makes of them."""
+"""The clocks of a GPU in the timed rounds: what NVML says, when it is asked, and what the gate makes of it."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_the_clocks_are_told_beside_the_latency(play: Play) -> None:
     (note,) = in_rounds(play, GPU)[2]
     assert note.scope == PassName.LATENCY
     assert str(note) == (
-        "just after the timed rounds the GPU's SM clock was 1980 to 1980 MHz, its memory clock 2619 MHz or more, and its "
-        "temperature 61 C or less"
+        "just after the timed rounds the GPU's SM clock was 1980 to 1980 MHz, its memory clock 2619 MHz or more, and "
+        "its temperature 61 C or less"
     )
 
 

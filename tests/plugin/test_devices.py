@@ -130,4 +130,6 @@ def test_nvml_counts_a_card_and_cuda_does_not_start(suite: Suite, monkeypatch: p
     result = suite.run_in_subprocess(TWO_SWEEPS, *args, "--blip-device=cuda")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (error,) = [line for line in result.errlines if line.startswith("ERROR: ")]
-    assert error.startswith("ERROR: cuda:0 cannot be used, since CUDA does not start: No CUDA GPUs are available; see")
+    assert error.startswith(
+        "ERROR: cuda:0 cannot be used, since CUDA does not start: No CUDA GPUs are available; see in"
+    )
