@@ -23,6 +23,7 @@ def devices_of(records: list[Record]) -> list[tuple[str, Status]]:
 
 def without_cuda(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     return f"cuda:0 needs a CUDA build of torch and {torch.__version__} is not one; install one, or"
 
 

@@ -26,7 +26,7 @@ from blip_fixtures.meters.clocks import Clocks
 from blip_fixtures.reasons import Reason
 from blip_fixtures.record import Record, RecordError, validated
 from blip_fixtures.words import EnergyMode, PassName, Status, Weights
-from tests.unit.fake_cards import cards_at_hand
+from tests.unit.fake_cards import CARDS, cards_at_hand
 from tests.unit.fakes import FakeModels, FakeTime
 from tests.unit.test_device_errors import OF_CUDA, OUT_OF_MEMORY, said
 
@@ -240,12 +240,24 @@ def test_after_an_error_that_leaves_cuda_unusable_its_other_jobs_are_not_tried(
     assert (record.status, record.reason and record.reason.code) == (Status.UNAVAILABLE, "cuda_lost")
     assert failed.record.case_id in str(record.reason)
     assert str(error).splitlines()[0] in str(record.reason)
+    again = session.measure(make_job(device="cuda:0", again=True, **quick))
+    assert (again.status, again.reason) == (Status.UNAVAILABLE, record.reason)
     # CUDA's errors are those of the process.
     assert session.why_unavailable(make_job(device="cuda:1", **quick)) == record.reason
     assert len(on_cards.models.loaded) == 1
     # Nor is anything asked of CUDA when the processor's turn comes.
     assert on_cards.measure().status == Status.OK
     session.close()
+
+
+@pytest.mark.parametrize("name", ["fp16+int4", "fp32+int4", "fp16+compile+int4", "fp32+flash_attention_2"])
+@pytest.mark.parametrize("device", CARDS)
+def test_a_dtype_without_kernels_is_refused_before_a_model_is_loaded(on_cards: Bench, name: str, device: str) -> None:
+    record = on_cards.measure(device=device, optimization=name)
+    assert (record.status, record.reason and record.reason.code) == (Status.UNAVAILABLE, "dtype_of_kernels")
+    planned = on_cards.session.planned(make_job(device=device, optimization=name))
+    assert (planned.status, planned.reason) == (Status.UNAVAILABLE, record.reason)
+    assert on_cards.models.loaded == []
 
 
 @pytest.mark.parametrize("weights", list(Weights))
