@@ -122,6 +122,7 @@ def test_the_sentences(capability: tuple[int, int]) -> None:
     ],
 )
 def test_versions_of_torchao(name: str, version: str | None, code: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # whichever card this machine has
     monkeypatch.setattr(needs, "_torchao_version", lambda: version)
     reason = find_optimization(name).why_unavailable("cuda:0")
     assert (reason and reason.code) == code
@@ -160,6 +161,7 @@ def _not_found(name: str) -> str:
 def test_missing_headers_of_python(
     device: str, variable: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # as above
     monkeypatch.setattr(compiling, "find_spec", lambda _name: object())
     monkeypatch.setattr(shutil, "which", lambda command: f"/usr/bin/{command}")
     monkeypatch.setattr(sysconfig, "get_path", lambda _name: str(tmp_path / "none"))
