@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _FIRST = "cuda:0"
 # The compute capabilities of NVIDIA's Tegra, whose binaries are their own (`torch.cuda.DEVICE_REQUIREMENT`).
 _TEGRA = {(5, 3), (6, 2), (7, 2), (8, 7)}
+# The least driver for every release of a CUDA major version (CUDA Compatibility, "Minor Version Compatibility").
+_LEAST_DRIVER = {"11": 450, "12": 525, "13": 580}
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,10 @@ def why_unavailable(device: str) -> Reason | None:
         return Reason.of("no_cuda_build", **build)
     error = _error_of_cuda()
     if error is not None:
-        return Reason.of("cuda_not_started", error=error, cuda=torch.version.cuda, **build)
+        least = _LEAST_DRIVER.get(torch.version.cuda.partition(".")[0])
+        if least is None:
+            return Reason.of("cuda_not_started", error=error, cuda=torch.version.cuda, **build)
+        return Reason.of("cuda_not_started_least", error=error, cuda=torch.version.cuda, driver=least, **build)
     count = _count()
     if int(device.partition(":")[2]) >= count:
         if count == 1:

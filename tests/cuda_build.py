@@ -41,6 +41,7 @@ def pretend() -> None:
         (torch._C, "_cuda_getArchFlags", lambda: os.environ.get("CUDA_ARCHITECTURES", "sm_90")),
         (torch._C, "_cuda_init", start),
         (torch._C, "_cuda_synchronize", synchronize),
+        (torch._C, "_cuda_getDevice", lambda: 0),
         (torch._C, "_cuda_getCurrentRawStream", lambda _: 0),
         (torch.cuda, "_cudart", object()),
         (torch.cuda, "_exchange_device", lambda _: 0),

@@ -15,6 +15,7 @@ from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_mo
 from blip_fixtures.device_errors import is_device_error, is_lost, is_out_of_memory, said_by
 from blip_fixtures.devices import device_name, synchronizing_timer, why_unavailable, working_on
 from blip_fixtures.engine import preflight
+from blip_fixtures.engine.clocks import WatchedLoop
 from blip_fixtures.engine.environment import describe_machine, describe_moment, device_identity
 from blip_fixtures.engine.loop import PlainLoop
 from blip_fixtures.engine.passes import Context, Found, run_passes
@@ -164,8 +165,9 @@ class Session:
         return {name: error for meters in self.stock.known_meters() for name, error in meters.all_absent().items()}
 
     def _measured(self, job: Job, loop: Loop) -> Found:
+        watched = WatchedLoop(loop, job.case.device)
         with working_on(job.case.device):
-            return run_passes(Context(job, self.workload(job), loop, self.tools))
+            return watched.told(run_passes(Context(job, self.workload(job), watched, self.tools)))
 
     def _note_lost(self, job: Job, error: Exception) -> None:
         """Give CUDA up, where `error` left it unusable for the rest of the process."""

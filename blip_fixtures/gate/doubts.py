@@ -12,7 +12,7 @@ import numpy as np
 from blip_fixtures.gate.values import own_energy
 from blip_fixtures.reasons import Reason, say_all
 from blip_fixtures.reasons.groups import THROTTLED
-from blip_fixtures.words import EnergyStatus
+from blip_fixtures.words import EnergyStatus, PassName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,14 +67,13 @@ def of_time(record: Record, usual_s: float | None) -> Doubt | None:
 
 
 def _hindered(record: Record) -> Doubt | None:
-    """A GPU that others used, or a device that said it was slowed down while its energy was read."""
+    """A GPU that others used, or a device that said it was slowed down in the rounds, or while its energy was read."""
     entry = own_energy(record)
-    if entry is None:
-        return None
-    if entry.status == EnergyStatus.CONTENDED and record.case.device != "cpu":
+    if entry is not None and entry.status == EnergyStatus.CONTENDED and record.case.device != "cpu":
         return partial(_flagged, entry.status, say_all(entry.reasons))
-    slowed = tuple(reason for reason in entry.reasons if reason.code in THROTTLED)
-    return partial(_throttled, say_all(slowed)) if slowed else None
+    said = (*(note for note in record.notes if note.scope == PassName.LATENCY), *(entry.reasons if entry else ()))
+    slowed = {reason.code: reason for reason in said if reason.code in THROTTLED}
+    return partial(_throttled, say_all(tuple(slowed.values()))) if slowed else None
 
 
 def _disturbed(record: Record, usual_s: float | None) -> Doubt | None:

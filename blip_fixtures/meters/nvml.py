@@ -24,6 +24,7 @@ from blip_fixtures.meters.nvml_device import (
     initialized,
 )
 from blip_fixtures.meters.nvml_power import PolledPower
+from blip_fixtures.meters.nvml_state import UNKNOWN, GpuState, throttling
 from blip_fixtures.reasons import Reason
 from blip_fixtures.words import Domain, EnergyStatus, Scope
 
@@ -31,29 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from blip_fixtures.meters import Meter, Search
-
-UNKNOWN = "unknown"
-
-_REASONS = {
-    0x001: "gpu_idle",
-    0x002: "applications_clocks",
-    0x004: "sw_power_cap",
-    0x008: "hw_slowdown",
-    0x010: "sync_boost",
-    0x020: "sw_thermal",
-    0x040: "hw_thermal",
-    0x080: "hw_power_brake",
-    0x100: "display_clocks",
-    0x200: "board_limit",
-    0x400: "reliability",
-}
-# A power cap is how a busy GPU runs within its rating, so it is a fact; these four say that something was wrong.
-_THROTTLING = {
-    "hw_slowdown": "gpu_hw_slowdown",
-    "sw_thermal": "gpu_sw_thermal",
-    "hw_thermal": "gpu_hw_thermal",
-    "hw_power_brake": "gpu_hw_power_brake",
-}
 
 
 class NvmlMeter:
@@ -110,22 +88,15 @@ class NvmlMeter:
 
     def conditions(self) -> Conditions:
         """Clocks (MHz), temperature (C), enforced power limit (W), throttling, and who else computes on the GPU."""
+        state = GpuState(self._nvml, self._handle).facts()
         power_limit_mw = self._ask("nvmlDeviceGetEnforcedPowerLimit")
-        reasons = self._throttle_reasons()
         others = self._other_compute_processes()
         facts = {
-            "sm_clock_mhz": self._ask("nvmlDeviceGetClockInfo", constant="NVML_CLOCK_SM"),
-            "memory_clock_mhz": self._ask("nvmlDeviceGetClockInfo", constant="NVML_CLOCK_MEM"),
-            "temperature_c": self._ask(
-                "nvmlDeviceGetTemperature", "nvmlDeviceGetTemperatureV", constant="NVML_TEMPERATURE_GPU"
-            ),
+            **state,
             "power_limit_w": UNKNOWN if power_limit_mw is None else power_limit_mw / 1000,
-            "throttle_reasons": reasons,
-            "other_compute_processes": others,
+            "other_compute_processes": UNKNOWN if others is None else others,
         }
-        facts = {name: UNKNOWN if value is None else value for name, value in facts.items()}
-        throttling = tuple(Reason.of(_THROTTLING[name]) for name in reasons or () if name in _THROTTLING)
-        return Conditions(facts, throttling, _contended(others))
+        return Conditions(facts, throttling(state), _contended(others))
 
     def close(self) -> None:
         """Stop polling and let go of NVML; harmless when it is closed already."""
@@ -164,13 +135,6 @@ class NvmlMeter:
         limit_mw = constraints_mw[1] if constraints_mw else self._ask("nvmlDeviceGetEnforcedPowerLimit")
         return None if limit_mw is None else limit_mw / 1000
 
-    def _throttle_reasons(self) -> list[str] | None:
-        mask = self._ask("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
-        if mask is None:
-            return None
-        bits = [1 << place for place in range(mask.bit_length()) if mask >> place & 1]
-        return [_REASONS.get(bit, f"{bit:#x}") for bit in bits]
-
     def _other_compute_processes(self) -> int | None:
         """How many processes compute on the GPU beside this one; `None` where that cannot be told.
 
@@ -185,17 +149,8 @@ class NvmlMeter:
         pids = {process.pid for process in processes}
         return len(pids) - 1 if os.getpid() in pids or len(pids) > 1 else None
 
-    def _ask(self, *functions: str, constant: str | None = None) -> Any:
-        """What pynvml answers for the GPU; `None` where none of `functions`, a call's name over the years, can tell."""
-        if self._handle is None:
-            return None
-        arguments = [] if constant is None else [getattr(self._nvml, constant)]
-        for function in functions:
-            call = getattr(self._nvml, function, None)
-            if call is not None:
-                with contextlib.suppress(self._nvml.NVMLError):
-                    return call(self._handle, *arguments)
-        return None
+    def _ask(self, function: str, *older: str) -> Any:
+        return GpuState(self._nvml, self._handle).ask(function, *older)
 
 
 def _contended(others: int | None) -> tuple[Reason, ...]:

@@ -13,7 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.optimizations.attention import EAGER, SDPA, attention_kernels, attention_of
+from blip_fixtures.optimizations.attention import (
+    EAGER,
+    SDPA,
+    attention_kernels,
+    attention_of,
+    backends_of,
+    note_backends,
+)
 from blip_fixtures.optimizations.compile import COMPILE
 from blip_fixtures.optimizations.dtypes import BF16, DEFAULT_DTYPE, FP16, FP32, dtype_proof
 from blip_fixtures.optimizations.entry import Entry, NotApplied, Probe
@@ -100,6 +107,7 @@ class Optimization:
         facts: dict[str, Any] = {**dtype_proof(loaded, self.dtype), "attention": attention_of(loaded)}
         if loaded.device != "cpu":
             facts["attention_kernels"] = attention_kernels(loaded, probe)
+            facts["attention_backends"] = backends_of(facts["attention_kernels"])
         for entry in self.entries:
             facts |= entry.proof(loaded, probe)
         for name, (then, now) in changed(loaded.applied.get(BEFORE, {}), loaded.device).items():
@@ -111,7 +119,8 @@ class Optimization:
 
     def notes(self, applied: Mapping[str, Any]) -> list[Reason]:
         """What a reader must know beside the figures, from the facts that `proof` returned; the last applied first."""
-        return [note for entry in reversed(self.entries) for note in entry.notes(applied)]
+        of_entries = [note for entry in reversed(self.entries) for note in entry.notes(applied)]
+        return [*of_entries, *note_backends(applied)]
 
 
 def find_optimization(name: str) -> Optimization:

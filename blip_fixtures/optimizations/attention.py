@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.optimizations.entry import Entry, NotApplied
+from blip_fixtures.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from blip_fixtures.checkpoints.loading import LoadedModel
     from blip_fixtures.families import Family
@@ -28,6 +29,22 @@ def attention_kernels(loaded: LoadedModel, probe: Probe) -> dict[str, dict[str, 
     from blip_fixtures.optimizations.kernels import kernels_by_component
 
     return kernels_by_component(loaded.components, probe.run)
+
+
+def backends_of(kernels: Mapping[str, Mapping[str, int]]) -> dict[str, list[str]]:
+    """The same by what torch and people call the backends: ``vision`` -> ``cudnn``."""
+    from blip_fixtures.optimizations.kernels import BACKENDS
+
+    return {name: list(dict.fromkeys(BACKENDS[kernel] for kernel in found)) for name, found in kernels.items()}
+
+
+def note_backends(applied: Mapping[str, Any]) -> list[Reason]:
+    """Which backends attended, where the record knows them."""
+    found = applied.get("attention_backends")
+    if not found:
+        return []
+    said = [f"{name}: {' + '.join(backends)}" for name, backends in found.items()]
+    return [Reason.of("attention_backends", scope="latency", backends=said)]
 
 
 def everywhere(implementation: str, family: Family) -> dict[str, str]:

@@ -17,19 +17,17 @@ if TYPE_CHECKING:
 
     from blip_fixtures.words import Component
 
-FLASH_KERNELS = frozenset(
-    {
-        "aten::_scaled_dot_product_flash_attention_for_cpu",
-        "aten::_scaled_dot_product_flash_attention",
-        "flash_attn::_flash_attn_forward",
-        "flash_attn::_flash_attn_varlen_forward",
-    }
-)
-_KERNELS = FLASH_KERNELS | {
-    "aten::_scaled_dot_product_efficient_attention",
-    "aten::_scaled_dot_product_cudnn_attention",
-    "aten::_scaled_dot_product_attention_math",
+# Attention's operators, as the profiler names them, and the backends that they are.
+BACKENDS = {
+    "aten::_scaled_dot_product_flash_attention_for_cpu": "flash",
+    "aten::_scaled_dot_product_flash_attention": "flash",
+    "flash_attn::_flash_attn_forward": "flash_attn",
+    "flash_attn::_flash_attn_varlen_forward": "flash_attn",
+    "aten::_scaled_dot_product_efficient_attention": "efficient",
+    "aten::_scaled_dot_product_cudnn_attention": "cudnn",
+    "aten::_scaled_dot_product_attention_math": "math",
 }
+FLASH_KERNELS = frozenset(kernel for kernel, backend in BACKENDS.items() if backend.startswith("flash"))
 _MARK = "blip component: "
 # Compiled graphs call their kernels outside of every module.
 COMPILED = "compiled graphs"
@@ -72,7 +70,7 @@ def kernels_by_component(
         run()
     found: dict[str, Counter[str]] = {}
     for event in profiler.events() or ():
-        if event.name in _KERNELS:
+        if event.name in BACKENDS:
             found.setdefault(_component_of(event), Counter())[event.name] += 1
     names = [*(name.value for name in components), COMPILED]
     return {name: dict(found[name]) for name in names if name in found}

@@ -47,7 +47,8 @@ class CaseFields(Part, frozen=True, kw_only=True):
 class Latency(Part, frozen=True, kw_only=True):
     """Seconds per batch. Round i ran batch i modulo the number of batches.
 
-    `reference_s` are those of the fixed matrix product just before each round, in the same order.
+    `reference_s` are those of the fixed matrix product just before each round, in the same order. `conditions` are what
+    a GPU told of its clocks just after each round; a processor tells nothing.
     """
 
     mean_s: NotNegative | None
@@ -57,6 +58,7 @@ class Latency(Part, frozen=True, kw_only=True):
     rounds_s: tuple[NotNegative, ...]
     reference_s: tuple[NotNegative, ...]
     warmup_rounds: Count | None
+    conditions: tuple[Mapping[str, Any], ...] = ()
 
 
 class Phases(Part, frozen=True, kw_only=True):

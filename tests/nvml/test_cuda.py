@@ -81,14 +81,33 @@ def test_a_cuda_that_does_not_start(play: Play, error: str) -> None:
     assert found["seen"] == 1, "NVML shows the card"
     first, again, other, cpu = found["reasons"]
     assert (first, cpu) == (again, None)
-    assert first[0] == other[0] == "cuda_not_started"
+    assert first[0] == other[0] == "cuda_not_started_least"
     assert first[1].startswith(
-        f"cuda:0 cannot be used, since CUDA does not start: {error}; see whether nvidia-smi works"
+        f"cuda:0 cannot be used, since CUDA does not start: {error}; see in nvidia-smi whether the driver is 580 or "
     )
     assert found["starts"] == 1, "it is started once"
     assert (found["gpus"], found["driver"], found["identity"]) == ([], None, None)
     assert "cudnn" not in found["versions"]
-    assert found["meter"] == ["driver_error", "cuda_not_started"]
+    assert found["meter"] == ["driver_error", "cuda_not_started_least"]
+
+
+@pytest.mark.parametrize("visible", ["", "-1", "7", "GPU-none", "not a number"])
+def test_cards_that_are_hidden(play: Play, visible: str) -> None:
+    """torch's own reading of the variable; CUDA is not started, since there is nothing to start it for."""
+    found = asked(play, CUDA_VISIBLE_DEVICES=visible)
+    first, _, other, cpu = found["reasons"]
+    assert (found["seen"], found["starts"], found["gpus"], cpu) == (0, 0, [], None)
+    assert first[0] == other[0] == "no_such_device"
+    assert first[1].endswith(
+        "torch sees 0 CUDA devices; pass --blip-device=cpu, or check the driver and CUDA_VISIBLE_DEVICES"
+    )
+    assert found["meter"] == ["driver_error", "no_such_device"]
+
+
+def test_one_card_of_two_is_shown(play: Play) -> None:
+    found = asked(play, ONE_GPU, "device GPU-2", CUDA_VISIBLE_DEVICES="1")
+    first, _, other, _ = found["reasons"]
+    assert (found["seen"], first, other[0]) == (1, None, "one_device_only")
 
 
 def test_a_card_that_torch_is_not_built_for(play: Play) -> None:

@@ -23,6 +23,7 @@ def devices_of(records: list[Record]) -> list[tuple[str, Status]]:
 
 def without_cuda(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     return f"cuda:0 needs a CUDA build of torch and {torch.__version__} is not one; install one, or"
 
 
@@ -51,7 +52,26 @@ def rejected(monkeypatch: pytest.MonkeyPatch) -> str:
     return "cuda:0 (Tesla V100) has compute capability 7.0 and torch"
 
 
-@pytest.fixture(params=[without_cuda, not_starting, rejected], ids=lambda made: made.__name__)
+def busy(monkeypatch: pytest.MonkeyPatch) -> str:
+    def synchronize(_device: str) -> None:
+        raise torch.AcceleratorError("CUDA error: all CUDA-capable devices are busy or unavailable")
+
+    rejected(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_70"])
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    return f"cuda:0 cannot be used, since CUDA does not start on it (torch {torch.__version__}): CUDA error: all CUDA-"
+
+
+def hidden(monkeypatch: pytest.MonkeyPatch) -> str:
+    """By a CUDA_VISIBLE_DEVICES that names none."""
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    return (
+        "cuda:0 is not on this machine: torch sees 0 CUDA devices; pass --blip-device=cpu, or check the driver and CUDA"
+    )
+
+
+@pytest.fixture(params=[without_cuda, not_starting, rejected, busy, hidden], ids=lambda made: made.__name__)
 def why_not(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A machine where NVML counts one card; what is said of it."""
     monkeypatch.setattr("blip_fixtures.meters.nvml.nvidia_device_count", lambda: 1)
@@ -66,7 +86,7 @@ def test_auto_measures_on_the_cpu_and_says_once_why_not_on_the_card(suite: Suite
     lines = [line for line in result.outlines if ALONE in line]
     assert len(lines) == 1
     assert lines[0].startswith(ALONE + why_not)
-    assert lines[0].endswith("or pass --blip-device=cpu")
+    assert "pass --blip-device=cpu" in lines[0]
     assert result.outlines.index(lines[0]) < next(place for place, line in enumerate(result.outlines) if "[1/" in line)
 
 
@@ -91,7 +111,8 @@ def test_the_cpu_alone_is_measured_without_a_word(suite: Suite, why_not: str) ->
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line(f"*{ALONE}*")
     (record,) = suite.records()
-    assert record.environment["gpus"] == (["Tesla V100"] if "V100" in why_not else [])
+    sees_a_card = "V100" in why_not or "on it" in why_not
+    assert record.environment["gpus"] == (["Tesla V100"] if sees_a_card else [])
 
 
 def test_a_device_of_the_tests_own_is_no_matter_of_auto(suite: Suite, why_not: str) -> None:
@@ -130,4 +151,6 @@ def test_nvml_counts_a_card_and_cuda_does_not_start(suite: Suite, monkeypatch: p
     result = suite.run_in_subprocess(TWO_SWEEPS, *args, "--blip-device=cuda")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (error,) = [line for line in result.errlines if line.startswith("ERROR: ")]
-    assert error.startswith("ERROR: cuda:0 cannot be used, since CUDA does not start: No CUDA GPUs are available; see")
+    assert error.startswith(
+        "ERROR: cuda:0 cannot be used, since CUDA does not start: No CUDA GPUs are available; see in"
+    )

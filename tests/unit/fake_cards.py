@@ -15,10 +15,12 @@ from unittest.mock import patch
 import torch
 from torch._subclasses import FakeTensorMode
 from torch.overrides import TorchFunctionMode
-from transformers import MaxLengthCriteria
+from transformers import GenerationMixin, MaxLengthCriteria
 
 CARDS = ("cuda:0", "cuda:1")
 GIB = 2**30
+CAPABILITY = (9, 0)
+PROPERTIES = SimpleNamespace(major=9, minor=0, uuid="00000000-0000-0000-0000-000000000000")
 
 
 class Cards:
@@ -44,7 +46,12 @@ class Cards:
             "current_device": lambda: self.current,
             "device_count": lambda: len(CARDS),
             "get_device_name": lambda _=0: "no card",
-            "get_device_properties": lambda _: SimpleNamespace(uuid="00000000-0000-0000-0000-000000000000"),
+            "init": lambda: None,
+            "is_available": lambda: True,
+            "is_bf16_supported": lambda **_: True,
+            "get_arch_list": lambda: ["sm_90"],
+            "get_device_capability": lambda _=None: CAPABILITY,
+            "get_device_properties": lambda _: PROPERTIES,
             "synchronize": lambda _=None: None,
             "empty_cache": lambda: None,
             "mem_get_info": lambda _: (64 * GIB, 80 * GIB),
@@ -68,14 +75,25 @@ def cards_at_hand() -> Iterator[Cards]:
 @contextlib.contextmanager
 def fake_tensors() -> Iterator[None]:
     """Inside, every new tensor is fake, and real ones of the host join them as fake ones of the host."""
-    with FakeTensorMode(allow_non_fake_inputs=True), _WithoutCuda() as mode:
+    # Where there is a card the mode would start it, and copy real tensors there.
+    without_card = patch.object(torch.cuda, "is_available", lambda: False)
+    with without_card, FakeTensorMode(allow_non_fake_inputs=True), _WithoutCuda() as mode:
         measured = MaxLengthCriteria.__call__
 
         def noting(criterion: Any, tokens: Any, *rest: Any, **more: Any) -> Any:
             mode.is_long_enough = tokens.shape[-1] >= criterion.max_length
             return measured(criterion, tokens, *rest, **more)
 
-        with patch.object(MaxLengthCriteria, "__call__", noting):
+        asked = GenerationMixin._beam_search_has_unfinished_sequences
+
+        def unfinished(*states: Any) -> bool:
+            asked(*states)
+            return not mode.is_long_enough
+
+        with (
+            patch.object(MaxLengthCriteria, "__call__", noting),
+            patch.object(GenerationMixin, "_beam_search_has_unfinished_sequences", staticmethod(unfinished)),
+        ):
             yield
 
 
@@ -94,8 +112,14 @@ class _WithoutCuda(TorchFunctionMode):
         if func is torch.Tensor.__bool__:
             answer, self.is_long_enough = self.is_long_enough, False
             return answer
+        if func is torch.full and torch.is_tensor(kwargs.get("fill_value")):  # whose number is not known
+            kwargs = {**kwargs, "fill_value": 0}
         if func in _OPERATORS and args[0].is_cuda:
             return _OPERATORS[func](*args, **(kwargs or {}))
+        packed = next((kind for kind in types if kind.__module__.startswith("torchao.")), None)
+        if func is torch.nn.functional.linear and packed is not None:
+            with self:  # torch leaves the mode here, and torchao's product is Python that slices
+                return packed.__torch_function__(func, types, args, kwargs or {})
         return func(*args, **(kwargs or {}))
 
 
@@ -113,7 +137,8 @@ def _indexed(tensor: Any, index: Any) -> Any:
         if part is None:
             tensor = tensor.unsqueeze(axis)
         elif isinstance(part, slice):
-            tensor = torch.ops.aten.slice.Tensor(tensor, axis, part.start, part.stop, part.step or 1)
+            stop = None if torch.is_tensor(part.stop) else part.stop  # a length that only numbers tell
+            tensor = torch.ops.aten.slice.Tensor(tensor, axis, part.start, stop, part.step or 1)
         elif isinstance(part, int):
             tensor = tensor.select(axis, part)
             continue

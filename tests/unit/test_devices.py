@@ -136,7 +136,7 @@ def test_a_machine_without_a_driver_starts_nothing(card: Card) -> None:
 @pytest.mark.parametrize(
     ("what", "code"),
     [
-        ("init", "cuda_not_started"),
+        ("init", "cuda_not_started_least"),
         ("properties of cuda:0", "device_not_started"),
         ("work on cuda:0", "device_not_started"),
     ],
@@ -151,6 +151,20 @@ def test_whatever_cuda_says_is_a_reason_in_one_line(card: Card, what: str, code:
         assert "\n" not in said
         assert "--blip-device=cpu" in said
     assert gpu_names() == {"init": [], "work on cuda:0": ["card cuda:0"]}.get(what, ["cuda:0"])
+
+
+@pytest.mark.parametrize(
+    ("cuda", "driver"), [("11.8", 450), ("12.6", 525), ("13.0", 580), ("13.2", 580), ("14.1", None)]
+)
+def test_the_least_driver_of_a_build_is_named(
+    card: Card, monkeypatch: pytest.MonkeyPatch, cuda: str, driver: int | None
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    card.errors["init"] = RuntimeError("The NVIDIA driver on your system is too old (found version 11040).")
+    said = str(why_unavailable("cuda:0"))
+    assert f"(CUDA {cuda})" in said
+    assert "MIG mode is off or has an instance" in said
+    assert (f"whether the driver is {driver} or newer" in said) == (driver is not None)
 
 
 def test_warnings_of_torch_are_no_errors(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import importlib.metadata
 import shutil
 import sysconfig
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ import torch
 from blip_fixtures.optimizations import OPTIMIZATIONS, find_optimization, needs
 from blip_fixtures.optimizations import compile as compiling
 
+ROOT = Path(__file__).parents[2]
 CAPABILITIES = [(7, 0), (7, 5), (8, 0), (8, 9), (9, 0), (12, 0)]
 # The least capability on which a name can run; the rest is refused beforehand, with a code.
 LEAST = {
@@ -119,6 +122,7 @@ def test_the_sentences(capability: tuple[int, int]) -> None:
     ],
 )
 def test_versions_of_torchao(name: str, version: str | None, code: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # whichever card this machine has
     monkeypatch.setattr(needs, "_torchao_version", lambda: version)
     reason = find_optimization(name).why_unavailable("cuda:0")
     assert (reason and reason.code) == code
@@ -135,6 +139,19 @@ def test_a_folder_called_torchao_is_no_package(monkeypatch: pytest.MonkeyPatch, 
     assert str(reason) == "int8 on CUDA needs the package torchao; install it"
 
 
+def test_the_extra_for_cuda_is_what_the_code_asks_for() -> None:
+    """And what the GPU job installs, under the pin of all environments."""
+    least = ".".join(map(str, needs.TORCHAO))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["optional-dependencies"]["cuda"] == [f"torchao>={least}"]
+    assert f"torchao>={least}" in project["dependency-groups"]["test"], "or the tests of its tensors are skipped"
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    assert tuple(map(int, pins["torchao"].split(".")[:2])) >= needs.TORCHAO
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    assert tox["testenv:gpu"]["extras"] == "cuda"
+
+
 def _not_found(name: str) -> str:
     raise importlib.metadata.PackageNotFoundError(name)
 
@@ -144,6 +161,7 @@ def _not_found(name: str) -> str:
 def test_missing_headers_of_python(
     device: str, variable: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # as above
     monkeypatch.setattr(compiling, "find_spec", lambda _name: object())
     monkeypatch.setattr(shutil, "which", lambda command: f"/usr/bin/{command}")
     monkeypatch.setattr(sysconfig, "get_path", lambda _name: str(tmp_path / "none"))

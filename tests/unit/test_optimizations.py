@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+import torch
 
 from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
@@ -180,9 +182,26 @@ def test_a_gpus_attention_kernels_are_in_every_record(
     on_cpu = load(checkpoint, "fp32")
     chosen = find_optimization("fp32")
     probe = probe_of(on_cpu, batches[0])
-    assert "attention_kernels" not in chosen.proof(on_cpu, probe)
+    on_the_cpu = chosen.proof(on_cpu, probe)
+    assert not {"attention_kernels", "attention_backends"} & set(on_the_cpu)
+    assert chosen.notes(on_the_cpu) == []
     facts = chosen.proof(dataclasses.replace(on_cpu, device="cuda:0"), probe)
     assert facts["attention_kernels"]["vision"]
+    assert facts["attention_backends"]["vision"] == ["flash"]
+    (note,) = chosen.notes(facts)
+    assert (note.code, note.scope) == ("attention_backends", "latency")
+    assert str(note).startswith("attention ran on the backends vision: flash")
+
+
+def test_every_kernel_that_torch_may_choose_has_its_backend() -> None:
+    """By the names of torch's own operators: those of other hardware, and of training, are none."""
+    other = r"_backward|_for_mps|_overrideable|\.quantized"
+    own = {
+        name
+        for name in torch._C._dispatch_get_all_op_names()  # torch has no public list of its operators
+        if name.startswith("aten::_scaled_dot_product_") and not re.search(f"({other})$", name)
+    }
+    assert {name for name in kernels.BACKENDS if name.startswith("aten::")} == own
 
 
 @pytest.mark.parametrize("name", ["eager", "sdpa"])

@@ -34,7 +34,7 @@ from tests.unit.fake_cards import CARDS, Cards, cards_at_hand, fake_tensors
 
 TOKENS = NewTokens(3, fixed=True)
 TEXT_LIMIT = 50
-TOGETHER = ("bf16+compile", "bf16+compile+int8", "fp32+compile+flash_attention_2")
+TOGETHER = ("bf16+compile", "bf16+compile+int8", "bf16+compile+int4", "fp16+compile+flash_attention_2")
 
 STOCK = Stock()
 
@@ -42,11 +42,12 @@ STOCK = Stock()
 def on_cuda() -> list[Any]:
     """Every entry of the registry that CUDA can have, and some together."""
     refused = "integer_products_on_cuda"
-    names = [
-        name
-        for name, entry in OPTIMIZATIONS.items()
-        if (reason := entry.why_unavailable("cuda:0")) is None or reason.code != refused
-    ]
+    with cards_at_hand():  # what this machine has is not the question
+        names = [
+            name
+            for name, entry in OPTIMIZATIONS.items()
+            if (reason := entry.why_unavailable("cuda:0")) is None or reason.code != refused
+        ]
     assert "int8_dynamic" not in names
     return [pytest.param(name, marks=marks_of(name)) for name in (*names, *TOGETHER)]
 
@@ -55,10 +56,7 @@ def marks_of(name: str) -> list[pytest.MarkDecorator]:
     parts = name.split("+")
     if "int8" not in parts and "int4" not in parts:
         return []
-    marks = [pytest.mark.skipif(find_spec("torchao") is None, reason="torchao is not installed")]
-    if "int4" in parts:
-        marks.append(pytest.mark.xfail(raises=ImportError, reason="torchao's default packing of int4 needs mslk"))
-    return marks
+    return [pytest.mark.skipif(find_spec("torchao") is None, reason="torchao is not installed")]
 
 
 @pytest.fixture
@@ -92,6 +90,20 @@ def run(loaded: LoadedModel, inputs: dict[str, Any]) -> Any:
         tokens = generate(loaded.runner, inputs, TOKENS)
     assert parts == [Part.VISION, Part.QFORMER, *[Part.STEP] * TOKENS.limit]
     return tokens
+
+
+@pytest.mark.parametrize("device", CARDS)
+@pytest.mark.parametrize("name", ["fp16", "fp32", "bf16", "eager"])
+@pytest.mark.usefixtures("cards")
+def test_beams_are_on_the_card(synthetic: Checkpoint, batch: Batch, name: str, device: str) -> None:
+    with fake_tensors(), working_on(device):
+        loaded = load_for(synthetic, device, name)
+        inputs = to_device(batch, device, loaded.pixel_dtype)
+        parts: list[Part] = []
+        with loaded.runner.parts_ended(parts.append):
+            tokens = generate(loaded.runner, inputs, TOKENS, num_beams=3, length_penalty=-1.0)
+        assert str(tokens.device) == device
+        assert parts.count(Part.STEP) == TOKENS.limit, "the cache is reordered between two steps"
 
 
 def devices_of(tensors: Any) -> set[str]:

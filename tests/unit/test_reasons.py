@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from blip_fixtures import reasons
-from blip_fixtures.meters import nvml, nvml_device
+from blip_fixtures.meters import nvml_device, nvml_state
 from blip_fixtures.reasons import Reason, add_template, fields_of, say_all, templates
 from blip_fixtures.words import LANGUAGES
 
@@ -54,7 +54,7 @@ def test_the_walk_finds_the_calls() -> None:
 ACTIONS = ("LOAD", "VERSION", "LIST", "FIND", "COUNTER", "POWER")
 LOOKED_UP: dict[str, list[Mapping[Any, str]]] = {
     "meters/nvml_device.py": [getattr(nvml_device, name) for name in ACTIONS],
-    "meters/nvml.py": [nvml._THROTTLING],
+    "meters/nvml_state.py": [nvml_state.THROTTLING],
 }
 
 

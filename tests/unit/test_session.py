@@ -21,10 +21,12 @@ from blip_fixtures.engine.fit import Estimator
 from blip_fixtures.engine.loop import PlainLoop
 from blip_fixtures.engine.passes import PASSES, Context, Pass, needed, run_passes
 from blip_fixtures.engine.stock import Stock
+from blip_fixtures.meters import Conditions
+from blip_fixtures.meters.clocks import Clocks
 from blip_fixtures.reasons import Reason
 from blip_fixtures.record import Record, RecordError, validated
 from blip_fixtures.words import EnergyMode, PassName, Status, Weights
-from tests.unit.fake_cards import cards_at_hand
+from tests.unit.fake_cards import CARDS, cards_at_hand
 from tests.unit.fakes import FakeModels, FakeTime
 from tests.unit.test_device_errors import OF_CUDA, OUT_OF_MEMORY, said
 
@@ -238,12 +240,24 @@ def test_after_an_error_that_leaves_cuda_unusable_its_other_jobs_are_not_tried(
     assert (record.status, record.reason and record.reason.code) == (Status.UNAVAILABLE, "cuda_lost")
     assert failed.record.case_id in str(record.reason)
     assert str(error).splitlines()[0] in str(record.reason)
+    again = session.measure(make_job(device="cuda:0", again=True, **quick))
+    assert (again.status, again.reason) == (Status.UNAVAILABLE, record.reason)
     # CUDA's errors are those of the process.
     assert session.why_unavailable(make_job(device="cuda:1", **quick)) == record.reason
     assert len(on_cards.models.loaded) == 1
     # Nor is anything asked of CUDA when the processor's turn comes.
     assert on_cards.measure().status == Status.OK
     session.close()
+
+
+@pytest.mark.parametrize("name", ["fp16+int4", "fp32+int4", "fp16+compile+int4", "fp32+flash_attention_2"])
+@pytest.mark.parametrize("device", CARDS)
+def test_a_dtype_without_kernels_is_refused_before_a_model_is_loaded(on_cards: Bench, name: str, device: str) -> None:
+    record = on_cards.measure(device=device, optimization=name)
+    assert (record.status, record.reason and record.reason.code) == (Status.UNAVAILABLE, "dtype_of_kernels")
+    planned = on_cards.session.planned(make_job(device=device, optimization=name))
+    assert (planned.status, planned.reason) == (Status.UNAVAILABLE, record.reason)
+    assert on_cards.models.loaded == []
 
 
 @pytest.mark.parametrize("weights", list(Weights))
@@ -302,6 +316,34 @@ def test_loading_that_runs_out_frees_what_it_took(monkeypatch: pytest.MonkeyPatc
     assert freed == [True]
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_the_clocks_of_a_gpu_are_in_the_record_of_its_latency(
+    on_cards: Bench, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    class Slowed(Clocks):
+        def __enter__(self) -> Any:
+            return self
+
+        def note(self) -> None:
+            facts = {"sm_clock_mhz": len(self.readings), "memory_clock_mhz": 2619, "temperature_c": 61}
+            self.readings.append(Conditions(facts, (Reason.of("gpu_hw_thermal"),)))
+
+    quick: dict[str, Any] = {"device": "cuda:0", "again": again, "passes": (PassName.LATENCY,)}
+    unknown = on_cards.measure(**quick)
+    monkeypatch.setattr("blip_fixtures.engine.clocks.Clocks", Slowed)
+    record = on_cards.measure(**quick)
+    assert record.latency is not None
+    clocks = [facts["sm_clock_mhz"] for facts in record.latency.conditions]
+    assert clocks == [2, 3, 4], "each read after its round"
+    assert [note.code for note in record.notes if note.scope == PassName.LATENCY][:2] == [
+        "gpu_hw_thermal",
+        "clocks_in_rounds",
+    ]
+    assert unknown.latency is not None
+    assert unknown.latency.conditions == ()
+    assert unknown.notes[0].code == "clocks_not_read"
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda:0"])
 def test_every_shape_runs_once_before_the_timed_rounds_of_cuda(on_cards: Bench, device: str) -> None:
     """The processor's kernels plan nothing for a shape."""
@@ -320,6 +362,8 @@ def test_every_shape_runs_once_before_the_timed_rounds_of_cuda(on_cards: Bench, 
     assert record.latency is not None
     assert record.latency.rounds_s == (8.0,) * 9
     asked = on_cards.models.loaded[-1].runner.asked
+    if device != "cpu":
+        asked = asked[:-1]  # the last call is the proof's, which looks for the attention kernels
     before, timed = asked[: -1 - 9], asked[-1 - 9 :]
     assert len(before) == (0 if device == "cpu" else len(shapes))
     assert len({shape for *_, shape in before}) == len(before)

@@ -153,7 +153,12 @@ def test_a_row_that_changes_the_process_is_no_row(
     for word in owner.split(".")[1:]:
         part = getattr(part, word)
     before = getattr(part, name)
-    take_out = register(Entry("greedy_library", apply=lambda _loaded: setattr(part, name, SETTINGS[path])))
+    greedy = Entry(
+        "greedy_library",
+        apply=lambda _loaded: setattr(part, name, SETTINGS[path]),
+        proof=lambda *_: {"greedy": True},
+    )
+    take_out = register(greedy)
     try:
         loaded = load(checkpoint, "fp32+greedy_library")
         with pytest.raises(NotApplied, match=f"greedy_library changed torch's .*{name} from .* for the whole process"):
