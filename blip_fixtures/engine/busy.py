@@ -56,7 +56,7 @@ def decoding_busy_share(
 
 def busy_seconds(events: Iterable[Any]) -> float:
     """The seconds in which at least one of the device's kernels and copies among a profiler's `events` runs."""
-    from torch.autograd.profiler_util import DeviceType
+    from torch.autograd import DeviceType  # type: ignore[attr-defined]  # torch is typed in part
 
     spans = sorted(
         (event.time_range.start, event.time_range.end)
