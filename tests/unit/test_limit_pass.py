@@ -1,4 +1,4 @@
-"""The limit pass on rates and rounds that are made up: what goes into the record, and what it says beside the figures."""
+"""The limit pass on rates and rounds that are made up: what goes into the record, and what it says beside it."""
 
 from __future__ import annotations
 
