@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +15,7 @@ from torch import nn
 
 from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
+from blip_fixtures.devices import working_on
 from blip_fixtures.engine import contest, kernels, rates
 from blip_fixtures.engine.contest import Contender, EventWatch, KernelWatch, WallWatch, best_rates, one_thread
 from blip_fixtures.engine.flops import FlopCounter
@@ -22,7 +23,8 @@ from blip_fixtures.engine.limits import weights_read
 from blip_fixtures.engine.rates import Machine, ModelRates, buffer_bytes
 from blip_fixtures.engine.session import load_for
 from blip_fixtures.optimizations import OPTIMIZATIONS
-from blip_fixtures.words import Phase
+from blip_fixtures.words import Phase, Weights
+from tests.unit.fake_cards import CARDS, cards_at_hand, fake_tensors
 
 MIB = 2**20
 
@@ -344,3 +346,31 @@ def test_the_head_is_no_product_of_many_rows(counter: FlopCounter, loaded: Loade
     (read,) = {each.amount for each in kernels.own_reads({Phase.DECODE: linear}, 1, "cpu", dtype, 2**40)}
     assert read >= linear[head].weight.nbytes
     assert read <= weights_read(loaded.model, counter.modules)[Phase.DECODE]
+
+
+@pytest.mark.parametrize("card", CARDS)
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+def test_every_kernel_works_on_the_models_own_card(
+    checkpoint: Checkpoint, counter: FlopCounter, monkeypatch: pytest.MonkeyPatch, card: str
+) -> None:
+    """Fake tensors raise where two devices meet, and the rates of a card are none where a matrix lies on the host."""
+    synthetic = Checkpoint("m", None, "r", checkpoint.config, weights=Weights.RANDOM)
+    devices: set[str] = set()
+
+    def noting(found: Sequence[Contender], *_: Any) -> list[float]:
+        for each in found:
+            made = each.run()
+            devices.update({str(made.device)} if isinstance(made, torch.Tensor) else ())
+        return [1.0] * len(found)
+
+    with cards_at_hand(), monkeypatch.context() as patch, fake_tensors(), working_on(card):
+        patch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(L2_cache_size=50 * MIB))
+        patch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+        patch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+        patch.setattr(rates, "best_rates", noting)
+        loaded = load_for(synthetic, card, "bf16")
+        machine = Machine(card, WallWatch(), WallWatch())
+        seen = ModelRates(machine, loaded.model, counter.modules, "bfloat16").seen(loaded.model, counter.modules, 2)
+    assert devices == {card}
+    tried = {f"{dtype} {kernel}" for dtype in ("float32", "float16", "bfloat16") for kernel in ("torch.mm", "linear")}
+    assert set(seen.products) == {*tried, "int8 torch._int_mm", "layers in 16 bits"}
