@@ -23,8 +23,9 @@ _TURNS = 8
 _LEAST_TURNS = 2
 # What is slower than the best by more than this is left out after the first turns: noise alone is not that large.
 _HOPELESS = 4
-# Of a stream's kernels in one reading: the events that mark it then cost nothing, and the host is ahead of the device.
+# A reading of a stream: with many kernels in it the events cost nothing, and the host is ahead of the device.
 _MOST_LAUNCHES = 256
+_READING_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,15 @@ class EventWatch:
         self.now = timer
 
     def shortest(self, run: Callable[[], object], within_s: float) -> float:
-        """Of the mean over one reading's launches, as many as fit in the time, and of one launch by itself."""
+        """The mean over one reading's launches; of one launch by itself, where there is time for no more."""
         with working_on(self._device):
             alone_s = self._reading(run, 1)
-            launches = int(min(within_s / alone_s if alone_s else _MOST_LAUNCHES, _MOST_LAUNCHES))
-            return min(alone_s, self._reading(run, launches)) if launches > 1 else alone_s
+            if not within_s:
+                return alone_s
+            fit = max(within_s, _READING_S) / alone_s if alone_s else _MOST_LAUNCHES
+            launches = int(min(fit, _MOST_LAUNCHES))
+            # The clock of events has steps of half a microsecond: of a short kernel one launch says too little.
+            return self._reading(run, launches) if launches > 1 else alone_s
 
     @staticmethod
     def _reading(run: Callable[[], object], launches: int) -> float:

@@ -165,6 +165,11 @@ def test_on_cuda_the_number_of_launches_is_bounded_and_at_least_one(cuda: Turned
     assert cuda.ran.count("short") == 257
     watch.shortest(cuda.run("long", 20.0), 10.0)
     assert cuda.ran.count("long") == 1
+    # However little time there is, a reading has many, or it is none but a look at how long one takes.
+    watch.shortest(cuda.run("millisecond", 2**-10), 1e-6)
+    assert cuda.ran.count("millisecond") == 21
+    watch.shortest(cuda.run("look", 0.001), 0)
+    assert cuda.ran.count("look") == 1
 
 
 def test_a_models_layers_are_timed_without_the_gaps_between_them(cuda: Turned, monkeypatch: pytest.MonkeyPatch) -> None:
