@@ -18,11 +18,11 @@ from blip_fixtures.engine.busy import kernel_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-# Each contender gets so many turns if the time allows it, and the least number in any case.
+# Each contender gets so many turns if the time allows it, and one in any case.
 _TURNS = 8
-_LEAST_TURNS = 2
-# What is slower than the best by more than this is left out after the first turns: noise alone is not that large.
+# What is slower than the best by more than this is left out after so many turns: noise alone is not that large.
 _HOPELESS = 4
+_TURNS_OF_ALL = 2
 # A reading of a stream: with many kernels in it the events cost nothing, and the host is ahead of the device.
 _MOST_LAUNCHES = 256
 _READING_S = 0.02
@@ -153,7 +153,7 @@ def best_rates(contenders: Sequence[Contender], watch: Watch, seconds: float) ->
     alive = list(range(len(contenders)))
     end_s = watch.now() + seconds
     turns = 0
-    while turns < _LEAST_TURNS or (turns < _TURNS and watch.now() < end_s):
+    while not turns or (turns < _TURNS and watch.now() < end_s):
         slot_s = seconds / max(len(alive), 1) / _TURNS
         for alone in (False, True):
             with one_thread(alone):
@@ -161,7 +161,7 @@ def best_rates(contenders: Sequence[Contender], watch: Watch, seconds: float) ->
                     if contenders[place].alone == alone:
                         shortest_s[place] = min(shortest_s[place], watch.shortest(contenders[place].run, slot_s))
         turns += 1
-        if turns >= _LEAST_TURNS:
+        if turns >= _TURNS_OF_ALL:
             alive = [place for place in alive if not _is_hopeless(place, contenders, shortest_s)]
     return [_rate(contender, took_s) for contender, took_s in zip(contenders, shortest_s, strict=True)]
 

@@ -76,6 +76,9 @@ def test_the_kernels_take_turns_and_hopeless_ones_are_left_out() -> None:
     clock = Turned()
     found = [Contender("slow", "g", 1.0, clock.run("slow", 5)), Contender("fast", "g", 1.0, clock.run("fast", 1))]
     assert best_rates(found, clock.watch(), 0.0) == [0.2, 1.0]
+    assert clock.ran == ["slow", "fast"]
+    clock.ran.clear()
+    best_rates(found, clock.watch(), 7.0)
     assert clock.ran == ["slow", "fast", "slow", "fast"]
     clock.ran.clear()
     best_rates(found, clock.watch(), 50.0)
