@@ -72,10 +72,11 @@ class Component(StrEnum):
 
 
 class Bound(StrEnum):
-    """What keeps a phase from being faster."""
+    """What keeps a phase from being faster; of a GPU it may be the host that launches its kernels."""
 
     ARITHMETIC = "arithmetic"
     MEMORY = "memory"
+    HOST = "host"
 
 
 class Domain(StrEnum):

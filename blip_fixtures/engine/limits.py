@@ -8,106 +8,38 @@ the figure stays below what a perfect program would need.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
+from math import inf
+from statistics import fmean, quantiles
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.checkpoints.architecture import stored_bytes
 from blip_fixtures.families import family_of
-from blip_fixtures.record import Limit
 from blip_fixtures.words import Bound, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from blip_fixtures.engine.flops import BatchShape, FlopCount
 
-# Long enough for matrix products to reach their full rate, short enough for many of them in a second.
-_ROWS = {"cpu": 1024, "cuda": 8192}
-# Twice the largest cache of a common processor: what is not larger is read from the cache in real calls as well.
-_LARGEST_BUFFER_BYTES = 512 * 2**20
-_SECONDS = 1.5
-_LEAST_REPEATS = 2
+# What is idle for more than this share of decoding waits for the host: that is most of it.
+_IDLE_MOST = 0.5
 
 
 @dataclass(frozen=True)
 class Rates:
-    """The best that was seen of a device in one dtype: FLOP/s of matrix products, bytes/s of reading, by phase.
+    """FLOP/s of matrix products and bytes/s of reading, by phase.
 
     The bandwidth is that of a buffer as large as the phase's weights: a model that fits the caches is held to theirs.
     """
 
-    flops_per_s: float
+    flops_per_s: Mapping[Phase, float]
     bytes_per_s: Mapping[Phase, float]
 
 
 def weights_read(model: Any, modules: Mapping[Phase, Sequence[str]]) -> dict[Phase, int]:
     """Bytes of the weights that one forward of each phase reads, from `FlopCounter.modules` and the loaded model."""
     return {phase: sum(stored_bytes(model.get_submodule(path)) for path in paths) for phase, paths in modules.items()}
-
-
-def measure_rates(
-    model: Any,
-    modules: Mapping[Phase, Sequence[str]],
-    device: str,
-    dtype: str,
-    timer: Callable[[], float] = time.perf_counter,
-) -> Rates:
-    """The rates of `device`, from products with the largest layer of each part of the model and reads of buffers.
-
-    Takes about one and a half seconds, half of them for each kind. `timer` waits for the device before it reads the
-    clock.
-    """
-    layers = [_largest_layer(model, modules[phase]) for phase in (Phase.VISION, Phase.QFORMER, Phase.PREFILL)]
-    rows = _ROWS[device.partition(":")[0]]
-    share_s = _SECONDS / 2 / len(layers)
-    rate = max(_product_rate(layer, rows, device, dtype, timer, share_s) for layer in layers)
-    read = weights_read(model, modules)
-    sizes = {phase: min(max(count, 4096), _LARGEST_BUFFER_BYTES) for phase, count in read.items()}
-    share_s = _SECONDS / 2 / len(set(sizes.values()))
-    bandwidths = {size: _read_rate(size, device, timer, share_s) for size in sorted(set(sizes.values()))}
-    return Rates(rate, {phase: bandwidths[size] for phase, size in sizes.items()})
-
-
-def _largest_layer(model: Any, paths: Sequence[str]) -> Any:
-    """The largest linear layer, packed or not, but the head, whose product is one of few rows."""
-    layers = [model.get_submodule(path) for path in paths if not path.endswith("lm_head")]
-    linear = [layer for layer in layers if hasattr(layer, "in_features")]
-    return max(linear, key=lambda layer: layer.in_features * layer.out_features)
-
-
-def _product_rate(layer: Any, rows: int, device: str, dtype: str, timer: Callable[[], float], share_s: float) -> float:
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    # A layer may be kept in another dtype than the model's.
-    kept = layer.weight.dtype if layer.weight.is_floating_point() else getattr(torch, dtype)
-    inputs = torch.randn(rows, layer.in_features, generator=generator).to(device, kept)
-    with torch.no_grad():
-        fastest_s = _fastest_s(lambda: layer(inputs), timer, share_s)
-    return float(2 * rows * layer.in_features * layer.out_features / fastest_s)
-
-
-def _read_rate(size: int, device: str, timer: Callable[[], float], share_s: float) -> float:
-    import torch
-
-    # A sum reads each number once and writes next to nothing.
-    buffer = torch.ones(size // 4, dtype=torch.float32, device=device)
-    return float(buffer.nbytes / _fastest_s(buffer.sum, timer, share_s))
-
-
-def _fastest_s(run: Callable[[], object], timer: Callable[[], float], share_s: float) -> float:
-    """The shortest of repeated runs: what others on the machine take is no limit of the hardware."""
-    run()
-    fastest_s = float("inf")
-    begin_s = timer()
-    repeats = 0
-    while repeats < _LEAST_REPEATS or timer() - begin_s < share_s:
-        start_s = timer()
-        run()
-        fastest_s = min(fastest_s, timer() - start_s)
-        repeats += 1
-    return fastest_s
 
 
 @dataclass(frozen=True)
@@ -136,31 +68,80 @@ class CacheShape:
         return rows * self.token_bytes * (self.query_tokens + text_tokens + new_tokens)
 
 
-def floor(
+@dataclass(frozen=True)
+class Floor:
+    """The least seconds of one batch by phase: of its arithmetic, and of its reading."""
+
+    arithmetic_s: Mapping[Phase, float]
+    reading_s: Mapping[Phase, float]
+
+    @property
+    def phases_s(self) -> dict[Phase, float]:
+        """Of each phase the longer of the two."""
+        return {phase: max(self.arithmetic_s[phase], self.reading_s[phase]) for phase in Phase}
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole call."""
+        return sum(self.phases_s.values())
+
+
+def floors(
     batches: Sequence[tuple[BatchShape, FlopCount]], weights: Mapping[Phase, int], cache: CacheShape, rates: Rates
-) -> Limit:
-    """The record's `limit` without its ratio: the least seconds, a mean over `batches`, and what binds each phase."""
-    seconds = dict.fromkeys(Phase, 0.0)
-    arithmetic = dict.fromkeys(Phase, 0.0)
-    reading = dict.fromkeys(Phase, 0.0)
+) -> list[Floor]:
+    """The least time of each batch at these rates."""
+    found = []
     for shape, count in batches:
         later = max(shape.steps - 1, 0)
         read = {**weights, Phase.DECODE: weights[Phase.DECODE] * later + cache.bytes_read(shape)}
-        for phase in Phase:
-            by_flops = getattr(count, phase) / rates.flops_per_s
-            by_bytes = read[phase] / rates.bytes_per_s[phase]
-            arithmetic[phase] += by_flops
-            reading[phase] += by_bytes
-            seconds[phase] += max(by_flops, by_bytes) / len(batches)
-    return Limit(
-        seconds=sum(seconds.values()),
-        ratio=None,
-        bound_by={
-            phase: Bound.ARITHMETIC if arithmetic[phase] >= reading[phase] else Bound.MEMORY
-            for phase in Phase
-            if seconds[phase] > 0
-        },
-        phases_s=seconds,
-        flops_per_s=rates.flops_per_s,
-        bytes_per_s=dict(rates.bytes_per_s),
-    )
+        found.append(
+            Floor(
+                {phase: getattr(count, phase) / rates.flops_per_s[phase] for phase in Phase},
+                {phase: read[phase] / rates.bytes_per_s[phase] for phase in Phase},
+            )
+        )
+    return found
+
+
+def mean_phases_s(of_batches: Sequence[Floor]) -> dict[Phase, float]:
+    """The mean over batches, phase by phase."""
+    return {phase: fmean(floor.phases_s[phase] for floor in of_batches) for phase in Phase}
+
+
+def bounds(of_batches: Sequence[Floor], busy_share: float | None = None) -> dict[Phase, Bound]:
+    """What binds each phase that takes any time; decoding is the host's where the device is idle for most of it.
+
+    `busy_share` is `None` where nothing waits for a host, or nobody could see it.
+    """
+    bound = {
+        phase: Bound.ARITHMETIC
+        if sum(floor.arithmetic_s[phase] for floor in of_batches) >= sum(floor.reading_s[phase] for floor in of_batches)
+        else Bound.MEMORY
+        for phase, seconds in mean_phases_s(of_batches).items()
+        if seconds > 0
+    }
+    if Phase.DECODE in bound and busy_share is not None and 1 - busy_share > _IDLE_MOST:
+        bound[Phase.DECODE] = Bound.HOST
+    return bound
+
+
+def round_ratios(rounds_s: Sequence[float], of_batches: Sequence[Floor]) -> list[float]:
+    """How many times longer each round took than the least time of its own batch: round i ran batch i modulo them."""
+    return [took_s / (of_batches[number % len(of_batches)].seconds or inf) for number, took_s in enumerate(rounds_s)]
+
+
+def is_below(ratios: Sequence[float]) -> bool:
+    """Whether the rounds are faster than the limit by more than their spread: more than three of four of them are.
+
+    A median below 1 whose upper quartile is above it is within the spread.
+    """
+    upper = quantiles(ratios, n=4, method="inclusive")[-1] if len(ratios) > 1 else ratios[0]
+    return upper < 1
+
+
+def shares(machine: Sequence[Floor], own: Sequence[Floor]) -> tuple[float | None, dict[Phase, float]]:
+    """What the kernels of a row reach of the machine's limit, in all and by phase: the limit over their least time."""
+    best_s, own_s = mean_phases_s(machine), mean_phases_s(own)
+    by_phase = {phase: min(best_s[phase] / own_s[phase], 1.0) for phase in Phase if own_s[phase]}
+    whole_s = sum(own_s.values())
+    return (min(sum(best_s.values()) / whole_s, 1.0) if whole_s else None), by_phase

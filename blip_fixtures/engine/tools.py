@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.engine.idle import measure_idle_watts
-from blip_fixtures.engine.limits import measure_rates
 from blip_fixtures.engine.loop import ReferenceKernel
+from blip_fixtures.engine.rates import Machine, ModelRates
 from blip_fixtures.engine.stock import checkpoint_key
 from blip_fixtures.meters import MeterError, absent
 from blip_fixtures.optimizations import find_optimization
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from blip_fixtures.engine.flops import FlopCounter
-    from blip_fixtures.engine.limits import Rates
+    from blip_fixtures.engine.rates import SeenRates
     from blip_fixtures.engine.stock import Stock
     from blip_fixtures.engine.workload import Workload
     from blip_fixtures.job import Job
@@ -34,7 +34,8 @@ class SharedTools:
         self.on_round = on_round
         self._stock = stock
         self._references: dict[str, Callable[[], float]] = {}
-        self._rates: dict[Any, Rates] = {}
+        self._machines: dict[str, Machine] = {}
+        self._rates: dict[Any, ModelRates] = {}
         self._idle_watts: dict[Any, Mapping[Domain, float | MeterError]] = {}
 
     def reference(self, device: str) -> Callable[[], float]:
@@ -47,16 +48,20 @@ class SharedTools:
         """That of the checkpoint's architecture."""
         return self._stock.flop_counter(checkpoint_key(job))
 
-    def rates(self, workload: Workload) -> Rates:
-        """The rates of the model's device with its layers, measured before the first case that needs them."""
-        job, loaded = workload.job, workload.loaded
+    def rates(self, workload: Workload) -> SeenRates:
+        """The best rates of the model's device, and those of the model's own layers.
+
+        Measured before the first case that needs them; what the models before this one were seen to reach counts.
+        """
+        job, model = workload.job, workload.loaded.model
+        device, modules = job.case.device, self.flop_counter(job).modules
+        if device not in self._machines:
+            self._machines[device] = Machine.of(device, self.timer(device))
         key = _model_key(job)
         if key not in self._rates:
             dtype = find_optimization(job.case.optimization).dtype
-            timer = self.timer(job.case.device)
-            modules = self.flop_counter(job).modules
-            self._rates[key] = measure_rates(loaded.model, modules, job.case.device, dtype, timer=timer)
-        return self._rates[key]
+            self._rates[key] = ModelRates(self._machines[device], model, modules, dtype)
+        return self._rates[key].seen(model, modules, job.case.batch_size * job.prompt.num_beams)
 
     def meters(self, job: Job) -> Mapping[Domain, Meter]:
         """Those that can be read while the device works."""

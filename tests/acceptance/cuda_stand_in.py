@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from blip_fixtures.checkpoints.loading import LoadedModel, load_model
-from blip_fixtures.engine import inference, limits, loop, session, tools
+from blip_fixtures.engine import inference, loop, rates, session, tools
+from blip_fixtures.engine.passes import limit
 
 ANSWERS = {
     "init": lambda: None,
@@ -40,8 +41,10 @@ def load_on_cpu(checkpoint: Any, device: str, optimization: str, dtype: str, *at
     return dataclasses.replace(load_model(checkpoint, "cpu", optimization, dtype, *attention), device=device)
 
 
-def rates_of_the_cpu(model: Any, modules: Any, _: str, dtype: str, timer: Any) -> limits.Rates:
-    return limits.measure_rates(model, modules, "cpu", dtype, timer)
+class MachineOfTheCpu(rates.Machine):
+    @classmethod
+    def of(cls, _: str, timer: Any) -> rates.Machine:
+        return rates.Machine.of("cpu", timer)
 
 
 def pytest_configure() -> None:
@@ -51,7 +54,9 @@ def pytest_configure() -> None:
     to_device, reference = inference.to_device, loop.ReferenceKernel
     changed: list[tuple[Any, str, Any]] = [
         (session, "load_model", load_on_cpu),
-        (tools, "measure_rates", rates_of_the_cpu),
+        (tools, "Machine", MachineOfTheCpu),
+        # No profiler sees kernels of a device that is none.
+        (limit, "decoding_busy_share", lambda *_: None),
         (inference, "to_device", lambda batch, _, dtype: to_device(batch, "cpu", dtype)),
         (tools, "ReferenceKernel", lambda _: reference("cpu")),
     ]

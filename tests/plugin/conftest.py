@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from blip_fixtures.engine.environment import describe_machine
 from blip_fixtures.engine.fit import Estimator, Size
 from blip_fixtures.engine.flops import BatchShape, FlopCounter
 from blip_fixtures.engine.inference import BatchMaker, decode, generate, to_device
-from blip_fixtures.engine.limits import measure_rates
+from blip_fixtures.engine.rates import Machine, ModelRates
 from blip_fixtures.quality import score
 from blip_fixtures.record import Record, read_records
 from blip_fixtures.report.document import write_document
@@ -115,7 +116,10 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     score("textvqa", decode(processor, loaded, inputs, token_ids).texts, [Question(("answer",) * 10)])
     counter = FlopCounter(checkpoint)
     counter.count(BatchShape(1, 336, 5, 5, 2))
-    measure_rates(loaded.model, counter.modules, "cpu", "float16")
+    with pytest.MonkeyPatch.context() as patch:
+        be_quick(patch)
+        machine = Machine.of("cpu", time.perf_counter)
+        ModelRates(machine, loaded.model, counter.modules, "float16").seen(loaded.model, counter.modules, 1)
     Estimator(checkpoint.config, "float16").need(Size(1, 336, 5, 2))
     build_random(checkpoint.config, "cpu", "float16")
     generic_tokenizer(100)
@@ -123,11 +127,17 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     describe_machine({})
 
 
+def be_quick(patch: pytest.MonkeyPatch) -> None:
+    """Measure the machine's rates with a thousandth of the usual patience, which is enough to see it."""
+    for patience in ("PRODUCTS_S", "MODEL_S"):
+        patch.setattr(f"blip_fixtures.engine.rates.{patience}", 0.002)
+
+
 @pytest.fixture
 def suite(pytester: pytest.Pytester, imported: None, monkeypatch: pytest.MonkeyPatch) -> Suite:
-    # Each run measures its machine's rates; a thousandth of the usual patience is enough to see it. Plots are
-    # drawn where a test asks for them. FLOPs and the need for memory are an architecture's, so runs share them.
-    monkeypatch.setattr("blip_fixtures.engine.limits._SECONDS", 0.002)
+    # Each run measures its machine's rates. Plots are drawn where a test asks for them. FLOPs and the need for memory
+    # are an architecture's, so runs share them.
+    be_quick(monkeypatch)
     monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection: {})
     monkeypatch.setattr("blip_fixtures.engine.stock.FlopCounter", _counter)
     monkeypatch.setattr("blip_fixtures.engine.preflight.Estimator", _estimator)

@@ -218,6 +218,45 @@ def test_a_single_null_is_a_dash_with_its_reason(tmp_path: Path) -> None:
     assert "`-` for Q-Former (ms) of TextVQA: the hook did not fire." in text
 
 
+NEW_LIMIT = {
+    "share": 0.0213,
+    "own_flops_per_s": {"vision": 1.7e10, "qformer": 1.9e10, "prefill": 1.7e10, "decode": 1.8e10},
+    "own_bytes_per_s": {"vision": 2e9, "qformer": 2e9, "prefill": 2e9, "decode": 2e9},
+}
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_machines_limit_and_the_kernels_share_stand_in_one_table(tmp_path: Path, lang: str) -> None:
+    text = section(
+        document(tmp_path, make_record(optimization="fp16", limit=NEW_LIMIT), lang=lang), "Distance to the limit"
+    )
+    assert re.search(r"\| limit \(ms\) +\| latency / limit +\| kernels' share +\| vision bound by ", text)
+    assert re.search(r"\| 50\.00 +\| 4\.10 +\| 2\.1 % +\| arithmetic ", text)
+    assert "device busy in decoding" not in text
+    assert load_prose(lang).say("limit_of_machine") in text
+    for rate in ("2.500 TFLOP/s", "17.00 G", "19.00 GFLOP/s"):
+        assert rate in text
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_how_busy_a_device_is_stands_where_a_record_has_it(tmp_path: Path, lang: str) -> None:
+    bound_by = {"vision": "arithmetic", "qformer": "memory", "prefill": "arithmetic", "decode": "host"}
+    on_gpu = make_record(device="cuda:0", limit={**NEW_LIMIT, "busy_share": 0.12, "bound_by": bound_by})
+    absent = {"limit.busy_share": Reason.of("no_host_beside")}
+    on_cpu = make_record(limit=NEW_LIMIT, missing=absent)
+    text = section(document(tmp_path, on_cpu, on_gpu, lang=lang), "Distance to the limit")
+    assert re.search(r"\| memory +\| - +\|", text)
+    assert re.search(r"\| host +\| 12 % +\|", text)
+    assert absent["limit.busy_share"].say(lang) in text
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_records_without_a_share_say_what_they_said(tmp_path: Path, lang: str) -> None:
+    text = section(document(tmp_path, make_record(), lang=lang), "Distance to the limit")
+    for word in ("kernels' share", load_prose(lang).say("limit_of_machine"), "{more}", "device busy"):
+        assert word not in text
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_what_is_kept_and_reserved_stands_where_a_record_has_it(tmp_path: Path, lang: str) -> None:
     plain = make_record(memory={"held_bytes": 0})

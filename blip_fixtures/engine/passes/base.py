@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from blip_fixtures.engine.flops import BatchShape, FlopCount, FlopCounter
-    from blip_fixtures.engine.limits import Rates
     from blip_fixtures.engine.loop import Loop
+    from blip_fixtures.engine.rates import SeenRates
     from blip_fixtures.engine.workload import BatchAnswers, Workload
     from blip_fixtures.job import Job
     from blip_fixtures.meters import Meter, MeterError
@@ -41,8 +41,8 @@ class Tools(Protocol):
     def flop_counter(self, job: Job) -> FlopCounter:
         """That of the checkpoint's architecture."""
 
-    def rates(self, workload: Workload) -> Rates:
-        """Those of the loaded model's device and layers."""
+    def rates(self, workload: Workload) -> SeenRates:
+        """The best of the loaded model's device, and those of its own layers."""
 
     def meters(self, job: Job) -> Mapping[Domain, Meter]:
         """Energy meters by domain, the device's own first."""

@@ -1,34 +1,99 @@
-"""The limit pass: the least time of the timed batches, and how many times longer their median latency is."""
+"""The limit pass: the least time of the timed batches, how many times longer they took, and what the kernels reach."""
 
 from __future__ import annotations
 
-import math
+from statistics import fmean, median
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from blip_fixtures.engine.limits import CacheShape, floor, weights_read
+from blip_fixtures.engine.busy import decoding_busy_share
+from blip_fixtures.engine.limits import (
+    CacheShape,
+    bounds,
+    floors,
+    is_below,
+    mean_phases_s,
+    round_ratios,
+    shares,
+    weights_read,
+)
 from blip_fixtures.engine.passes.base import Context, Pass
 from blip_fixtures.engine.passes.flops import COUNTS
 from blip_fixtures.reasons import Reason
+from blip_fixtures.record import Limit
 from blip_fixtures.words import PassName, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blip_fixtures.engine.limits import Floor
+    from blip_fixtures.record import Phases
 
 
 class LimitPass(Pass):
-    """Both rates are measured before the first case that needs them."""
+    """The rates are measured before the first case that needs them."""
 
     name = PassName.LIMIT
     needs = (PassName.LATENCY, COUNTS)
 
     def run(self, context: Context) -> None:
         """Fill `limit`."""
-        workload = context.workload
-        loaded, counter = workload.loaded, context.tools.flop_counter(context.job)
-        rates = context.tools.rates(workload)
+        loaded, found = context.workload.loaded, context.found
+        rates = context.tools.rates(context.workload)
+        weights = weights_read(loaded.model, context.tools.flop_counter(context.job).modules)
         cache = CacheShape.of(loaded.checkpoint.config, loaded.pixel_dtype.itemsize)
-        least = floor(context.found.counted, weights_read(loaded.model, counter.modules), cache, rates)
-        ratio = (context.latency().median_s or 0) / (least.seconds or math.inf)
-        context.found.limit = msgspec.structs.replace(least, ratio=ratio)
-        if Phase.DECODE not in (least.bound_by or {}):
-            context.found.missing["limit.bound_by.decode"] = Reason.of("one_token")
-        if ratio < 1:
-            context.found.notes.append(Reason.of("below_limit", scope="limit"))
+        least, own = (floors(found.counted, weights, cache, each) for each in (rates.machine, rates.own))
+        ratios = round_ratios(context.latency().rounds_s, least)
+        phases_s = mean_phases_s(least)
+        share, phases_share = shares(least, own)
+        busy_share = self._busy_share(context, decodes=phases_s[Phase.DECODE] > 0)
+        found.limit = Limit(
+            seconds=sum(phases_s.values()),
+            ratio=median(ratios),
+            bound_by=bounds(least, busy_share),
+            phases_s=phases_s,
+            flops_per_s=max(rates.machine.flops_per_s.values()),
+            bytes_per_s=dict(rates.machine.bytes_per_s),
+            share=share,
+            phases_share=phases_share,
+            phases_ratio=None if found.phases is None else phase_ratios(found.phases, least),
+            batches_s=tuple(floor.seconds for floor in least),
+            own_flops_per_s=dict(rates.own.flops_per_s),
+            own_bytes_per_s=dict(rates.own.bytes_per_s),
+            products_per_s=dict(rates.products),
+            busy_share=busy_share,
+        )
+        if not phases_s[Phase.DECODE]:
+            found.missing["limit.bound_by.decode"] = Reason.of("one_token")
+        if found.phases is None:
+            found.missing["limit.phases_ratio"] = found.missing.get(PassName.PHASES, Reason.of("not_asked_for"))
+        if is_below(ratios):
+            found.notes.append(Reason.of("faster_than_measured", scope=self.name, percent=100 * median(ratios)))
+
+    @staticmethod
+    def _busy_share(context: Context, *, decodes: bool) -> float | None:
+        """On CUDA, of batch 0; without one, its reason is noted."""
+        device, workload = context.job.case.device, context.workload
+        share, reason = None, Reason.of("no_host_beside")
+        if device != "cpu":
+            reason = Reason.of("kernels_not_seen") if decodes else Reason.of("one_token")
+            if decodes:
+                share = decoding_busy_share(
+                    workload.loaded.runner,
+                    lambda: workload.generate(workload.inputs(0)),
+                    device,
+                    context.tools.timer(device),
+                )
+        if share is None:
+            context.found.missing["limit.busy_share"] = reason
+        return share
+
+
+def phase_ratios(phases: Phases, least: Sequence[Floor]) -> dict[Phase, float]:
+    """How many times longer each phase took than its least time, over the batches of the phase pass.
+
+    It takes batches in the order of the rounds.
+    """
+    took_s = dict(zip(Phase, (phases.vision_s, phases.qformer_s, phases.prefill_s, phases.decode_s), strict=True))
+    batches = [least[number % len(least)].phases_s for number in range(phases.rounds or len(least))]
+    least_s = {phase: fmean(batch[phase] for batch in batches) for phase in Phase}
+    return {phase: took / least_s[phase] for phase, took in took_s.items() if took is not None and least_s[phase]}

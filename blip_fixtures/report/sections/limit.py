@@ -9,12 +9,18 @@ from blip_fixtures.report.blocks import Paragraph
 from blip_fixtures.report.sections.fields import FieldColumn, FieldSection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from blip_fixtures.record import Record
     from blip_fixtures.report.blocks import Block
     from blip_fixtures.report.prose import Prose
     from blip_fixtures.report.selection import Selection
+
+
+def _facts(shown: Sequence[Record], prose: Prose) -> dict[str, str]:
+    """Whose rates the limit stands on: of the machine, or in records before the share those of the row's kernels."""
+    whose = "limit_of_machine" if any(record.limit and record.limit.share is not None for record in shown) else None
+    return {"more": f" {prose.say(whose)}" if whose else ""}
 
 
 def _rates(shown: Sequence[Record], selection: Selection, prose: Prose) -> list[Block]:
@@ -24,15 +30,35 @@ def _rates(shown: Sequence[Record], selection: Selection, prose: Prose) -> list[
         limit = record.limit
         if limit is not None and limit.flops_per_s is not None and limit.bytes_per_s is not None:
             name = f"{selection.value(record.case, 'device')} {selection.value(record.case, 'optimization')}"
-            reads = sorted(limit.bytes_per_s.values())
-            low, high = (formats.significant(rate / 1e9, 3) for rate in (reads[0], reads[-1]))
             said[name] = prose.say(
                 "limit_rate",
                 rows=name,
                 flops=formats.flops(limit.flops_per_s),
-                read=low if low == high else prose.say("range", low=low, high=high),
+                read=_range([rate / 1e9 for rate in limit.bytes_per_s.values()], _three_digits, prose),
             )
+            if limit.own_flops_per_s and limit.own_bytes_per_s:
+                said[name] += prose.say(
+                    "limit_rate_own",
+                    flops=_range(limit.own_flops_per_s.values(), formats.flops, prose),
+                    read=_range([rate / 1e9 for rate in limit.own_bytes_per_s.values()], _three_digits, prose),
+                )
     return [Paragraph(prose.say("limit_rates", rates="; ".join(said.values())))] if said else []
+
+
+def _range(rates: Iterable[float], show: Callable[[float], str], prose: Prose) -> str:
+    """The lowest and the highest, once where they look alike."""
+    ordered = sorted(rates)
+    low, high = show(ordered[0]), show(ordered[-1])
+    return low if low == high else prose.say("range", low=low, high=high)
+
+
+def _three_digits(rate: float) -> str:
+    return formats.significant(rate, 3)
+
+
+def _whole_percent(share: float | None) -> str:
+    """Two digits where there is less than a tenth of it."""
+    return formats.MISSING if share is None else f"{formats.significant(100 * share, 2)} %"
 
 
 LIMIT = FieldSection(
@@ -41,10 +67,13 @@ LIMIT = FieldSection(
     columns=(
         FieldColumn("limit (ms)", "limit.seconds", formats.milliseconds, "s"),
         FieldColumn("latency / limit", "limit.ratio", lambda ratio: formats.significant(ratio, 3)),
+        FieldColumn("kernels' share", "limit.share", _whole_percent, enough=False, optional=True),
         FieldColumn("vision bound by", "limit.bound_by.vision", formats.word),
         FieldColumn("Q-Former bound by", "limit.bound_by.qformer", formats.word),
         FieldColumn("prefill bound by", "limit.bound_by.prefill", formats.word),
         FieldColumn("decode bound by", "limit.bound_by.decode", formats.word),
+        FieldColumn("device busy in decoding", "limit.busy_share", _whole_percent, enough=False, optional=True),
     ),
+    facts=_facts,
     below=_rates,
 ).section
