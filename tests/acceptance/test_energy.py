@@ -130,6 +130,12 @@ def test_each_row_shows_its_own_device(on_gpu: Path) -> None:
         assert all(window.window_s >= 5 for window in entry.windows)
         check(record.energy[Domain.CPU_PACKAGE], PACKAGE_W)
         assert entry.conditions[0]["temperature_c"] == 45
+        assert record.latency is not None
+        assert [facts["temperature_c"] for facts in record.latency.conditions] == [45] * len(record.latency.rounds_s)
+        assert {"clocks_in_rounds", "attention_backends"} <= {note.code for note in record.notes}
+    document = (on_gpu / "README.md").read_text()
+    assert "just after the timed rounds the GPU's SM clock was" in document
+    assert "attention ran on the backends vision: flash" in document
     cells = energy_cells(on_gpu / "README.md", "Device Tests", "Energy")
     joules = [of([record], "device", domain) for record, domain in ((gpu[0], Domain.GPU), (cpu, Domain.CPU_PACKAGE))]
     assert sorted(cells) == sorted(f"{value:.3f}" for (value,) in joules)

@@ -35,12 +35,12 @@ def keys_and_values(attention: Any, states: Any) -> tuple[Any, Any]:
 shared_keys_and_values = torch.compiler.nested_compile_region(keys_and_values)
 
 
-@torch.compiler.nested_compile_region  # type: ignore[untyped-decorator]  # torch is typed in part
+@torch.compiler.nested_compile_region
 def _whole(layer: Any, *args: Any, **kwargs: Any) -> Any:
     return type(layer).forward(layer, *args, **kwargs)
 
 
-@torch.compiler.nested_compile_region  # type: ignore[untyped-decorator]  # torch is typed in part
+@torch.compiler.nested_compile_region
 def _hidden(block: Any, buffers: tuple[Any, ...], *args: Any, **kwargs: Any) -> Any:
     """Of what a T5 block returns only the states: no region may return what it was given."""
     cache = _LayerCache(buffers) if buffers else None
@@ -62,7 +62,8 @@ def _t5_block(
 ) -> tuple[Any, Any, Any]:
     """What a block of T5 returns: the states and the biases of positions, which the first block makes for all."""
     attention, tokens = block.layer[0].SelfAttention, hidden_states.shape[1]
-    buffers, length, before = (), tokens, 0
+    buffers: tuple[Any, ...] = ()
+    length, before = tokens, 0
     if number is not None:
         own = past_key_values.self_attention_cache.layers[number]
         prompt = past_key_values.cross_attention_cache.layers[number]
