@@ -1,4 +1,4 @@
-"""How often a case asks the model, and for what: each answer is made once, and what a pass can find elsewhere it takes."""
+"""How often a case asks the model, and for what: each answer is made once, and a pass takes what it can find."""
 
 from __future__ import annotations
 
@@ -238,7 +238,8 @@ def test_throughput_of_answers_whose_length_was_asked_for(bench: Bench, weights:
 def test_a_loop_that_runs_elsewhere_brings_no_answers(bench: Bench) -> None:
     """The rounds may be timed in another process: then the model is asked here."""
 
-    def loop(_run: Any, setup: Any, rounds: int, warmup: int) -> list[float]:
+    def loop(run: Any, setup: Any, rounds: int, warmup: int) -> list[float]:
+        del run
         for _ in range(warmup + rounds):
             setup()
         return [8.0] * rounds
