@@ -57,14 +57,22 @@ def _only_axis(mark: pytest.Mark) -> str:
     """The one name that a mark parametrizes, else nothing."""
     if mark.name != "parametrize":
         return ""
-    names = mark.args[0] if mark.args else mark.kwargs["argnames"]
+    names = _names(mark)
     listed = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-    return str(listed[0]) if len(listed) == 1 else ""
+    return listed[0] if len(listed) == 1 else ""
+
+
+def _names(mark: pytest.Mark) -> str | Sequence[str]:
+    names: str | Sequence[str] = mark.args[0] if mark.args else mark.kwargs["argnames"]
+    return names
 
 
 def _values(mark: pytest.Mark) -> Sequence[Any]:
     values: Sequence[Any] = mark.args[1] if len(mark.args) > 1 else mark.kwargs["argvalues"]
-    return values
+    if isinstance(_names(mark), str):
+        return values
+    # Where names come as a list, each value is one too.
+    return [value if isinstance(value, _Param) else value[0] for value in values]
 
 
 def _with_values(mark: pytest.Mark, axis: str, added: Sequence[str | int]) -> pytest.Mark:
