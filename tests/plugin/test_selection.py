@@ -149,8 +149,8 @@ DEVICE = "\n\n@pytest.fixture{params}\ndef device(request):\n    {body}\n"
 @pytest.mark.parametrize(
     ("params", "body", "outcomes", "said"),
     [
-        ("", "return request.param", {"passed": 1}, "*batch01*ms a batch"),
-        ("(params=['cpu'])", "return request.param", {"passed": 1}, "*batch01*ms a batch"),
+        ("", "return request.param", {"passed": 1}, "*batch01*ms a batch, * samples/s"),
+        ("(params=['cpu'])", "return request.param", {"passed": 1}, "*batch01*ms a batch, * samples/s"),
         ("", "raise RuntimeError('not mine')", {"errors": 1}, "*RuntimeError: not mine"),
         ("", "return 'cuda:7'", {"errors": 1}, "*device 'cuda:7' for the parameter 'cpu'; *"),
     ],

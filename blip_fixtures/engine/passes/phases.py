@@ -34,7 +34,7 @@ AGREE = 0.05
 
 
 class PhasePass(Pass):
-    """The batches of the latency pass once each, in the same order and behind the same work as its first rounds.
+    """The batches of the latency pass once each, in the same order and after the same work as its first rounds.
 
     So they compare round by round. A single batch is taken twice.
     """
