@@ -99,13 +99,18 @@ def _prepared(context: Context, reference_s: list[float], places: list[slice]) -
 
 
 def _throughput(context: Context, rounds_s: Sequence[float]) -> Throughput:
-    job, loaded = context.job, context.workload.loaded
-    samples, seconds = job.case.batch_size * len(rounds_s), sum(rounds_s)
-    tokens = sum(sum(inference.count_tokens(loaded, one)) for one in context.found.generated)
-    known = len(context.found.generated) == len(rounds_s)
+    samples, seconds, tokens = context.job.case.batch_size * len(rounds_s), sum(rounds_s), _tokens(context)
+    return Throughput(samples_per_s=samples / seconds, tokens_per_s=None if tokens is None else tokens / seconds)
+
+
+def _tokens(context: Context) -> int | None:
+    """Those of all answers of the rounds; they are not read where their number was asked for."""
+    job, generated = context.job, context.found.generated
     if job.new_tokens.fixed:
-        tokens, known = job.new_tokens.limit * samples, True
-    return Throughput(samples_per_s=samples / seconds, tokens_per_s=tokens / seconds if known else None)
+        return job.new_tokens.limit * job.case.batch_size * context.rounds
+    if len(generated) < context.rounds:
+        return None
+    return sum(sum(inference.count_tokens(context.workload.loaded, one)) for one in generated)
 
 
 def summarize(rounds_s: Sequence[float], reference_s: Sequence[float], warmup_rounds: int) -> Latency:
