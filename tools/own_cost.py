@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from tools.raw_figures import RawFigures
 
@@ -97,6 +98,37 @@ def prepared() -> tuple[Any, Any, Any]:
     return loaded.model, to_device(batch, "cpu", loaded.pixel_dtype), NewTokens(8, fixed=True)
 
 
+def calls_of_a_case(figures: RawFigures) -> None:
+    """How often one case of the default run calls `generate`, counted while it is measured with every pass."""
+    from blip_fixtures.case import Case
+    from blip_fixtures.engine import Job, Session
+    from blip_fixtures.families.runner import EagerRunner
+    from blip_fixtures.words import EnergyMode
+
+    case = Case(
+        model="instructblip-tiny",
+        dataset="textvqa",
+        device="cpu",
+        optimization="fp16",
+        batch_size=16,
+        image_size=224,
+        sequence_length=200,
+    )
+    calls, real = 0, EagerRunner.generate
+
+    def counted(runner: EagerRunner, **arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return real(runner, **arguments)
+
+    with patch.object(EagerRunner, "generate", counted), Session() as session:
+        record = session.measure(Job.of(case, energy=EnergyMode.OFF))
+    assert record.latency is not None, record.reason
+    assert record.data is not None
+    rounds, batches = len(record.latency.rounds_s), record.data.batches
+    figures.add(f"calls of generate in a case of {batches} batches and {rounds} rounds, without energy: {calls}")
+
+
 def timed_region(rounds: int, figures: RawFigures) -> None:
     """One timed round of the latency pass against the same call between two clock readings by hand."""
     from blip_fixtures.devices import synchronizing_timer
@@ -105,8 +137,11 @@ def timed_region(rounds: int, figures: RawFigures) -> None:
     model, inputs, limit = prepared()
     timer = synchronizing_timer("cpu")
 
+    kept: list[Any] = []
+
     def suite() -> float:
-        return _suite_round(timer, lambda prepared: generate(model, prepared, limit), inputs)
+        kept.clear()
+        return _suite_round(timer, lambda prepared: kept.append(generate(model, prepared, limit)), inputs)
 
     def by_hand() -> float:
         start_s = time.perf_counter()
@@ -225,6 +260,7 @@ def main() -> None:
     figures = RawFigures()
     loading(args.repeats, figures)
     collecting(max(args.repeats // 6, 1), figures)
+    calls_of_a_case(figures)
     timed_region(args.rounds, figures)
     metering(args.rounds, figures)
     model_loads(args.model, ("fp16", "bf16", "int4", "int8_dynamic"), figures)

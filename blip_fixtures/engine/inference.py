@@ -73,6 +73,7 @@ class BatchMaker:
         self._budget_bytes = budget_bytes
         self._kept: OrderedDict[tuple[object, ...], Batch] = OrderedDict()
         self._kept_bytes = 0
+        self._facts: dict[tuple[object, ...], BatchFacts] = {}
 
     def batch(
         self, samples: SampleSet, index: int, *, batch_size: int, image_size: int, text_limit: int, prompt: Prompt
@@ -81,17 +82,28 @@ class BatchMaker:
 
         Raises `InputError` for prompts that the model would misread.
         """
-        data = (samples.dataset, samples.source, samples.revision, len(samples), samples.skipped, samples.convert)
-        key = (*data, index, batch_size, image_size, text_limit, prompt)
+        key = _key(samples, index, batch_size, image_size, text_limit, prompt)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
         rows = range(index * batch_size, (index + 1) * batch_size)
         batch = self._kept[key] = self._prepare(samples, rows, image_size, text_limit, prompt)
+        self._facts[key] = batch.facts
         self._kept_bytes += batch.nbytes
         while self._kept_bytes > self._budget_bytes and len(self._kept) > 1:
             self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
         return batch
+
+    def facts(
+        self, samples: SampleSet, index: int, *, batch_size: int, image_size: int, text_limit: int, prompt: Prompt
+    ) -> BatchFacts:
+        """Those of batch number `index`, which is prepared for them once, however few batches are kept."""
+        key = _key(samples, index, batch_size, image_size, text_limit, prompt)
+        if key not in self._facts:
+            self.batch(
+                samples, index, batch_size=batch_size, image_size=image_size, text_limit=text_limit, prompt=prompt
+            )
+        return self._facts[key]
 
     def _prepare(self, samples: SampleSet, numbers: range, image_size: int, text_limit: int, prompt: Prompt) -> Batch:
         family, config = self._checkpoint.family, self._checkpoint.config
@@ -107,6 +119,12 @@ class BatchMaker:
             truncated=prompts.truncated,
         )
         return Batch({name: found[name] for name in family.input_names}, facts)
+
+
+def _key(samples: SampleSet, *of_batch: object) -> tuple[object, ...]:
+    """What tells a batch from all others of a checkpoint."""
+    data = (samples.dataset, samples.source, samples.revision, len(samples), samples.skipped, samples.convert)
+    return (*data, *of_batch)
 
 
 def to_device(batch: Batch, device: str, dtype: Any) -> dict[str, Any]:
@@ -157,14 +175,23 @@ def decode(
 
     Without `steps` the decoder took one for each token.
     """
-    generated = token_ids[:, loaded.family.answer(inputs)]
-    ends = set(loaded.family.end_tokens(loaded.model))
+    return read(processor, loaded, token_ids[:, loaded.family.answer(inputs)], steps)
+
+
+def read(processor: Any, loaded: LoadedModel, generated: Any, steps: int | None = None) -> Answers:
+    """As `decode`, of the token ids (batch, tokens) of the answers alone."""
     texts = processor.tokenizer.batch_decode(generated, skip_special_tokens=True)
     return Answers(
         texts=tuple(text.strip() for text in texts),
-        new_tokens=tuple(_count(row, ends) for row in generated.tolist()),
+        new_tokens=count_tokens(loaded, generated),
         steps=steps or int(generated.shape[1]),
     )
+
+
+def count_tokens(loaded: LoadedModel, generated: Any) -> tuple[int, ...]:
+    """Of each answer among the token ids (batch, tokens), up to its end."""
+    ends = set(loaded.family.end_tokens(loaded.model))
+    return tuple(_count(row, ends) for row in generated.tolist())
 
 
 def _count(row: list[int], ends: set[int]) -> int:

@@ -212,6 +212,7 @@ class Session:
             reason=reason,
             again=job.again,
             latency=found.latency,
+            throughput=found.throughput,
             phases=found.phases,
             energy=found.energy,
             flops=found.flops,

@@ -1,4 +1,4 @@
-"""The workload of a job: its full batches, its model, and the walk that collects the answers."""
+"""The workload of a job: its full batches, its model, and what the model answers."""
 
 from __future__ import annotations
 
@@ -48,15 +48,25 @@ class Workload:
 
     def batch(self, number: int) -> inference.Batch:
         """Batch `number` modulo the number of batches, on the host."""
-        case = self.case
-        return self.maker.batch(
-            self.samples,
-            number % self.batches,
-            batch_size=case.batch_size,
-            image_size=case.image_size,
-            text_limit=case.sequence_length,
-            prompt=self.job.prompt,
-        )
+        return self.maker.batch(self.samples, number % self.batches, **self._kind)
+
+    def facts(self, number: int) -> inference.BatchFacts:
+        """Those of the same batch, whose tensors need not be at hand any more."""
+        return self.maker.facts(self.samples, number % self.batches, **self._kind)
+
+    @property
+    def longest(self) -> int:
+        """The number of the first batch whose prompts are the longest."""
+        return max(range(self.batches), key=lambda number: self.facts(number).padded_text_tokens)
+
+    @property
+    def _kind(self) -> dict[str, Any]:
+        return {
+            "batch_size": self.case.batch_size,
+            "image_size": self.case.image_size,
+            "text_limit": self.case.sequence_length,
+            "prompt": self.job.prompt,
+        }
 
     def inputs(self, number: int) -> dict[str, Any]:
         """Batch `number` modulo the number of batches, on the device."""
@@ -82,27 +92,28 @@ class Workload:
             run_eager=lambda: inference.generate(eager, self.inputs(0), new_tokens),
         )
 
-    def answers(self, *, generate: bool = True) -> list[BatchAnswers]:
-        """Every batch once, each answer up to its natural end or the job's limit on new tokens.
+    def place(self, inputs: dict[str, Any]) -> slice:
+        """Where the answers stand in the rows that `generate` returns for these inputs."""
+        return self.loaded.family.answer(inputs)
 
-        Weights that know no language have no natural end: without `generate` each answer is `limit` unread tokens.
-        """
-        limit = self.job.new_tokens.limit
-        walked = []
-        for number in range(self.batches):
-            batch = self.batch(number)
-            size = self.case.batch_size
-            if generate:
-                # With beams no answer tells how many steps there were.
-                parts: list[Part] = []
-                inputs = self._on_device(batch)
-                with self.loaded.runner.parts_ended(parts.append):
-                    token_ids = self.generate(inputs, NewTokens(limit))
-                answers = inference.decode(self.processor, self.loaded, inputs, token_ids, parts.count(Part.STEP))
-            else:
-                answers = inference.Answers(texts=("",) * size, new_tokens=(limit,) * size, steps=limit)
-            walked.append(BatchAnswers(batch.facts, answers))
-        return walked
+    def read(self, generated: Any, steps: int | None = None) -> inference.Answers:
+        """The answers in token ids (batch, tokens) that hold nothing else; without `steps` each token took one."""
+        return inference.read(self.processor, self.loaded, generated, steps)
+
+    def answer(self, number: int) -> inference.Answers:
+        """One call on a batch: each answer up to its natural end or the job's limit on new tokens."""
+        # With beams no answer tells how many steps there were.
+        parts: list[Part] = []
+        inputs = self.inputs(number)
+        with self.loaded.runner.parts_ended(parts.append):
+            token_ids = self.generate(inputs, NewTokens(self.job.new_tokens.limit))
+        return self.read(token_ids[:, self.place(inputs)], parts.count(Part.STEP))
+
+    @property
+    def unread(self) -> inference.Answers:
+        """The answers of a batch of which only is known how long they may be."""
+        size, limit = self.case.batch_size, self.job.new_tokens.limit
+        return inference.Answers(texts=("",) * size, new_tokens=(limit,) * size, steps=limit)
 
     def _on_device(self, batch: inference.Batch) -> dict[str, Any]:
         inputs = inference.to_device(batch, self.case.device, self.loaded.pixel_dtype)

@@ -53,8 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if is_benchmark(metafunc):
+        from blip_fixtures.pytest_plugin.also import add_values
         from blip_fixtures.pytest_plugin.plan import hold_baseline, parametrize_device
 
+        add_values(metafunc, metafunc.config.stash[OPTIONS])
         hold_baseline(metafunc, metafunc.config.stash[OPTIONS])
         parametrize_device(metafunc, metafunc.config.stash[OPTIONS])
 
@@ -90,6 +92,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if config.getoption("blip_baseline") is not None:
             # What an ini file holds waits for the benchmarks that it is for.
             check_baseline(session.items, options)
+        if config.getoption("blip_also") is not None:
+            from blip_fixtures.pytest_plugin.also import check_also
+
+            check_also(session.items, options, config)
         if not config.option.collectonly:
             from blip_fixtures.pytest_plugin.run import Run
 

@@ -32,6 +32,7 @@ class Options:
     prompts: str
     devices: tuple[str, ...]
     baseline: dict[str, str | int]
+    also: dict[str, tuple[str | int, ...]]
     new_tokens: NewTokens
     rounds: int | None
     warmup_rounds: int

@@ -79,6 +79,15 @@ def baseline(values: list[str]) -> dict[str, str | int]:
     return {axis: int(text) if axis in COUNTED_AXES and text.isdecimal() else text for axis, text in chosen.items()}
 
 
+def also(values: list[str]) -> dict[str, tuple[str | int, ...]]:
+    """``AXIS=VALUE`` texts, counts as numbers: the values of each axis, each once."""
+    chosen: dict[str, dict[str | int, None]] = {}
+    for value in values:
+        for axis, one in baseline([value]).items():
+            chosen.setdefault(axis, {})[one] = None
+    return {axis: tuple(found) for axis, found in chosen.items()}
+
+
 def datasets(values: list[str]) -> dict[str, str]:
     """``DATASET=ID_OR_PATH`` texts."""
     if not values:

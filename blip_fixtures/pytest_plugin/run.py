@@ -18,6 +18,7 @@ from blip_fixtures.pytest_plugin.files import RunFiles, check_writable
 from blip_fixtures.pytest_plugin.loop import PedanticLoop, list_rounds
 from blip_fixtures.pytest_plugin.progress import Progress
 from blip_fixtures.record import as_plain
+from blip_fixtures.report import formats
 from blip_fixtures.words import Status
 
 if TYPE_CHECKING:
@@ -190,7 +191,8 @@ def _facts(commit_info: Mapping[str, Any]) -> dict[str, Any]:
 def _result(record: Record) -> str:
     """What the progress line says of a case that came to an end."""
     if record.status == Status.OK and record.latency is not None:
-        return f"{1e3 * (record.latency.median_s or 0):.1f} ms a batch"
+        rate = "" if record.throughput is None else f", {formats.rate(record.throughput.samples_per_s)} samples/s"
+        return f"{1e3 * (record.latency.median_s or 0):.1f} ms a batch{rate}"
     if record.status == Status.UNAVAILABLE:
         return f"- {record.reason}"
     return "failed" if record.status == Status.FAILED else "out of memory"

@@ -13,6 +13,7 @@ from blip_fixtures.gate.rules import ALLOWABLE, Missing, parse_rules
 from blip_fixtures.pytest_plugin.parsing import (
     ALL_PASSES,
     BASELINE_AXES,
+    also,
     baseline,
     conditions,
     count,
@@ -163,6 +164,15 @@ SPECS = (
         "AXIS=VALUE",
         "Hold another value than conftest.py where a sweep does not vary the axis, such as optimization=bf16 or "
         f"batch_size=1. Axes: {', '.join(BASELINE_AXES)}. Repeatable.",
+        repeatable=True,
+    ),
+    Spec(
+        "also",
+        "",
+        also,
+        "AXIS=VALUE",
+        "Add a value to the sweep that varies the axis, after those in its file, such as batch_size=64. Axes: "
+        f"{', '.join(BASELINE_AXES)}. Repeatable.",
         repeatable=True,
     ),
     Spec(

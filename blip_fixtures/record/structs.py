@@ -61,6 +61,17 @@ class Latency(Part, frozen=True, kw_only=True):
     conditions: tuple[Mapping[str, Any], ...] = ()
 
 
+class Throughput(Part, frozen=True, kw_only=True):
+    """What the timed rounds got done: all their samples, and all the tokens of their answers, over all their seconds.
+
+    A round counts what its own batch has. Of an answer every token up to its end counts, the end token among them;
+    with beams those of the answer that won.
+    """
+
+    samples_per_s: NotNegative | None
+    tokens_per_s: NotNegative | None
+
+
 class Phases(Part, frozen=True, kw_only=True):
     """Seconds per batch and phase, means over the pass of their own.
 
@@ -233,6 +244,7 @@ class Record(Part, frozen=True, kw_only=True):
     reason: Reason | None = None
     again: bool = False
     latency: Latency | None = None
+    throughput: Throughput | None = None
     phases: Phases | None = None
     energy: Mapping[Domain, Energy] = {}
     flops: Flops | None = None

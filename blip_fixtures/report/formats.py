@@ -110,6 +110,11 @@ def milliseconds(seconds: float | None) -> str:
     return significant(None if seconds is None else seconds * 1000, 4)
 
 
+def rate(per_second: float | None) -> str:
+    """A number per second, 4 significant digits."""
+    return significant(per_second, 4)
+
+
 def interval(middle_s: float, low_s: float, high_s: float) -> str:
     """A median between two quartiles with its unit, ms or s as fits: ``15.20 [14.90, 15.60] ms``."""
     scale, unit = (1.0, "s") if middle_s >= 1 else (1000.0, "ms")

@@ -49,6 +49,7 @@ def test_other_tests_that_are_selected_are_no_mistake(suite: Suite) -> None:
         ("--blip-measure=flop", "ERROR: *, all; did you mean flops?"),
         ("--blip-device=cud", "ERROR: *choose auto, cpu, cuda or cuda:N; did you mean cuda?"),
         ("--blip-baseline=batchsize=2", "ERROR: *, sequence_length; did you mean batch_size?"),
+        ("--blip-also=batchsize=2", "ERROR: *, sequence_length; did you mean batch_size?"),
         ("--blip-baseline=optimization=bf15", "ERROR: *; did you mean bf16?"),
         ("--blip-baseline=dataset=textvq", "ERROR: *; did you mean textvqa?"),
         ("--blip-dataset=textvq=x", "ERROR: *; did you mean textvqa?"),
@@ -71,7 +72,7 @@ def test_every_option_with_words_to_choose_from_says_what_was_meant() -> None:
     from blip_fixtures.pytest_plugin.specs import SPECS
 
     free = {"model", "revision", "data", "new-tokens", "rounds", "warmup-rounds", "limit", "rapl-root", "report-dir"}
-    elsewhere = {"dataset", "prompts", "baseline", "accept"}
+    elsewhere = {"dataset", "prompts", "baseline", "also", "accept"}
     for spec in SPECS:
         if spec.name in free | elsewhere:
             continue
@@ -148,8 +149,8 @@ DEVICE = "\n\n@pytest.fixture{params}\ndef device(request):\n    {body}\n"
 @pytest.mark.parametrize(
     ("params", "body", "outcomes", "said"),
     [
-        ("", "return request.param", {"passed": 1}, "*batch01*ms a batch"),
-        ("(params=['cpu'])", "return request.param", {"passed": 1}, "*batch01*ms a batch"),
+        ("", "return request.param", {"passed": 1}, "*batch01*ms a batch, * samples/s"),
+        ("(params=['cpu'])", "return request.param", {"passed": 1}, "*batch01*ms a batch, * samples/s"),
         ("", "raise RuntimeError('not mine')", {"errors": 1}, "*RuntimeError: not mine"),
         ("", "return 'cuda:7'", {"errors": 1}, "*device 'cuda:7' for the parameter 'cpu'; *"),
     ],

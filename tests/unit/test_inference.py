@@ -202,5 +202,18 @@ def test_what_is_kept_of_an_answered_batch_holds_no_tensor(
     )
     maker = BatchMaker(processor, checkpoint, budget_bytes=1)
     job = Job.of(case, new_tokens=NewTokens(3))
-    walked = Workload(job, loaded, processor, load_samples("textvqa", "sample", 4), maker).answers()
+    workload = Workload(job, loaded, processor, load_samples("textvqa", "sample", 4), maker)
+    walked = [(workload.facts(number), workload.answer(number)) for number in range(workload.batches)]
     assert len(pickle.dumps(walked)) < 2000
+
+
+def test_the_facts_of_a_batch_outlive_its_tensors(
+    checkpoint: Checkpoint, processor: Any, scienceqa: SampleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks for the longest prompts of a large data set must not prepare all its pictures again and again."""
+    maker = BatchMaker(processor, checkpoint, budget_bytes=1)
+    kind: dict[str, Any] = {"batch_size": 2, "image_size": 224, "text_limit": 200, "prompt": PROMPT}
+    first, second = (maker.facts(scienceqa, index, **kind) for index in range(2))
+    assert first == make(maker, scienceqa, 0).facts
+    monkeypatch.setattr(maker, "_prepare", lambda *_: pytest.fail("a batch was prepared again"))
+    assert [maker.facts(scienceqa, index, **kind) for index in range(2)] == [first, second]

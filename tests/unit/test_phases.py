@@ -103,8 +103,9 @@ def test_one_token_has_no_decoding() -> None:
     assert summary.decode_s == 0.125
 
 
-def test_slow_calls_end_the_pass_early() -> None:
-    assert len(run([4, 4, 4])[0]) == 1
+def test_slow_calls_end_the_pass_after_the_second() -> None:
+    assert len(run([4, 4, 4])[0]) == phases.LEAST_CALLS == 2
+    assert len(run([4])[0]) == 1
 
 
 def test_no_hook_stays_behind() -> None:

@@ -471,11 +471,19 @@ def test_records_do_not_change(bench: Bench) -> None:
 
 
 def test_latency_alone_asks_the_model_for_no_answer(bench: Bench) -> None:
-    record = bench.measure(passes=("latency",))
-    assert bench.models.loaded[0].runner.calls == 1 + 3
+    record = bench.measure(passes=("latency",), rounds=1)
+    assert bench.models.loaded[0].runner.calls == 1 + 1
     assert record.tokens is not None
     assert record.tokens.input_mean
     assert record.missing["tokens.output_mean"] == Reason.of("not_asked_for")
+
+
+def test_what_the_rounds_answered_is_known_whether_it_was_asked_for_or_not(bench: Bench) -> None:
+    record = bench.measure(passes=("latency",))
+    assert bench.models.loaded[0].runner.calls == 1 + 3
+    assert record.tokens is not None
+    assert (record.tokens.output_mean, record.tokens.output_max) == (3, 3)
+    assert "tokens.output_mean" not in record.missing
 
 
 def test_fixed_tokens_need_no_answer_for_their_costs(bench: Bench) -> None:

@@ -62,9 +62,7 @@ def run_passes(context: Context, passes: Sequence[Pass] = PASSES) -> Found:
         LatencyPass().run(context)
         return context.found
     wanted = needed((*job.passes, AnswersPass.name), passes)
-    context.needs_answers = PassName.QUALITY in wanted or (
-        not job.new_tokens.fixed and any(each.reads_answers for each in passes if each.name in wanted)
-    )
+    context.running = tuple(each for each in passes if each.name in wanted)
     lacking: dict[str, Reason] = {}
     for each in passes:
         if each.name in wanted:

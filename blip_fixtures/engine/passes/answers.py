@@ -1,4 +1,9 @@
-"""The answers of all batches, their tokens, and how good they are."""
+"""The answers of all batches, their tokens, and how good they are.
+
+A batch that was timed was answered by its first round, and nobody asks again. Three things take one call more: a batch
+that no round ran; the natural end of an answer whose length is fixed; with beams the decoder's steps, which no answer
+tells, of a batch that the phase pass did not watch.
+"""
 
 from __future__ import annotations
 
@@ -8,34 +13,37 @@ from blip_fixtures import quality
 from blip_fixtures.data.datasets import find_dataset
 from blip_fixtures.data.datasets.base import Question
 from blip_fixtures.engine.passes.base import Context, Pass
+from blip_fixtures.engine.workload import BatchAnswers
 from blip_fixtures.reasons import Reason
 from blip_fixtures.record import Tokens
 from blip_fixtures.words import PassName, Weights
 
 if TYPE_CHECKING:
     from blip_fixtures.case import NewTokens
-    from blip_fixtures.engine.workload import BatchAnswers
+    from blip_fixtures.engine.inference import Answers
 
 ANSWERS = "answers"
 
 
 class AnswersPass(Pass):
-    """A preparation: every batch once. The model answers only where a pass that was asked for reads it."""
+    """A preparation. The model is asked for an answer only where a pass that was asked for reads it."""
 
     name = ANSWERS
     needs = (PassName.LATENCY,)
 
     def run(self, context: Context) -> None:
         """Fill `walked` and `tokens`."""
-        job, found = context.job, context.found
-        knows_language = job.case.weights != Weights.RANDOM
-        answered = knows_language and context.needs_answers
-        found.walked = context.workload.answers(generate=answered)
-        found.tokens = count_tokens(found.walked, job.new_tokens, known=answered or job.new_tokens.fixed)
+        job, found, workload = context.job, context.found, context.workload
+        answers = [_answers(context, number) for number in range(workload.batches)]
+        found.walked = [
+            BatchAnswers(workload.facts(number), one or workload.unread) for number, one in enumerate(answers)
+        ]
+        known = job.new_tokens.fixed or None not in answers
+        found.tokens = count_tokens(found.walked, job.new_tokens, known=known)
         if found.tokens.output_mean is None:
             absent = Reason.of("not_asked_for")
             found.missing |= {"tokens.output_mean": absent, "tokens.output_max": absent}
-        if context.workload.loaded.checkpoint.folder is None:
+        if workload.loaded.checkpoint.folder is None:
             found.notes.append(Reason.of("generic_tokenizer", scope="tokens"))
 
     def give_up(self, context: Context, reason: Reason) -> None:
@@ -70,6 +78,21 @@ class QualityPass(Pass):
         super().leave_out(context)
         if context.job.case.weights == Weights.RANDOM:
             context.found.missing[self.name] = Reason.of("synthetic_weights")
+
+
+def _answers(context: Context, number: int) -> Answers | None:
+    """Those of one batch; `None` where the model was not asked, or knows no language."""
+    job, found, workload = context.job, context.found, context.workload
+    if job.case.weights == Weights.RANDOM:
+        return None
+    timed = number < context.rounds
+    if number < len(found.generated) and not job.new_tokens.fixed:
+        generated = found.generated[number]
+        steps = context.steps_of(number, generated)
+        if steps is None and context.needs_steps:
+            steps = workload.answer(number).steps
+        return workload.read(generated, steps)
+    return workload.answer(number) if context.needs_answers or (timed and context.needs_steps) else None
 
 
 def count_tokens(walked: list[BatchAnswers], new_tokens: NewTokens, *, known: bool) -> Tokens:

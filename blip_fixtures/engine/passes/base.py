@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
     from blip_fixtures.engine.flops import BatchShape, FlopCount, FlopCounter
     from blip_fixtures.engine.loop import Loop
+    from blip_fixtures.engine.peak_memory import PeakMemory
     from blip_fixtures.engine.rates import SeenRates
     from blip_fixtures.engine.workload import BatchAnswers, Workload
     from blip_fixtures.job import Job
     from blip_fixtures.meters import Meter, MeterError
     from blip_fixtures.optimizations import Optimization
-    from blip_fixtures.record import Energy, Flops, Latency, Limit, Memory, Metric, Phases, Tokens
+    from blip_fixtures.record import Energy, Flops, Latency, Limit, Memory, Metric, Phases, Throughput, Tokens
 
 
 class Tools(Protocol):
@@ -57,11 +58,25 @@ class Tools(Protocol):
         """From now on the domain is absent."""
 
 
+@dataclass(frozen=True)
+class Peak:
+    """One watched call, and what the model kept of the calls before it."""
+
+    memory: PeakMemory
+    held_bytes: int
+
+
 @dataclass
 class Found:
     """What the passes of one job found: parts of its record."""
 
     latency: Latency | None = None
+    throughput: Throughput | None = None
+    # Token ids (batch, tokens) of each round's answers, on the device; empty where a loop hands none back.
+    generated: list[Any] = field(default_factory=list)
+    # The decoder's steps by batch, of those that were watched.
+    steps: dict[int, int] = field(default_factory=dict)
+    peak: Peak | None = None
     phases: Phases | None = None
     walked: list[BatchAnswers] = field(default_factory=list)
     tokens: Tokens | None = None
@@ -83,6 +98,8 @@ class Found:
         """The same parts in containers of its own, so that what is added to one of them is not in the other."""
         return replace(
             self,
+            generated=list(self.generated),
+            steps=dict(self.steps),
             walked=list(self.walked),
             quality=dict(self.quality),
             energy=dict(self.energy),
@@ -102,8 +119,8 @@ class Context:
     loop: Loop
     tools: Tools
     found: Found = field(default_factory=Found)
-    # Whether the model must answer: for what it says, or for how many tokens that takes.
-    needs_answers: bool = True
+    # The passes that run: those that were asked for, and what they need.
+    running: tuple[Pass, ...] = ()
     _shapes_seen: set[tuple[Any, ...]] = field(default_factory=set)
 
     @property
@@ -115,6 +132,23 @@ class Context:
     def optimization(self) -> Optimization:
         """The case's own."""
         return find_optimization(self.job.case.optimization)
+
+    @property
+    def needs_answers(self) -> bool:
+        """Whether every batch must be answered: for what the model says, or for how many tokens that takes."""
+        return any(
+            each.reads_answers and (each.name == PassName.QUALITY or not self.job.new_tokens.fixed)
+            for each in self.running
+        )
+
+    @property
+    def needs_steps(self) -> bool:
+        """Whether the decoder's steps on the timed batches must be known."""
+        return not self.job.new_tokens.fixed and any(each.reads_steps for each in self.running)
+
+    def steps_of(self, number: int, generated: Any) -> int | None:
+        """The decoder's steps that made these answers of batch `number`; with beams known of a watched batch alone."""
+        return self.found.steps.get(number, int(generated.shape[1]) if self.job.prompt.num_beams == 1 else None)
 
     def latency(self) -> Latency:
         """What the latency pass found; it always comes first."""
@@ -150,12 +184,14 @@ class Pass(ABC):
     """One walk over a case's batches for one purpose.
 
     `name` is what `--blip-measure` calls it, or that of a preparation that others need and nobody asks for. `needs`
-    names what must have run before; `reads_answers` says that the number of generated tokens matters to it.
+    names what must have run before. `reads_answers` says that it looks at the answers of all batches, or at how many
+    tokens they have; `reads_steps` that it looks at the decoder's steps on the timed ones.
     """
 
     name: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
     reads_answers: ClassVar[bool] = False
+    reads_steps: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, context: Context) -> None:

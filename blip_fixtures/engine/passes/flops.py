@@ -22,7 +22,7 @@ class CountPass(Pass):
 
     name = COUNTS
     needs = (ANSWERS,)
-    reads_answers = True
+    reads_steps = True
 
     def run(self, context: Context) -> None:
         """Fill `counted`."""

@@ -27,20 +27,26 @@ if TYPE_CHECKING:
 
 # Calls that take seconds vary by few percent, and the fourth adds minutes to a sweep rather than knowledge.
 ENOUGH_S = 10.0
+# One call tells nothing of how much the next would differ.
+LEAST_CALLS = 2
 # Phases are measured apart from the latency; where both passes agree within this share nothing is said.
 AGREE = 0.05
 
 
 class PhasePass(Pass):
-    """The same batches as the latency pass, in the same order and behind the same work: they compare round by round."""
+    """The batches of the latency pass once each, in the same order and after the same work as its first rounds.
+
+    So they compare round by round. A single batch is taken twice.
+    """
 
     name = PassName.PHASES
     needs = (PassName.LATENCY,)
 
     def run(self, context: Context) -> None:
-        """Fill `phases`."""
-        device = context.job.case.device
-        in_turn, reference = context.inputs_in_turn(range(context.rounds)), context.tools.reference(device)
+        """Fill `phases`, and `steps` of the batches that it took."""
+        device, batches = context.job.case.device, context.workload.batches
+        calls = min(context.rounds, max(batches, LEAST_CALLS))
+        in_turn, reference = context.inputs_in_turn(range(calls)), context.tools.reference(device)
 
         def next_inputs() -> Any:
             inputs = in_turn()
@@ -49,8 +55,9 @@ class PhasePass(Pass):
 
         workload = context.workload
         times = phase_pass(
-            workload.loaded.runner, workload.generate, next_inputs, context.tools.timer(device), rounds=context.rounds
+            workload.loaded.runner, workload.generate, next_inputs, context.tools.timer(device), rounds=calls
         )
+        context.found.steps |= {number % batches: one.later_steps + 1 for number, one in enumerate(times)}
         phases = summarize_phases(times)
         ratio = (phases.sum_s or 0) / fmean(context.latency().rounds_s[: len(times)])
         context.found.phases = msgspec.structs.replace(phases, latency_ratio=ratio)
@@ -84,12 +91,12 @@ def phase_pass(
     *,
     rounds: int,
 ) -> list[PhaseTimes]:
-    """Time `rounds` calls of ``generate(inputs)`` by phase, or as many as take `ENOUGH_S`, one at least.
+    """Time `rounds` calls of ``generate(inputs)`` by phase, or as many as take `ENOUGH_S`, at least `LEAST_CALLS`.
 
     `timer` waits for the device before it reads the clock.
     """
     times: list[PhaseTimes] = []
-    while len(times) < rounds and (not times or sum(one.total_s for one in times) < ENOUGH_S):
+    while len(times) < rounds and (len(times) < LEAST_CALLS or sum(one.total_s for one in times) < ENOUGH_S):
         inputs = next_inputs()
         ends = _Ends(timer)
         with runner.parts_ended(ends.note):

@@ -9,11 +9,13 @@ from blip_fixtures.report.sections.phases import PHASES
 from blip_fixtures.report.sections.quality import QUALITY
 from blip_fixtures.report.sections.reproduce import REPRODUCE
 from blip_fixtures.report.sections.section import Section
+from blip_fixtures.report.sections.throughput import THROUGHPUT
 from blip_fixtures.report.sections.tokens import TOKENS
 
 SECTIONS: tuple[Section, ...] = (
     QUALITY,
     TOKENS,
+    THROUGHPUT,
     FLOPS,
     MEMORY,
     PHASES,

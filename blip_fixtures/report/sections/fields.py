@@ -47,7 +47,8 @@ class FieldSection:
     """What one such section shows.
 
     Its sentences are ``<field>_intro`` and ``<field>_none`` of the prose; `facts` fills the former's placeholders, and
-    `below` are further blocks between the table and its notes.
+    `below` are further blocks between the table and its notes. A `recent` field is one that older releases did not
+    write: where no record has it there is no section.
     """
 
     field: str
@@ -55,6 +56,7 @@ class FieldSection:
     columns: tuple[FieldColumn, ...]
     facts: Callable[[Sequence[Record], Prose], Mapping[str, str]] = lambda _shown, _prose: {}
     below: Callable[[Sequence[Record], Selection, Prose], list[Block]] = lambda _shown, _selection, _prose: []
+    recent: bool = False
 
     @property
     def section(self) -> Section:
@@ -66,6 +68,8 @@ class FieldSection:
         cases = cases_that_ran(selection)
         parts = [column.path for column in self.columns if column.enough]
         shown = [record for record in cases if any(dig(record, path) is not None for path in parts)]
+        if not shown and self.recent:
+            return []
         if not shown:
             return [Paragraph(prose.say(f"{self.field}_none", reasons=reasons_of(selection, parts[0], prose)))]
         names = case_names(shown, selection)

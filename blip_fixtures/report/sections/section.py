@@ -23,5 +23,6 @@ class Section:
     body: Callable[[Selection, Prose], list[Block]]
 
     def blocks(self, selection: Selection, prose: Prose) -> list[Block]:
-        """The whole section."""
-        return [Heading(self.heading), *self.body(selection, prose)]
+        """The whole section; nothing at all where its body is empty."""
+        body = self.body(selection, prose)
+        return [Heading(self.heading), *body] if body else []
