@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any
 from blip_fixtures.optimizations.attention import (
     EAGER,
     SDPA,
-    attention_kernels,
     attention_of,
-    backends_of,
     note_backends,
 )
 from blip_fixtures.optimizations.compile import COMPILE
@@ -105,9 +103,6 @@ class Optimization:
     def proof(self, loaded: LoadedModel, probe: Probe) -> dict[str, Any]:
         """What shows that every part took effect, for the record. Raises `NotApplied` when one did not."""
         facts: dict[str, Any] = {**dtype_proof(loaded, self.dtype), "attention": attention_of(loaded)}
-        if loaded.device != "cpu":
-            facts["attention_kernels"] = attention_kernels(loaded, probe)
-            facts["attention_backends"] = backends_of(facts["attention_kernels"])
         for entry in self.entries:
             facts |= entry.proof(loaded, probe)
         for name, (then, now) in changed(loaded.applied.get(BEFORE, {}), loaded.device).items():

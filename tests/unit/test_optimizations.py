@@ -6,6 +6,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ import torch
 from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.engine.inference import generate
+from blip_fixtures.engine.passes.attention import AttentionPass
+from blip_fixtures.engine.passes.base import Found
 from blip_fixtures.optimizations import (
     OPTIMIZATIONS,
     Entry,
@@ -181,11 +184,18 @@ def test_a_gpus_attention_kernels_are_in_every_record(
 ) -> None:
     on_cpu = load(checkpoint, "fp32")
     chosen = find_optimization("fp32")
-    probe = probe_of(on_cpu, batches[0])
-    on_the_cpu = chosen.proof(on_cpu, probe)
+
+    def facts_on(device: str) -> dict[str, Any]:
+        loaded = dataclasses.replace(on_cpu, device=device)
+        workload = SimpleNamespace(loaded=loaded, probe=probe_of(on_cpu, batches[0]))
+        context: Any = SimpleNamespace(workload=workload, found=Found())
+        AttentionPass().run(context)
+        return {**context.found.applied, **chosen.proof(loaded, workload.probe)}
+
+    on_the_cpu = facts_on("cpu")
     assert not {"attention_kernels", "attention_backends"} & set(on_the_cpu)
     assert chosen.notes(on_the_cpu) == []
-    facts = chosen.proof(dataclasses.replace(on_cpu, device="cuda:0"), probe)
+    facts = facts_on("cuda:0")
     assert facts["attention_kernels"]["vision"]
     assert facts["attention_backends"]["vision"] == ["flash"]
     (note,) = chosen.notes(facts)

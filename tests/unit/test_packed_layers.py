@@ -72,7 +72,7 @@ def test_compile_blocks_bf16_alone(checkpoint: Checkpoint, loaded: LoadedModel) 
     assert blocked.applied["compile"]["blocked_layers"] == sum(
         type(part) is nn.Linear for part in loaded.model.modules()
     )
-    assert load(checkpoint, "fp16+compile").applied["compile"] == {"blocked_layers": 0}
+    assert load(checkpoint, "fp16+compile").applied["compile"]["blocked_layers"] == 0
     # The head is the embedding's matrix in this checkpoint; blocked, it is a matrix of its own.
     tied = blocked.model.get_input_embeddings().weight.nbytes
     assert blocked.weights_bytes == load(checkpoint, "bf16").weights_bytes + tied

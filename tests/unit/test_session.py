@@ -20,6 +20,7 @@ from blip_fixtures.engine import Job, PreflightError, SampleSource, Session
 from blip_fixtures.engine.fit import Estimator
 from blip_fixtures.engine.loop import PlainLoop
 from blip_fixtures.engine.passes import PASSES, Context, Pass, needed, run_passes
+from blip_fixtures.engine.passes.attention import AttentionPass
 from blip_fixtures.engine.stock import Stock
 from blip_fixtures.meters import Conditions
 from blip_fixtures.meters.clocks import Clocks
@@ -188,6 +189,17 @@ def test_a_pass_that_runs_out_of_memory_costs_its_own_part_and_those_that_need_i
     monkeypatch.undo()
     assert bench.measure(rounds=1).status == Status.OK
     assert len(bench.models.loaded) == 2
+
+
+def test_no_memory_to_see_the_attention_kernels_costs_only_these(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhaust(_self: Pass, _context: Context) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(AttentionPass, "run", exhaust)
+    record = bench.measure()
+    assert (record.status, record.latency is not None) == (Status.OK, True)
+    assert record.missing["applied.attention_kernels"].code == "pass_out_of_memory"
+    assert bench.models.loaded[0].runner.closed
 
 
 @pytest.mark.parametrize("out", OPTIONAL, ids=lambda each: each.name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from blip_fixtures.checkpoints.loading import release_memory
 from blip_fixtures.device_errors import is_out_of_memory, said_by
 from blip_fixtures.engine.passes.answers import AnswersPass, QualityPass
+from blip_fixtures.engine.passes.attention import AttentionPass
 from blip_fixtures.engine.passes.base import Context, Found, Pass, Tools
 from blip_fixtures.engine.passes.energy import EnergyPass
 from blip_fixtures.engine.passes.flops import CountPass, FlopsPass
@@ -72,9 +73,12 @@ def run_passes(context: Context, passes: Sequence[Pass] = PASSES) -> Found:
                 each.give_up(context, reason)
         if each.name not in job.passes:
             each.leave_out(context)
+    watched = AttentionPass()
+    if (reason := _attempt(watched, context)) is not None:
+        watched.give_up(context, reason)
     found = context.found
     found.model_load_s = workload.loaded.load_s
-    found.applied = context.optimization.proof(workload.loaded, workload.probe)
+    found.applied |= context.optimization.proof(workload.loaded, workload.probe)
     found.notes = _in_order(found.notes, context.optimization.notes(found.applied))
     return found
 

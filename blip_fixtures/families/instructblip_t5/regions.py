@@ -23,7 +23,10 @@ def traced_layers(model: Any) -> Iterator[tuple[Any, Callable[..., Any]]]:
     for block in language.encoder.block:
         yield block, partial(_t5_block, block, None)
     for number, block in enumerate(language.decoder.block):
+        own, prompt = block.layer[0].SelfAttention, block.layer[1].EncDecAttention
         yield block, partial(_t5_block, block, number)
+        yield own, partial(_attend_to_answer, own)
+        yield prompt, partial(_attend_to_prompt, prompt)
 
 
 def keys_and_values(attention: Any, states: Any) -> tuple[Any, Any]:
@@ -43,8 +46,7 @@ def _whole(layer: Any, *args: Any, **kwargs: Any) -> Any:
 @torch.compiler.nested_compile_region
 def _hidden(block: Any, buffers: tuple[Any, ...], *args: Any, **kwargs: Any) -> Any:
     """Of what a T5 block returns only the states: no region may return what it was given."""
-    cache = _LayerCache(buffers) if buffers else None
-    return type(block).forward(block, *args, past_key_values=cache, **kwargs)[0]
+    return type(block).forward(block, *args, past_key_values=buffers, **kwargs)[0]
 
 
 def _t5_block(
@@ -60,15 +62,18 @@ def _t5_block(
     past_key_values: Any = None,
     **kwargs: Any,
 ) -> tuple[Any, Any, Any]:
-    """What a block of T5 returns: the states and the biases of positions, which the first block makes for all."""
+    """What a block of T5 returns: the states and the biases of positions, which the first block makes for all.
+
+    `number` is that of a decoder block, whose buffers are the layer of this number in both caches.
+    """
     attention, tokens = block.layer[0].SelfAttention, hidden_states.shape[1]
-    buffers: tuple[Any, ...] = ()
+    buffers: tuple[Any, ...] | None = None
     length, before = tokens, 0
     if number is not None:
         own = past_key_values.self_attention_cache.layers[number]
         prompt = past_key_values.cross_attention_cache.layers[number]
         buffers = (own.keys, own.values, own.cumulative_length, prompt.keys, prompt.values)
-        # The block counts this token before it is done; its place is that of the count until then.
+        # The block counts this token while it runs; its place is the count before.
         length, before = own.keys.shape[2], own.cumulative_length.clone()
         if encoder_decoder_position_bias is None:
             encoder_decoder_position_bias = hidden_states.new_zeros(1, attention.n_heads, tokens, prompt.keys.shape[2])
@@ -88,29 +93,34 @@ def _t5_block(
     return hidden, position_bias, encoder_decoder_position_bias
 
 
-class _LayerCache:
-    """What a decoder block asks of a cache: for the answer's keys and values first, then for the prompt's.
+def _attend_to_answer(attention: Any, hidden_states: Any, **given: Any) -> tuple[Any, Any, None]:
+    """As `T5Attention.forward` for the token that comes next, which joins the keys and values of the answer."""
+    keys, values, length, *_ = given["past_key_values"]
+    place = length.reshape(1)
+    of_token = keys_and_values(attention, hidden_states)
+    keys.index_copy_(2, place, of_token[0])
+    values.index_copy_(2, place, of_token[1])
+    length.add_(1)
+    return _attended(attention, hidden_states, keys, values, given), given["position_bias"], None
 
-    It takes no notice of the block's number: a region that reads it is compiled for each block. So it is no
-    `EncoderDecoderCache`, whose layers are found by number; the prompt's keys and values, which a block without one
-    computes again, are thrown away here, and so by the compiler before they are computed.
+
+def _attend_to_prompt(attention: Any, hidden_states: Any, **given: Any) -> tuple[Any, Any, None]:
+    """As `T5Attention.forward` for the keys and values of the prompt, which are there."""
+    *_, keys, values = given["past_key_values"]
+    return _attended(attention, hidden_states, keys, values, given), given["position_bias"], None
+
+
+def _attended(attention: Any, hidden_states: Any, keys: Any, values: Any, given: dict[str, Any]) -> Any:
+    """What one token of each row (batch, 1, states) takes from `keys` and `values` (batch, heads, room, size).
+
+    Spelt out for the compiler, which makes one loop of it: the operator for whole prompts costs such a step more than
+    its reading. Sums are of fp32.
     """
-
-    def __init__(self, buffers: tuple[Any, ...]) -> None:
-        self._keys, self._values, self._length, *self._prompt = buffers
-        self._answer_is_next = True
-
-    def get_seq_length(self, _number: int) -> Any:
-        """Tokens of the answer so far."""
-        return self._length
-
-    def update(self, keys: Any, values: Any, _number: int) -> tuple[Any, ...]:
-        """All keys and values, in static buffers (batch, heads, room, size)."""
-        if not self._answer_is_next:
-            return tuple(self._prompt)
-        self._answer_is_next = False
-        places = torch.arange(keys.shape[-2], device=keys.device) + self._length
-        self._length.add_(keys.shape[-2])
-        self._keys.index_copy_(2, places, keys)
-        self._values.index_copy_(2, places, values)
-        return self._keys, self._values
+    query = attention.q(hidden_states).view(*keys.shape[:2], 1, -1)
+    bias, mask = given["position_bias"].float(), given["mask"]
+    if mask is not None:
+        bias = bias.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else bias + mask
+    scores = (query.float() * keys.float()).sum(dim=-1) * attention.scaling + bias[:, :, 0]
+    weights = scores.softmax(dim=-1)
+    taken = (weights[..., None] * values.float()).sum(dim=2)
+    return attention.o(taken.to(hidden_states.dtype).reshape(hidden_states.shape[0], 1, -1))
