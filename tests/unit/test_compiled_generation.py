@@ -275,7 +275,7 @@ def test_a_layer_is_compiled_once_however_many_there_are(checkpoint: Checkpoint,
         expected = generate(runner._model, batches[0], TOKENS)
         assert torch.equal(generate(runner, batches[0], TOKENS), expected)
         runner.close()
-        return int(counters["calls_captured"]) - before
+        return int(counters["calls_captured"] - before)
 
     # Of the five kinds each layer more is a call of what is there, and buffers are copied; spelt out it would be 150.
     more_layers = 3
