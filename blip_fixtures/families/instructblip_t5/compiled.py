@@ -46,7 +46,10 @@ class _Buffers:
 
 
 class CompiledInstructBlipT5(CompiledRunner):
-    """Five graphs: vision encoder, Q-Former with projection, encoder, keys and values of the prompt, decoder step."""
+    """Five graphs: vision encoder, Q-Former with projection, encoder, keys and values of the prompt, decoder step.
+
+    With `layers_once`, as is usual on the CPU, layers that are alike are compiled once (`regions.py`).
+    """
 
     _vision: Callable[..., Any]
     _qformer: Callable[..., Any]
@@ -54,12 +57,13 @@ class CompiledInstructBlipT5(CompiledRunner):
     _fill_cross: Callable[..., Any]
     _step: Callable[..., Any]
 
-    def __init__(self, model: Any, cuda: bool, end_tokens: tuple[int, ...]) -> None:
+    def __init__(self, model: Any, cuda: bool, end_tokens: tuple[int, ...], *, layers_once: bool | None = None) -> None:
         super().__init__(model, cuda)
         self._end_tokens = end_tokens
-        self._buffers: dict[tuple[int, int], _Buffers] = {}
         # On CUDA regions are untried.
-        if not cuda:
+        self._layers_once = not cuda if layers_once is None else layers_once
+        self._buffers: dict[tuple[int, int], _Buffers] = {}
+        if self._layers_once:
             for layer, traced in traced_layers(model):
                 self._stand_in(layer, traced)
 
@@ -159,7 +163,7 @@ class CompiledInstructBlipT5(CompiledRunner):
         self._qformer = self._compiled(self._qformer_part)
         self._encode = self._compiled(self._encoder_part)
         self._fill_cross = self._compiled(self._cross_part)
-        options = {**({} if self._cuda else _STEP_ON_CPU), **self.step_options}
+        options = {**(_STEP_ON_CPU if self._layers_once else {}), **self.step_options}
         self._step = self._compiled(self._step_part, cuda_graphs=self._cuda, options=options)
 
     def _forget(self) -> None:
@@ -192,7 +196,7 @@ class CompiledInstructBlipT5(CompiledRunner):
     def _cross_part(self, states: Any, keys: list[Any], values: list[Any]) -> None:
         """The keys and values of the prompt, into the static buffers (batch, heads, room, head size)."""
         length = states.shape[1]
-        project = keys_and_values if self._cuda else shared_keys_and_values
+        project = shared_keys_and_values if self._layers_once else keys_and_values
         blocks = self._model.language_model.decoder.block
         for block, layer_keys, layer_values in zip(blocks, keys, values, strict=True):
             of_prompt = project(block.layer[1].EncDecAttention, states)
