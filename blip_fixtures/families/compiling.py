@@ -101,7 +101,7 @@ class CompiledRunner(ABC):
         self._prepared = self.compiled_first = DynamoCounts(0, 0)
         self._recorded = self.cuda_graphs_first = CudaGraphCounts()
         # What inductor is told beside its own settings for the decoder's step, in this row alone.
-        self.step_options: Mapping[str, Any] = {}
+        self.step_options: dict[str, Any] = {}
         self.compile_s = 0.0
         self._with_stand_ins: list[Any] = []
 

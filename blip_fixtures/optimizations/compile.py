@@ -7,10 +7,12 @@ import shutil
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.optimizations.entry import Entry, NotApplied
+from blip_fixtures.optimizations.attention import attention_of
+from blip_fixtures.optimizations.entry import Entry, NotApplied, unless_out_of_memory
 from blip_fixtures.optimizations.needs import VOLTA, no_bf16, no_python_headers, too_old
 from blip_fixtures.optimizations.packed import inductor_options
 from blip_fixtures.reasons import Reason
+from blip_fixtures.words import Component
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,10 +43,9 @@ def _apply(loaded: LoadedModel) -> None:
 
     on_cpu = loaded.device == "cpu"
     blocked = len(replace_linear(loaded.model, BlockedLinear)) if on_cpu else 0
-    # Whatever attention the configuration names: in a decoder step of the CPU it is spelt out for the compiler.
-    loaded.applied["compile"] = {"blocked_layers": blocked, "step_attention": "compiled loops"} if on_cpu else {}
+    loaded.applied["compile"] = {"blocked_layers": blocked}
     loaded.runner = loaded.family.compiled_runner(loaded.model, cuda=loaded.device != "cpu")
-    loaded.runner.step_options = inductor_options(loaded)
+    loaded.runner.step_options |= inductor_options(loaded)
 
 
 def _prepare(loaded: LoadedModel, text_limit: int, probe: Probe) -> None:
@@ -69,13 +70,22 @@ def _proof(loaded: LoadedModel, probe: Probe) -> dict[str, Any]:
     if later.graphs:
         raise NotApplied(f"{later.graphs} graphs were compiled anew behind the first call, so rounds hold compile time")
     return {
-        **(loaded.applied["compile"] if loaded.device == "cpu" else _cuda_graphs(loaded.runner)),
+        **(_on_cpu(loaded) if loaded.device == "cpu" else _cuda_graphs(loaded.runner)),
+        "inductor_options": dict(loaded.runner.step_options),
         "compiled_graphs": first.graphs,
         "graph_breaks": 0,
         "recompiles": 0,
         "compile_s": loaded.runner.compile_s,
-        "token_agreement_with_uncompiled": token_agreement(probe.run(), probe.run_eager()),
+        "token_agreement_with_uncompiled": unless_out_of_memory(
+            lambda: token_agreement(probe.run(), probe.run_eager())
+        ),
     }
+
+
+def _on_cpu(loaded: LoadedModel) -> dict[str, Any]:
+    """Whatever attention the configuration names: in a decoder step it is spelt out for the compiler."""
+    attention = {**attention_of(loaded), Component.LANGUAGE_DECODER.value: "compiled loops"}
+    return {**loaded.applied["compile"], "attention": attention}
 
 
 def _cuda_graphs(runner: CompiledRunner) -> dict[str, Any]:
@@ -87,7 +97,7 @@ def _cuda_graphs(runner: CompiledRunner) -> dict[str, Any]:
         raise NotApplied("CUDA graphs were asked for and none was recorded")
     if later.recorded:
         raise NotApplied(f"{later.recorded} CUDA graphs were recorded after the first calls, so rounds hold recording")
-    return {"cuda_graphs_recorded": first.recorded, "cuda_graphs_skipped": 0, "inductor_options": runner.step_options}
+    return {"cuda_graphs_recorded": first.recorded, "cuda_graphs_skipped": 0}
 
 
 def token_agreement(tokens: Any, others: Any) -> float:
@@ -100,7 +110,10 @@ def token_agreement(tokens: Any, others: Any) -> float:
 
 
 def _notes(applied: Mapping[str, Any]) -> list[Reason]:
-    return [Reason.of("compile_time", scope="latency", seconds=applied["compile_s"])]
+    notes = [Reason.of("compile_time", scope="latency", seconds=applied["compile_s"])]
+    if applied["token_agreement_with_uncompiled"] is None:
+        notes.append(Reason.of("agreement_out_of_memory", scope="latency"))
+    return notes
 
 
 COMPILE = Entry(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from blip_fixtures.checkpoints.resolve import Checkpoint
     from blip_fixtures.families import Family
     from blip_fixtures.reasons import Reason
+
+
+Found = TypeVar("Found")
 
 
 class NotApplied(RuntimeError):
@@ -28,6 +31,18 @@ class Probe:
 
     run: Callable[[], Any]
     run_eager: Callable[[], Any]
+
+
+def unless_out_of_memory(look: Callable[[], Found]) -> Found | None:
+    """What `look` finds; `None` where there is no memory for it: what is left is no less true."""
+    from blip_fixtures.device_errors import is_out_of_memory
+
+    try:
+        return look()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    return None
 
 
 def _needs_nothing(_device: str) -> Reason | None:

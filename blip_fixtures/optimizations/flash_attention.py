@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.optimizations.attention import attention_kernels, attention_of, everywhere
-from blip_fixtures.optimizations.entry import Entry, NotApplied
+from blip_fixtures.optimizations.entry import Entry, NotApplied, unless_out_of_memory
 from blip_fixtures.optimizations.needs import AMPERE, too_old
 from blip_fixtures.reasons import Reason
 from blip_fixtures.words import Component
@@ -67,15 +67,16 @@ def _proof(loaded: LoadedModel, probe: Probe) -> dict[str, Any]:
     facts: dict[str, Any] = {"attention_kernels": found, "flash_attention_in": with_flash}
     if loaded.device == "cpu":
         return {**facts, "same_kernel_as_default": True}
-    default = _default_kernels(loaded, probe)
+    default = unless_out_of_memory(lambda: _default_kernels(loaded, probe))
     flash = {kernel for component in with_flash for kernel in found[component]} & FLASH_KERNELS
-    return {**facts, "default_attention_kernels": default, "same_kernel_as_default": default.keys() == flash}
+    same = None if default is None else default.keys() == flash
+    return {**facts, "default_attention_kernels": default, "same_kernel_as_default": same}
 
 
 def _default_kernels(loaded: LoadedModel, probe: Probe) -> dict[str, int]:
     """What attends in the vision encoder where nobody chooses: `apply` forces it there alone.
 
-    It runs uncompiled, so that no graph is compiled anew for it.
+    It runs uncompiled, so that no graph is compiled for it.
     """
     from blip_fixtures.optimizations.kernels import kernels_by_component, unforced
 

@@ -61,6 +61,8 @@ def test_compiled_generation_takes_the_tokens_of_transformers_without_a_recompil
     facts = find_optimization("fp32+compile").proof(loaded, probe)
     assert (facts["compiled_graphs"], facts["graph_breaks"], facts["recompiles"]) == (5, 0, 0)
     assert facts["token_agreement_with_uncompiled"] == 1
+    assert facts["attention"]["language_decoder"] == "compiled loops"
+    assert facts["inductor_options"] == {"cpp.min_chunk_size": 32768}
     assert facts["compile_s"] > 0
     assert [(str(note), note.scope) for note in find_optimization("fp32+compile").notes(facts)] == [
         (f"compiling took {facts['compile_s']:.1f} s before the first round and is not in it", "latency")
@@ -300,3 +302,21 @@ def deeper(checkpoint: Checkpoint, layers: int) -> CompiledInstructBlipT5:
     runner = checkpoint.family.compiled_runner(model, cuda=False)
     assert isinstance(runner, CompiledInstructBlipT5)
     return runner
+
+
+@pytest.mark.usefixtures("compiling")
+def test_no_memory_for_the_uncompiled_call_costs_only_the_agreement(checkpoint: Checkpoint, batches: Batches) -> None:
+    loaded, probe = prepared(checkpoint, batches)
+    chosen = find_optimization("fp32+compile")
+
+    def proof_where(error: Exception) -> dict[str, Any]:
+        def run_eager() -> None:
+            raise error
+
+        return chosen.proof(loaded, dataclasses.replace(probe, run_eager=run_eager))
+
+    facts = proof_where(torch.OutOfMemoryError("CUDA out of memory"))
+    assert facts["token_agreement_with_uncompiled"] is None
+    assert "agreement_out_of_memory" in [note.code for note in chosen.notes(facts)]
+    with pytest.raises(RuntimeError, match="no such kernel"):
+        proof_where(RuntimeError("no such kernel"))

@@ -146,7 +146,7 @@ def test_a_lack_of_memory_is_an_answer_and_the_next_job_loads_again(bench: Bench
 
 
 OPTIONAL = [each for each in PASSES if each.name != PassName.LATENCY]
-PARTS = {"answers": "tokens", "counts": ""}
+PARTS = {"answers": "tokens", "attention kernels": "", "counts": ""}
 
 
 @pytest.mark.parametrize("error", [MemoryError("no room"), OUT_OF_MEMORY[2]], ids=said)

@@ -30,6 +30,7 @@ PASSES: tuple[Pass, ...] = (
     QualityPass(),
     EnergyPass(),
     MemoryPass(),
+    AttentionPass(),
     CountPass(),
     FlopsPass(),
     LimitPass(),
@@ -62,7 +63,7 @@ def run_passes(context: Context, passes: Sequence[Pass] = PASSES) -> Found:
     if job.again:
         LatencyPass().run(context)
         return context.found
-    wanted = needed((*job.passes, AnswersPass.name), passes)
+    wanted = needed((*job.passes, AnswersPass.name, AttentionPass.name), passes)
     context.running = tuple(each for each in passes if each.name in wanted)
     lacking: dict[str, Reason] = {}
     for each in passes:
@@ -73,9 +74,6 @@ def run_passes(context: Context, passes: Sequence[Pass] = PASSES) -> Found:
                 each.give_up(context, reason)
         if each.name not in job.passes:
             each.leave_out(context)
-    watched = AttentionPass()
-    if (reason := _attempt(watched, context)) is not None:
-        watched.give_up(context, reason)
     found = context.found
     found.model_load_s = workload.loaded.load_s
     found.applied |= context.optimization.proof(workload.loaded, workload.probe)

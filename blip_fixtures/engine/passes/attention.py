@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class AttentionPass(Pass):
-    """Nobody asks for it: every record of a GPU has them. One call under a profiler, after all others."""
+    """A preparation that every record of a GPU has: one call under a profiler, after what is timed."""
 
     name = "attention kernels"
 

@@ -63,6 +63,8 @@ class CompiledInstructBlipT5(CompiledRunner):
         # On CUDA regions are untried.
         self._layers_once = not cuda if layers_once is None else layers_once
         self._buffers: dict[tuple[int, int], _Buffers] = {}
+        if not cuda:
+            self.step_options |= _STEP_ON_CPU
         if self._layers_once:
             for layer, traced in traced_layers(model):
                 self._stand_in(layer, traced)
@@ -163,8 +165,7 @@ class CompiledInstructBlipT5(CompiledRunner):
         self._qformer = self._compiled(self._qformer_part)
         self._encode = self._compiled(self._encoder_part)
         self._fill_cross = self._compiled(self._cross_part)
-        options = {**(_STEP_ON_CPU if self._layers_once else {}), **self.step_options}
-        self._step = self._compiled(self._step_part, cuda_graphs=self._cuda, options=options)
+        self._step = self._compiled(self._step_part, cuda_graphs=self._cuda, options=self.step_options)
 
     def _forget(self) -> None:
         self._buffers.clear()
