@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from blip_fixtures.devices import working_on
 from blip_fixtures.engine.busy import kernel_seconds
+from blip_fixtures.profiling import attached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,14 +68,39 @@ def one_thread(wanted: bool = True) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+class Reading(NamedTuple):
+    """What a watch saw of one kernel; of two readings the lesser counts.
+
+    `has_gaps` means that the time between kernels is in it, which should not be; `unseen` is less the more kernels the
+    profiler saw: a profile that lost some is too short.
+    """
+
+    has_gaps: bool
+    unseen: int
+    seconds: float
+
+
+class Rate(NamedTuple):
+    """FLOP/s or bytes/s; `has_gaps` as in `Reading`."""
+
+    per_s: float
+    has_gaps: bool = False
+
+
+NOTHING_SEEN = Reading(has_gaps=True, unseen=0, seconds=float("inf"))
+
+
 class Watch(Protocol):
     """Times runs on one device."""
+
+    def opened(self) -> contextlib.AbstractContextManager[None]:
+        """Readings are taken inside."""
 
     def now(self) -> float:
         """A clock in seconds."""
 
-    def shortest(self, run: Callable[[], object], within_s: float) -> float:
-        """The seconds of the shortest run of those that begin within so many seconds, one at least."""
+    def shortest(self, run: Callable[[], object], within_s: float) -> Reading:
+        """Of the shortest run of those that begin within so many seconds, one at least."""
 
 
 class WallWatch:
@@ -82,14 +108,15 @@ class WallWatch:
 
     def __init__(self, timer: Callable[[], float] = time.perf_counter) -> None:
         self.now = timer
+        self.opened = contextlib.nullcontext[None]
 
-    def shortest(self, run: Callable[[], object], within_s: float) -> float:
+    def shortest(self, run: Callable[[], object], within_s: float) -> Reading:
         """Of single runs."""
         begin_s = self.now()
         shortest_s = _elapsed_s(run, self.now)
         while self.now() - begin_s < within_s:
             shortest_s = min(shortest_s, _elapsed_s(run, self.now))
-        return shortest_s
+        return Reading(has_gaps=False, unseen=0, seconds=shortest_s)
 
 
 class EventWatch:
@@ -98,20 +125,22 @@ class EventWatch:
     def __init__(self, device: str, timer: Callable[[], float]) -> None:
         self._device = device
         self.now = timer
+        self.opened = contextlib.nullcontext[None]
 
-    def shortest(self, run: Callable[[], object], within_s: float) -> float:
+    def shortest(self, run: Callable[[], object], within_s: float) -> Reading:
         """The mean over one reading's launches; of one launch by itself, where there is time for no more."""
         with working_on(self._device):
-            alone_s = self._reading(run, 1)
+            alone_s = self._mean_s(run, 1)
             if not within_s:
-                return alone_s
+                return Reading(has_gaps=False, unseen=0, seconds=alone_s)
             fit = max(within_s, _READING_S) / alone_s if alone_s else _MOST_LAUNCHES
             launches = int(min(fit, _MOST_LAUNCHES))
             # The clock of events has steps of half a microsecond: of a short kernel one launch says too little.
-            return self._reading(run, launches) if launches > 1 else alone_s
+            seconds = self._mean_s(run, launches) if launches > 1 else alone_s
+        return Reading(has_gaps=False, unseen=0, seconds=seconds)
 
     @staticmethod
-    def _reading(run: Callable[[], object], launches: int) -> float:
+    def _mean_s(run: Callable[[], object], launches: int) -> float:
         import torch
 
         events: list[Any] = [
@@ -129,7 +158,7 @@ class EventWatch:
 class KernelWatch:
     """For CUDA: the time that the device spends in kernels, as the profiler sees it, without the gaps between them.
 
-    Where the profiler sees none, for it may not look, it is `between`, gaps included; the record says that it saw none.
+    Where the profiler sees none, for it may not look, it is `between`, gaps included, and the reading says so.
     """
 
     def __init__(self, device: str, between: EventWatch) -> None:
@@ -137,19 +166,35 @@ class KernelWatch:
         self._between = between
         self.now = between.now
 
-    def shortest(self, run: Callable[[], object], within_s: float) -> float:
+    def opened(self) -> contextlib.AbstractContextManager[None]:
+        """CUPTI leaves the process at the end."""
+        return attached(self._device)
+
+    def shortest(self, run: Callable[[], object], within_s: float) -> Reading:
         """Of one run: to profile costs more than it."""
         with working_on(self._device):
-            busy_s = kernel_seconds(run, self._device)
-        return busy_s or self._between.shortest(run, within_s)
+            busy = kernel_seconds(run, self._device)
+        if busy.seconds:
+            return Reading(has_gaps=False, unseen=-busy.kernels, seconds=busy.seconds)
+        return Reading(has_gaps=True, unseen=0, seconds=self._between.shortest(run, within_s).seconds)
 
 
-def best_rates(contenders: Sequence[Contender], watch: Watch, seconds: float) -> list[float]:
+def best_rates(contenders: Sequence[Contender], watch: Watch, seconds: float) -> list[Rate]:
     """The best rate of each contender, its amount per second, in their order; takes about `seconds`.
 
-    Each has run once before: what a kernel does at its first run alone is none of its rate.
+    Each has run once before: a kernel may prepare itself in its first run, which is slower for it.
     """
-    shortest_s = [float("inf")] * len(contenders)
+    if not contenders:
+        return []
+    with watch.opened():
+        readings = _readings(contenders, watch, seconds)
+    pairs = zip(contenders, readings, strict=True)
+    return [Rate(_rate(contender, reading.seconds), reading.has_gaps) for contender, reading in pairs]
+
+
+def _readings(contenders: Sequence[Contender], watch: Watch, seconds: float) -> list[Reading]:
+    """The best of each, in turns."""
+    best = [NOTHING_SEEN] * len(contenders)
     alive = list(range(len(contenders)))
     end_s = watch.now() + seconds
     turns = 0
@@ -159,21 +204,21 @@ def best_rates(contenders: Sequence[Contender], watch: Watch, seconds: float) ->
             with one_thread(alone):
                 for place in alive:
                     if contenders[place].alone == alone:
-                        shortest_s[place] = min(shortest_s[place], watch.shortest(contenders[place].run, slot_s))
+                        best[place] = min(best[place], watch.shortest(contenders[place].run, slot_s))
         turns += 1
         if turns >= _TURNS_OF_ALL:
-            alive = [place for place in alive if not _is_hopeless(place, contenders, shortest_s)]
-    return [_rate(contender, took_s) for contender, took_s in zip(contenders, shortest_s, strict=True)]
+            alive = [place for place in alive if not _is_hopeless(place, contenders, best)]
+    return best
 
 
-def _is_hopeless(place: int, contenders: Sequence[Contender], shortest_s: Sequence[float]) -> bool:
+def _is_hopeless(place: int, contenders: Sequence[Contender], readings: Sequence[Reading]) -> bool:
     own = contenders[place]
     best = max(
-        _rate(other, took_s)
-        for other, took_s in zip(contenders, shortest_s, strict=True)
+        _rate(other, reading.seconds)
+        for other, reading in zip(contenders, readings, strict=True)
         if other.group == own.group and other.bits >= own.bits
     )
-    return _rate(own, shortest_s[place]) * _HOPELESS < best
+    return _rate(own, readings[place].seconds) * _HOPELESS < best
 
 
 def _elapsed_s(run: Callable[[], object], clock: Callable[[], float]) -> float:

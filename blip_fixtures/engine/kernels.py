@@ -1,7 +1,8 @@
 """The kernels whose rates count: products and reads of buffers that torch has, and a model's own layers.
 
 Nothing of them is timed here, but for the sizes of products: those that would take too long are never made. On a
-processor without fp16 arithmetic a product in fp16 takes up to some hundred times as long as one in bf16.
+processor without fp16 arithmetic a product in fp16 takes up to some hundred times as long as one in bf16. A kernel that
+its device refuses to run is left out, and `refused` gets its name and the error; sizes that ran before still count.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.checkpoints.architecture import stored_bytes
+from blip_fixtures.device_errors import is_lost, is_out_of_memory, said_by
+from blip_fixtures.devices import synchronize
 from blip_fixtures.engine.contest import Contender, one_thread, with_one_thread
 from blip_fixtures.optimizations import find_optimization
 
@@ -33,7 +36,7 @@ _INT8_SINCE = (7, 5)
 _COLUMNS = 1024
 
 
-def products(device: str, watch: Watch, longest_s: float) -> list[Contender]:
+def products(device: str, watch: Watch, longest_s: float, refused: dict[str, str]) -> list[Contender]:
     """Square products in every dtype that `device` computes in, with every kernel, in sizes by time."""
     found: list[Contender] = []
     operands = _Operands(device)
@@ -41,7 +44,7 @@ def products(device: str, watch: Watch, longest_s: float) -> list[Contender]:
         for dtype, bits in _BITS.items():
             if _has(device, dtype):
                 for kernel in _kernels(device, dtype):
-                    found += _growing(operands, kernel, dtype, bits, watch, longest_s)
+                    found += _growing(operands, kernel, dtype, bits, watch, longest_s, refused)
     return with_one_thread(found) if device == "cpu" else found
 
 
@@ -64,19 +67,31 @@ def _kernels(device: str, dtype: str) -> tuple[str, ...]:
 
 
 def _growing(
-    operands: _Operands, kernel: str, dtype: str, bits: int, watch: Watch, longest_s: float
+    operands: _Operands, kernel: str, dtype: str, bits: int, watch: Watch, longest_s: float, refused: dict[str, str]
 ) -> Iterator[Contender]:
     """A kernel with matrices of growing sides, until the next product would take more than `longest_s`."""
-    before, took_s = 0, 0.0
+    name, before, took_s = f"{dtype} {kernel}", 0, 0.0
     for side in _SIDES[_kind(operands.device)]:
         if before and took_s * (side / before) ** 3 > longest_s:
             return
         run = operands.product(kernel, side, dtype)
-        if run is None:
+        if run is None or not _runs(name, run, operands.device, refused):
             return
+        before, took_s = side, watch.shortest(run, 0).seconds
+        yield Contender(name, "products", 2.0 * side**3, run, bits)
+
+
+def _runs(name: str, run: Callable[[], object], device: str, refused: dict[str, str]) -> bool:
+    """Whether `device` runs the kernel. A lack of memory and a lost device are no answers of the kernel's."""
+    try:
         run()
-        before, took_s = side, watch.shortest(run, 0)
-        yield Contender(f"{dtype} {kernel}", "products", 2.0 * side**3, run, bits)
+        synchronize(device)
+    except RuntimeError as error:
+        if is_out_of_memory(error) or (device != "cpu" and is_lost(device)):
+            raise
+        refused[name] = said_by(error)
+        return False
+    return True
 
 
 class _Operands:
@@ -85,6 +100,7 @@ class _Operands:
     def __init__(self, device: str) -> None:
         self.device = device
         self._made: dict[tuple[int, str], tuple[Any, Any]] = {}
+        self._columns: dict[int, Any] = {}
 
     def product(self, kernel: str, side: int, dtype: str) -> Callable[[], object] | None:
         """One product of two matrices; `None` where the suite's layer of that kind cannot hold one."""
@@ -95,8 +111,9 @@ class _Operands:
 
         left, right = self._pair(side, "float32" if kernel == _INT8_LAYER else dtype)
         if kernel == _INT_MM:
+            by_columns = right if self.device == "cpu" else self._by_columns(side)
             # Private, and torch's only name for it.
-            return lambda: torch._int_mm(left, right)
+            return lambda: torch._int_mm(left, by_columns)
         if kernel == _MM:
             return lambda: torch.mm(left, right)
         if kernel == _LINEAR:
@@ -107,6 +124,13 @@ class _Operands:
             return None
         layer = packed(plain)
         return lambda: layer(left)
+
+    def _by_columns(self, side: int) -> Any:
+        """The right matrix of integers: some cards refuse two that are stored by rows (pytorch issue 169956)."""
+        if side not in self._columns:
+            _, right = self._pair(side, "int8")
+            self._columns[side] = right.t().contiguous().t()
+        return self._columns[side]
 
     def _pair(self, side: int, dtype: str) -> tuple[Any, Any]:
         import torch
@@ -123,7 +147,7 @@ class _Operands:
         return self._made[side, dtype]
 
 
-def reads(device: str, sizes: Iterable[int]) -> list[Contender]:
+def reads(device: str, sizes: Iterable[int], refused: dict[str, str]) -> list[Contender]:
     """Reading buffers of so many bytes with every kernel that reads each number once and writes next to nothing.
 
     All of them read parts of one buffer; the group of each is its size.
@@ -143,9 +167,11 @@ def reads(device: str, sizes: Iterable[int]) -> list[Contender]:
             "norm": (part, part.norm),
             "mv": (matrix, partial(torch.mv, matrix, vector)),
         }
-        for name, (read, run) in kernels.items():
-            run()
-            found.append(Contender(f"{name} {size}", size, float(read.nbytes), run))
+        found += [
+            Contender(f"{name} {size}", size, float(read.nbytes), run)
+            for name, (read, run) in kernels.items()
+            if _runs(f"float32 {name}", run, device, refused)
+        ]
     return with_one_thread(found) if device == "cpu" else found
 
 
@@ -175,7 +201,7 @@ def _growing_rows(
             return
         run = _call([layer], rows, device, dtype)
         run()
-        before, took_s = rows, watch.shortest(run, 0)
+        before, took_s = rows, watch.shortest(run, 0).seconds
         yield Contender(f"{phase} layer", phase, 2.0 * rows * layer.in_features * layer.out_features, run)
 
 

@@ -58,7 +58,7 @@ class CacheShape:
         return cls(family.cache_token_bytes(config, itemsize), family.query_tokens(config))
 
     def bytes_read(self, shape: BatchShape) -> int:
-        """Over the steps behind the first: the prompt's part whole in each, the answer's as long as it has grown."""
+        """Over the steps after the first: the prompt's part whole in each, the answer's as long as it has grown."""
         later = max(shape.steps - 1, 0)
         tokens = later * (self.query_tokens + shape.text_tokens) + later * (later + 1) // 2
         return shape.batch_size * shape.beams * self.token_bytes * tokens

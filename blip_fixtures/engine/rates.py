@@ -1,8 +1,9 @@
 """The rates of a device: what any kernel of it was seen to reach, and what the kernels of one loaded model reach.
 
-The machine's limit stands on the former, and it is one for all rows: products in 32, 16 and 8 bits are measured once
-for each device, with every kernel that torch and the suite have for them there. A row whose arithmetic has so many bits
-may use the best kernel of as many bits or more. A model's own kernels count among what was seen.
+The machine's limit stands on the former: products in 32, 16 and 8 bits are measured once for each device, with every
+kernel that torch and the suite have for them there, and so is reading a buffer of each size. A row whose arithmetic has
+so many bits may use the best kernel of as many bits or more. A model's own kernels count for its own rows only, where
+they are faster: the rows measured before it could not know of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from blip_fixtures.words import Phase
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from blip_fixtures.engine.contest import Contender, Watch
+    from blip_fixtures.engine.contest import Contender, Rate, Watch
 
 # Products once for a device; what is new of each model, half of it for its products, half for reading.
 PRODUCTS_S = 1.8
@@ -34,12 +35,16 @@ _SMALLEST_BUFFER_BYTES = 4096
 class SeenRates:
     """`machine` is the best of the device for a row, `own` that of the row's kernels, nowhere above it.
 
-    `products` has the best of each kernel of products that was tried on the device, in FLOP/s.
+    `products` has the best of each kernel of products that was tried on the device, and of the row's layers, in FLOP/s:
+    where these are the fastest, the device has a kernel that was not tried. `refused` has the errors of kernels that
+    the device does not run. `has_gaps` means that `own` counts the time between kernels as well.
     """
 
     machine: Rates
     own: Rates
     products: Mapping[str, float]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    has_gaps: bool = False
 
 
 def buffer_bytes(device: str, weights: int) -> int:
@@ -60,7 +65,7 @@ def buffer_bytes(device: str, weights: int) -> int:
 
 @dataclass
 class Machine:
-    """What was seen of one device so far, in one session.
+    """What kernels that belong to no model reach on one device, each measured once in a session.
 
     `layer_watch` times a model's layers one after another: on a GPU without the gaps between them, in which the device
     waits for the host.
@@ -72,6 +77,8 @@ class Machine:
     # (bits of the operands, FLOP/s) by kernel; bytes/s by the size of the buffer.
     _products: dict[str, tuple[int, float]] = field(default_factory=dict)
     _reads: dict[int, float] = field(default_factory=dict)
+    # What it said of kernels that it does not run, by their names.
+    refused: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, device: str, timer: Callable[[], float]) -> Machine:
@@ -88,25 +95,25 @@ class Machine:
         return {name: rate for name, (_, rate) in self._products.items()}
 
     def flops_per_s(self, bits: int) -> float:
-        """Of the best kernel whose operands have as many bits or more."""
-        return max(rate for of_kernel, rate in self._products.values() if of_kernel >= bits)
+        """Of the best kernel whose operands have as many bits or more; 0 where the device ran none."""
+        return max((rate for of_kernel, rate in self._products.values() if of_kernel >= bits), default=0.0)
 
     def bytes_per_s(self, size: int) -> float:
-        """Of a buffer of `size` bytes: the best of those as large or larger, which are read from no nearer."""
-        return max(rate for read, rate in self._reads.items() if read >= size)
+        """Of a buffer of exactly `size` bytes; 0 where the device ran no kernel that reads one."""
+        return self._reads.get(size, 0.0)
 
     def measure_products(self) -> None:
         """Every kernel of products in every dtype, once."""
         if not self._products:
-            found = products(self.device, self.watch, longest_s=PRODUCTS_S / 60)
+            found = products(self.device, self.watch, longest_s=PRODUCTS_S / 60, refused=self.refused)
             for contender, rate in zip(found, best_rates(found, self.watch, PRODUCTS_S), strict=True):
-                self.note_product(contender.name, contender.bits, rate)
+                self.note_product(contender.name, contender.bits, rate.per_s)
 
     def measure_reads(self, sizes: Iterable[int]) -> None:
         """Buffers of those sizes that nothing has read yet."""
-        found = reads(self.device, {size for size in sizes if size not in self._reads})
+        found = reads(self.device, {size for size in sizes if size not in self._reads}, self.refused)
         for contender, rate in zip(found, best_rates(found, self.watch, MODEL_S / 2), strict=True):
-            self.note_read(int(contender.group), rate)
+            self.note_read(int(contender.group), rate.per_s)
 
     def note_product(self, name: str, bits: int, rate: float) -> None:
         """A kernel called `name` was seen to reach `rate` FLOP/s."""
@@ -129,11 +136,13 @@ class ModelRates:
         }
         self._flops_per_s: dict[Phase, float] = {}
         self._bytes_per_s: dict[int, dict[Phase, float]] = {}
+        # The numbers of rows at which the time between kernels counts.
+        self._gaps: set[int] = set()
 
     def seen(self, model: Any, modules: Mapping[Phase, Sequence[str]], rows: int) -> SeenRates:
         """Both rates, where a decoder step works on `rows`; what was measured before is not measured again.
 
-        The model is not kept: it may be loaded anew.
+        The model is not kept: it may be loaded again.
         """
         machine = self._machine
         machine.measure_products()
@@ -143,36 +152,51 @@ class ModelRates:
         if rows not in self._bytes_per_s:
             machine.measure_reads(self._sizes.values())
             self._bytes_per_s[rows] = self._own_reads(layers, rows)
-        best = Rates(
-            dict.fromkeys(self._sizes, machine.flops_per_s(self._bits)),
-            {phase: machine.bytes_per_s(size) for phase, size in self._sizes.items()},
+        own = Rates(self._flops_per_s, self._bytes_per_s[rows])
+        fastest = max(own.flops_per_s.values())
+        return SeenRates(
+            self._best(own),
+            own,
+            {**machine.products, f"layers in {self._bits} bits": fastest},
+            refused=dict(machine.refused),
+            has_gaps=rows in self._gaps,
         )
-        return SeenRates(best, Rates(self._flops_per_s, self._bytes_per_s[rows]), machine.products)
+
+    def _best(self, own: Rates) -> Rates:
+        """The machine's rates for this row, or its own kernels' where those are faster.
+
+        A buffer is read at least as fast as a larger one of the same model, which lies no nearer.
+        """
+        machine = self._machine
+        flops_per_s = max(machine.flops_per_s(self._bits), *own.flops_per_s.values())
+        seen = [(size, max(machine.bytes_per_s(size), own.bytes_per_s[phase])) for phase, size in self._sizes.items()]
+        return Rates(
+            dict.fromkeys(self._sizes, flops_per_s),
+            {phase: max(rate for read, rate in seen if read >= size) for phase, size in self._sizes.items()},
+        )
 
     def _own_products(self, layers: Mapping[Phase, Mapping[str, Any]]) -> dict[Phase, float]:
-        """FLOP/s of the largest layer of each phase. They count among what the machine can."""
+        """FLOP/s of the largest layer of each phase."""
         machine = self._machine
         found = own_products(layers, machine.device, self._dtype, machine.watch, longest_s=MODEL_S / 60)
-        best = _best(found, best_rates(found, machine.watch, MODEL_S / 2))
-        machine.note_product(f"layers in {self._bits} bits", self._bits, max(best.values()))
-        return best
+        return _best_of_phases(found, best_rates(found, machine.watch, MODEL_S / 2))
 
     def _own_reads(self, layers: Mapping[Phase, Mapping[str, Any]], rows: int) -> dict[Phase, float]:
-        """Bytes/s at which the layers of each phase read their weights. They count among what the machine can."""
+        """Bytes/s at which the layers of each phase read their weights."""
         machine = self._machine
         found = own_reads(layers, rows, machine.device, self._dtype, LARGEST_BUFFER_BYTES)
-        best = _best(found, best_rates(found, machine.layer_watch, MODEL_S / 2))
-        for phase, rate in best.items():
-            machine.note_read(self._sizes[phase], rate)
-        return best
+        rates = best_rates(found, machine.layer_watch, MODEL_S / 2)
+        if any(rate.has_gaps for rate in rates):
+            self._gaps.add(rows)
+        return _best_of_phases(found, rates)
 
 
-def _best(contenders: Sequence[Contender], rates: Sequence[float]) -> dict[Phase, float]:
+def _best_of_phases(contenders: Sequence[Contender], rates: Sequence[Rate]) -> dict[Phase, float]:
     """The best rate of each group, which is a phase."""
     best: dict[Phase, float] = {}
     for contender, rate in zip(contenders, rates, strict=True):
         phase = Phase(str(contender.group))
-        best[phase] = max(rate, best.get(phase, 0.0))
+        best[phase] = max(rate.per_s, best.get(phase, 0.0))
     return best
 
 

@@ -51,7 +51,7 @@ class SharedTools:
     def rates(self, workload: Workload) -> SeenRates:
         """The best rates of the model's device, and those of the model's own layers.
 
-        Measured before the first case that needs them; what the models before this one were seen to reach counts.
+        Measured before the first case that needs them.
         """
         job, model = workload.job, workload.loaded.model
         device, modules = job.case.device, self.flop_counter(job).modules

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch.autograd.profiler import record_function
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.profiler import ProfilerActivity, profile
+
+from blip_fixtures.profiling import attached, profile_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -63,10 +64,12 @@ def kernels_by_component(
     components: Mapping[Component, nn.Module], run: Callable[[], object]
 ) -> dict[str, dict[str, int]]:
     """How often each attention kernel ran while `run` ran, by component of the model, as the profiler saw it."""
+    device = next((str(each.device) for part in components.values() for each in part.parameters()), "cpu")
     with contextlib.ExitStack() as stack:
+        stack.enter_context(attached(device))
         for name, component in components.items():
             stack.enter_context(_marked(component, name))
-        profiler = stack.enter_context(profile(activities=[ProfilerActivity.CPU]))
+        profiler = stack.enter_context(profile_of("CPU"))
         run()
     found: dict[str, Counter[str]] = {}
     for event in profiler.events() or ():

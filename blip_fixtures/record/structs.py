@@ -179,12 +179,12 @@ class Limit(Part, frozen=True, kw_only=True):
     """The least time this machine allows, and how many times longer the rounds took.
 
     `seconds`, `phases_s` and the rates are the machine's: of the fastest kernels that were seen on it at the row's
-    precision or a higher one (`products_per_s`: FLOP/s by kernel). `ratio` is the median over the rounds, each over the
-    least time of its own batch (`batches_s`, round i ran batch i modulo their number); `phases_ratio` is that of the
-    phase pass. `share` is what the row's own kernels reach of the limit, the least time over that at `own_flops_per_s`
-    and `own_bytes_per_s`. `bound_by` says of each phase what binds it, `busy_share` for how much of decoding a GPU is
-    busy. In records before them `ratio` is the median latency over the mean least time, at the rates of the row's own
-    kernels.
+    precision or a higher one (`products_per_s`: FLOP/s by kernel), or of the row's own where those are faster. `ratio`
+    is the median over the rounds, each over the least time of its own batch (`batches_s`, round i ran batch i modulo
+    their number); `phases_ratio` is that of the phase pass. `share` is what the row's own kernels reach of the limit,
+    the least time over that at `own_flops_per_s` and `own_bytes_per_s`. `bound_by` says of each phase what binds it,
+    `busy_share` for how much of decoding a GPU is busy. In records before them `ratio` is the median latency over the
+    mean least time, at the rates of the row's own kernels.
     """
 
     seconds: NotNegative | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,6 +48,50 @@ def context(
         found=found,
         latency=lambda: found.latency,
     )
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize(("device", "steps"), [("cuda:0", 1), ("cuda:0", 3), ("cpu", 1)])
+def test_every_record_whose_own_rates_have_gaps_says_so(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, device: str, steps: int, gaps: bool
+) -> None:
+    """With and without a known share of decoding, and without decoding."""
+    monkeypatch.setattr(limit_pass, "decoding_busy_share", lambda *_: 0.9)
+    given = context(checkpoint, [LIGHT], [1e6], steps=steps, device=device)
+    given.tools.rates = lambda _: SeenRates(MACHINE, OWN, {}, has_gaps=gaps)
+    limit_of(given)
+    assert given.found.notes == ([Reason.of("gaps_in_own_rates", scope="limit")] if gaps else [])
+
+
+def test_every_record_names_the_kernels_that_the_device_refused(checkpoint: Checkpoint) -> None:
+    given = context(checkpoint, [LIGHT], [3.0])
+    refused = {"int8 torch._int_mm": "RuntimeError: not supported", "float32 mv": "RuntimeError: no"}
+    given.tools.rates = lambda _: SeenRates(MACHINE, OWN, {}, refused=refused)
+    limit_of(given)
+    assert given.found.notes == [
+        Reason.of("kernel_refused", scope="limit", kernel=kernel, error=error) for kernel, error in refused.items()
+    ]
+
+
+@pytest.mark.parametrize(("steps", "longest"), [((1, 5), 1), ((5, 1), 0), ((2, 5, 5), 1)])
+def test_the_busy_share_is_that_of_the_batch_with_the_most_steps(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, steps: tuple[int, ...], longest: int
+) -> None:
+    given = context(checkpoint, [LIGHT] * len(steps), [3.0], device="cuda:0")
+    given.found.counted = [
+        (replace(shape, steps=count), flops) for (shape, flops), count in zip(given.found.counted, steps, strict=True)
+    ]
+    ran: list[int] = []
+    given.workload.inputs = lambda number: number
+    given.workload.generate = ran.append
+
+    def share(_runner: Any, generate: Any, *_: Any) -> float:
+        generate()
+        return 0.75
+
+    monkeypatch.setattr(limit_pass, "decoding_busy_share", share)
+    assert limit_of(given).busy_share == 0.75
+    assert ran == [longest]
 
 
 def limit_of(given: Any) -> Limit:

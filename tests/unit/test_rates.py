@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -17,10 +17,11 @@ from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.devices import working_on
 from blip_fixtures.engine import contest, kernels, rates
-from blip_fixtures.engine.contest import Contender, EventWatch, KernelWatch, WallWatch, best_rates, one_thread
+from blip_fixtures.engine.busy import Busy
+from blip_fixtures.engine.contest import Contender, EventWatch, KernelWatch, Rate, WallWatch, best_rates, one_thread
 from blip_fixtures.engine.flops import FlopCounter
-from blip_fixtures.engine.limits import weights_read
-from blip_fixtures.engine.rates import Machine, ModelRates, buffer_bytes
+from blip_fixtures.engine.limits import Rates, weights_read
+from blip_fixtures.engine.rates import Machine, ModelRates, SeenRates, buffer_bytes
 from blip_fixtures.engine.session import load_for
 from blip_fixtures.optimizations import OPTIMIZATIONS
 from blip_fixtures.words import Phase, Weights
@@ -69,13 +70,13 @@ class Turned:
 def test_the_best_of_what_was_seen_counts() -> None:
     clock = Turned()
     found = [Contender("a", "g", 8.0, clock.run("a", 4, 2, 4)), Contender("b", "g", 8.0, clock.run("b", 8, 8, 1, 8))]
-    assert best_rates(found, clock.watch(), 100.0) == [4.0, 8.0]
+    assert best_rates(found, clock.watch(), 100.0) == [Rate(4.0), Rate(8.0)]
 
 
 def test_the_kernels_take_turns_and_hopeless_ones_are_left_out() -> None:
     clock = Turned()
     found = [Contender("slow", "g", 1.0, clock.run("slow", 5)), Contender("fast", "g", 1.0, clock.run("fast", 1))]
-    assert best_rates(found, clock.watch(), 0.0) == [0.2, 1.0]
+    assert best_rates(found, clock.watch(), 0.0) == [Rate(0.2), Rate(1.0)]
     assert clock.ran == ["slow", "fast"]
     clock.ran.clear()
     best_rates(found, clock.watch(), 7.0)
@@ -158,7 +159,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Turned:
 def test_on_cuda_one_reading_has_many_launches_between_two_events(cuda: Turned) -> None:
     # The first launch takes longer: the host is not ahead of the device yet.
     run = cuda.run("kernel", 0.5, 0.25)
-    assert EventWatch("cuda:1", lambda: cuda.now_s).shortest(run, 10.0) == 0.25
+    assert EventWatch("cuda:1", lambda: cuda.now_s).shortest(run, 10.0).seconds == 0.25
     assert cuda.ran == ["cuda:1", *["kernel"] * 21]
 
 
@@ -177,13 +178,48 @@ def test_on_cuda_the_number_of_launches_is_bounded_and_at_least_one(cuda: Turned
 
 def test_a_models_layers_are_timed_without_the_gaps_between_them(cuda: Turned, monkeypatch: pytest.MonkeyPatch) -> None:
     events = EventWatch("cuda:0", lambda: cuda.now_s)
-    seen = iter([0.125, 0.0])
+    seen = iter([Busy(0.125, 3), Busy(0.0, 0)])
     monkeypatch.setattr(contest, "kernel_seconds", lambda run, device: next(seen))
     watch = KernelWatch("cuda:0", events)
     run = cuda.run("layers", 0.5)
-    assert watch.shortest(run, 0.0) == 0.125
-    # Where the profiler may not look, the gaps count.
-    assert watch.shortest(run, 0.0) == 0.5
+    assert watch.shortest(run, 0.0)[::2] == (False, 0.125)
+    # Where the profiler may not look, the gaps count, and the reading says so.
+    assert watch.shortest(run, 0.0)[::2] == (True, 0.5)
+
+
+@pytest.mark.usefixtures("cuda")
+@pytest.mark.parametrize(
+    ("profiles", "rate"),
+    [
+        # The shortest profile has lost one of three kernels.
+        ([Busy(0.5, 3), Busy(0.25, 2)], Rate(2.0)),
+        ([Busy(0.25, 2), Busy(0.5, 3)], Rate(2.0)),
+        ([Busy(0.5, 3), Busy(0.25, 3)], Rate(4.0)),
+        ([Busy(0.0, 0), Busy(0.5, 3)], Rate(2.0)),
+        ([Busy(0.0, 0), Busy(0.0, 0)], Rate(1.0, has_gaps=True)),
+    ],
+)
+def test_of_several_profiles_those_with_the_most_kernels_count(
+    monkeypatch: pytest.MonkeyPatch, cuda: Turned, profiles: list[Busy], rate: Rate
+) -> None:
+    left = list(profiles)
+    devices: list[str] = []
+
+    @contextlib.contextmanager
+    def attached(device: str) -> Iterator[None]:
+        devices.append(device)
+        yield
+
+    monkeypatch.setattr(contest, "kernel_seconds", lambda *_: left.pop(0) if left else profiles[-1])
+    monkeypatch.setattr(contest, "attached", attached)
+    watch = KernelWatch("cuda:0", EventWatch("cuda:0", lambda: cuda.now_s))
+    cuda.now_s = 0.0
+    ticks = iter(range(1000))
+    watch.now = lambda: float(next(ticks))
+    assert best_rates([Contender("a", "g", 1.0, cuda.run("a", 1.0))], watch, 8.0) == [rate]
+    # All profiles of one contest are of one block.
+    assert devices == ["cuda:0"]
+    assert not left
 
 
 @pytest.mark.parametrize(
@@ -231,7 +267,7 @@ def test_a_dtype_that_a_card_does_not_compute_in_is_left_out(
         return []
 
     monkeypatch.setattr(kernels, "_growing", note)
-    assert kernels.products("cuda:0", WallWatch(), 1.0) == []
+    assert kernels.products("cuda:0", WallWatch(), 1.0, {}) == []
     assert {name.partition(" ")[0] for name in made} == dtypes
     assert {name.partition(" ")[2] for name in made} <= {"torch.mm", "linear", "torch._int_mm"}
 
@@ -246,9 +282,80 @@ def test_sizes_grow_until_the_next_would_take_too_long() -> None:
         def product(self, _kernel: str, side: int, _dtype: str) -> Callable[[], None]:
             return clock.run(str(side), side**3 / 256**3)
 
-    found = list(kernels._growing(Operands(), "torch.mm", "float16", 16, clock.watch(), 10.0))  # type: ignore[arg-type]
+    found = list(kernels._growing(Operands(), "torch.mm", "float16", 16, clock.watch(), 10.0, {}))  # type: ignore[arg-type]
     assert [each.amount for each in found] == [2.0 * side**3 for side in (128, 256, 512)]
     assert {(each.name, each.bits) for each in found} == {("float16 torch.mm", 16)}
+
+
+REFUSAL = RuntimeError("CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasLtMatmul`\nmore of it")
+
+
+@pytest.mark.parametrize("left_out", ["products", "reads"])
+def test_a_kernel_that_the_device_refuses_is_no_contender_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, left_out: str
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise REFUSAL
+
+    monkeypatch.setattr(torch, "_int_mm", refuse)
+    monkeypatch.setattr(torch, "mv", refuse)
+    refused: dict[str, str] = {}
+    if left_out == "products":
+        found = kernels.products("cpu", WallWatch(), 0.0, refused)
+    else:
+        found = kernels.reads("cpu", {4096}, refused)
+    name = {"products": "int8 torch._int_mm", "reads": "float32 mv"}[left_out]
+    if left_out == "reads" or OPTIMIZATIONS["int8_dynamic"].why_unavailable("cpu") is None:
+        said = "RuntimeError: CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasLtMatmul`"
+        assert refused == {name: said}
+    assert found
+    assert not [each for each in found if "_int_mm" in each.name or each.name.startswith("mv")]
+
+
+@pytest.mark.parametrize(
+    ("device", "error", "lost"),
+    [
+        ("cpu", MemoryError(), False),
+        ("cpu", torch.OutOfMemoryError("CUDA out of memory"), False),
+        ("cpu", ValueError("a fault of ours"), False),
+        ("cuda:0", RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"), False),
+        ("cuda:0", RuntimeError("CUDA error: an illegal memory access was encountered"), True),
+    ],
+)
+def test_no_memory_and_a_lost_device_are_no_refusal(
+    monkeypatch: pytest.MonkeyPatch, device: str, error: Exception, lost: bool
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(kernels, "is_lost", lambda _: lost)
+    with pytest.raises(type(error)):
+        kernels._runs("a", fail, device, {})
+
+
+@pytest.mark.parametrize(("device", "strides"), [("cpu", (8, 1)), ("cuda:0", (1, 8))])
+def test_on_cuda_the_right_matrix_of_integers_lies_by_columns(
+    monkeypatch: pytest.MonkeyPatch, device: str, strides: tuple[int, int]
+) -> None:
+    """No card is at hand, so the matrices are on the host."""
+    given: list[torch.Tensor] = []
+    multiply = torch._int_mm
+
+    def note(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        given.append(right)
+        return multiply(left, right)
+
+    monkeypatch.setattr(torch, "_int_mm", note)
+    operands = kernels._Operands("cpu")
+    left, right = operands._pair(8, "int8")
+    operands.device = device
+    run = operands.product("torch._int_mm", 8, "int8")
+    assert run is not None
+    assert torch.equal(run(), multiply(left, right))  # type: ignore[arg-type]  # it is a tensor
+    run()
+    assert [each.stride() for each in given] == [strides, strides]
+    # Made once.
+    assert given[0] is given[1]
 
 
 def test_every_dtype_and_kernel_of_this_machine_is_tried(machine: Machine) -> None:
@@ -288,21 +395,30 @@ def test_what_was_seen_is_never_forgotten_and_never_grows_worse() -> None:
     assert machine.flops_per_s(32) == 2.0
 
 
-def test_a_small_buffer_is_read_at_least_as_fast_as_a_larger_one() -> None:
+def test_a_device_that_ran_no_kernel_has_no_rates() -> None:
+    machine = Machine("cpu", WallWatch(), WallWatch())
+    assert (machine.flops_per_s(16), machine.bytes_per_s(4096)) == (0.0, 0.0)
+
+
+def test_a_small_buffer_is_read_at_least_as_fast_as_a_larger_one_of_the_same_model(
+    counter: FlopCounter, loaded: LoadedModel
+) -> None:
     machine = made_up()
-    machine.note_read(100, 5.0)
-    machine.note_read(10, 1.0)
-    machine.note_read(1000, 2.0)
-    assert [machine.bytes_per_s(size) for size in (10, 100, 1000)] == [5.0, 5.0, 2.0]
+    of_model = ModelRates(machine, loaded.model, counter.modules, "float32")
+    of_model._sizes = dict(zip(Phase, (10, 100, 1000, 10), strict=True))
+    for size, rate in ((10, 1.0), (100, 5.0), (1000, 2.0), (10_000, 9.0)):
+        machine.note_read(size, rate)
+    own = Rates(dict.fromkeys(Phase, 0.5), dict(zip(Phase, (0.5, 0.5, 3.0, 0.5), strict=True)))
+    assert list(of_model._best(own).bytes_per_s.values()) == [5.0, 5.0, 3.0, 5.0]
 
 
 def test_reading_takes_each_size_once_with_every_kernel() -> None:
-    found = kernels.reads("cpu", {4096, 40_000})
+    found = kernels.reads("cpu", {4096, 40_000}, {})
     assert {each.group for each in found} == {4096, 40_000}
     assert {each.name.partition(" ")[0] for each in found} == {"sum", "amax", "norm", "mv"}
     for each in found:
         assert 0.9 * int(each.group) <= each.amount <= int(each.group)
-    assert kernels.reads("cpu", set()) == []
+    assert kernels.reads("cpu", set(), {}) == []
 
 
 ROWS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 16, "int4": 16, "int8_dynamic": 8, "bf16+int8+int8_dynamic": 8}
@@ -330,13 +446,57 @@ def test_no_row_of_this_machine_is_above_what_was_seen_of_it(
     assert more.own.bytes_per_s != seen.own.bytes_per_s
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_the_machines_rates_do_not_depend_on_the_models_before(
+    counter: FlopCounter, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, order: tuple[int, int]
+) -> None:
+    """One model's layers are faster than every kernel of the contest, the other's are not."""
+    machine = made_up()
+    of_model = [ModelRates(machine, loaded.model, counter.modules, "float32") for _ in order]
+    for each, sizes in zip(of_model, ((10, 100, 100, 10), (100, 1000, 1000, 10)), strict=True):
+        each._sizes = dict(zip(Phase, sizes, strict=True))
+    contest_of_sizes = {10: 4.0, 100: 3.0, 1000: 2.0}
+    now: list[int] = []
+
+    def rates_of(found: Sequence[Contender], *_: Any) -> list[Rate]:
+        own = {0: 1.0, 1: 50.0}[now[-1]]
+        return [Rate(contest_of_sizes.get(each.group, own)) for each in found]  # type: ignore[arg-type]  # or a phase
+
+    monkeypatch.setattr(rates, "best_rates", rates_of)
+    seen: dict[int, SeenRates] = {}
+    for number in order:
+        now.append(number)
+        seen[number] = of_model[number].seen(loaded.model, counter.modules, 1)
+    assert set(seen[0].machine.flops_per_s.values()) == {2.0}
+    assert list(seen[0].machine.bytes_per_s.values()) == [4.0, 3.0, 3.0, 4.0]
+    # The faster one's own rates are its limit, and that the contest lacks a kernel can be read from its record.
+    assert set(seen[1].machine.flops_per_s.values()) == {50.0}
+    assert seen[1].products["layers in 32 bits"] > max(
+        rate for name, rate in seen[1].products.items() if "layers" not in name
+    )
+    assert machine.flops_per_s(32) == 2.0
+    assert not [name for name in machine.products if "layers" in name]
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_a_row_knows_whether_its_own_rates_have_gaps(
+    counter: FlopCounter, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, gaps: bool
+) -> None:
+    """The second number of rows, and what is asked a second time, as well."""
+    machine = made_up()
+    monkeypatch.setattr(rates, "best_rates", lambda found, *_: [Rate(1.0, has_gaps=gaps)] * len(found))
+    of_model = ModelRates(machine, loaded.model, counter.modules, "float32")
+    for rows in (1, 2, 1):
+        assert of_model.seen(loaded.model, counter.modules, rows).has_gaps is gaps
+
+
 def test_a_models_own_kernels_count_among_what_the_machine_can(
     counter: FlopCounter, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row that is faster than every kernel that was tried is not below its own limit."""
     machine = made_up()
     of_model = ModelRates(machine, loaded.model, counter.modules, "float32")
-    monkeypatch.setattr(rates, "best_rates", lambda found, *_: [100.0 + number for number, _ in enumerate(found)])
+    monkeypatch.setattr(rates, "best_rates", lambda found, *_: [Rate(100.0 + number) for number, _ in enumerate(found)])
     seen = of_model.seen(loaded.model, counter.modules, 1)
     assert set(seen.machine.flops_per_s.values()) == {max(seen.own.flops_per_s.values())}
     assert all(seen.machine.bytes_per_s[phase] >= seen.own.bytes_per_s[phase] for phase in Phase)
@@ -365,11 +525,11 @@ def test_every_kernel_works_on_the_models_own_card(
     synthetic = Checkpoint("m", None, "r", checkpoint.config, weights=Weights.RANDOM)
     devices: set[str] = set()
 
-    def noting(found: Sequence[Contender], *_: Any) -> list[float]:
+    def noting(found: Sequence[Contender], *_: Any) -> list[Rate]:
         for each in found:
             made = each.run()
             devices.update({str(made.device)} if isinstance(made, torch.Tensor) else ())
-        return [1.0] * len(found)
+        return [Rate(1.0)] * len(found)
 
     with cards_at_hand(), monkeypatch.context() as patch, fake_tensors(), working_on(card):
         patch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(L2_cache_size=50 * MIB))

@@ -239,6 +239,24 @@ def test_the_machines_limit_and_the_kernels_share_stand_in_one_table(tmp_path: P
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize(
+    ("recent", "said"),
+    [((True,), "limit_rounds"), ((False,), "limit_median"), ((True, False), "limit_rounds_or_median")],
+)
+def test_what_the_ratio_is_of_is_said_for_records_with_a_share_and_without(
+    tmp_path: Path, lang: str, recent: tuple[bool, ...], said: str
+) -> None:
+    records = [
+        make_record(optimization=name, **({"limit": NEW_LIMIT} if has_share else {}))
+        for name, has_share in zip(("fp32", "fp16"), recent, strict=False)
+    ]
+    text = section(document(tmp_path, *records, lang=lang), "Distance to the limit")
+    assert f" {load_prose(lang).say(said)}" in text
+    others = {"limit_rounds", "limit_median", "limit_rounds_or_median"} - {said}
+    assert not [other for other in others if f"{load_prose(lang).say(other)}" in text]
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
 def test_how_busy_a_device_is_stands_where_a_record_has_it(tmp_path: Path, lang: str) -> None:
     bound_by = {"vision": "arithmetic", "qformer": "memory", "prefill": "arithmetic", "decode": "host"}
     on_gpu = make_record(device="cuda:0", limit={**NEW_LIMIT, "busy_share": 0.12, "bound_by": bound_by})

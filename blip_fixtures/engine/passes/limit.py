@@ -45,7 +45,7 @@ class LimitPass(Pass):
         ratios = round_ratios(context.latency().rounds_s, least)
         phases_s = mean_phases_s(least)
         share, phases_share = shares(least, own)
-        busy_share = self._busy_share(context, decodes=phases_s[Phase.DECODE] > 0)
+        busy_share = self._busy_share(context)
         found.limit = Limit(
             seconds=sum(phases_s.values()),
             ratio=median(ratios),
@@ -68,18 +68,25 @@ class LimitPass(Pass):
             found.missing["limit.phases_ratio"] = found.missing.get(PassName.PHASES, Reason.of("not_asked_for"))
         if is_below(ratios):
             found.notes.append(Reason.of("faster_than_measured", scope=self.name, percent=100 * median(ratios)))
+        if rates.has_gaps:
+            found.notes.append(Reason.of("gaps_in_own_rates", scope=self.name))
+        for kernel, error in rates.refused.items():
+            found.notes.append(Reason.of("kernel_refused", scope=self.name, kernel=kernel, error=error))
 
     @staticmethod
-    def _busy_share(context: Context, *, decodes: bool) -> float | None:
-        """On CUDA, of batch 0; without one, its reason is noted."""
+    def _busy_share(context: Context) -> float | None:
+        """On CUDA, of the batch with the most steps; without one, its reason is noted."""
         device, workload = context.job.case.device, context.workload
         share, reason = None, Reason.of("no_host_beside")
+        steps = [shape.steps for shape, _ in context.found.counted]
+        longest = steps.index(max(steps))
+        decodes = steps[longest] > 1
         if device != "cpu":
             reason = Reason.of("kernels_not_seen") if decodes else Reason.of("one_token")
             if decodes:
                 share = decoding_busy_share(
                     workload.loaded.runner,
-                    lambda: workload.generate(workload.inputs(0)),
+                    lambda: workload.generate(workload.inputs(longest)),
                     device,
                     context.tools.timer(device),
                 )

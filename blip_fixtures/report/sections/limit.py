@@ -18,13 +18,20 @@ if TYPE_CHECKING:
 
 
 def _facts(shown: Sequence[Record], prose: Prose) -> dict[str, str]:
-    """Whose rates the limit stands on: of the machine, or in records before the share those of the row's kernels."""
-    whose = "limit_of_machine" if any(record.limit and record.limit.share is not None for record in shown) else None
-    return {"more": f" {prose.say(whose)}" if whose else ""}
+    """Whose rates the limit stands on, and what is divided by it.
+
+    In records before the share they are the rates of the row's kernels, and the ratio is that of the median latency.
+    """
+    recent = [record.limit is not None and record.limit.share is not None for record in shown]
+    how_far = "limit_rounds" if all(recent) else "limit_rounds_or_median" if any(recent) else "limit_median"
+    return {
+        "ratio": prose.say(how_far),
+        "more": f" {prose.say('limit_of_machine')}" if any(recent) else "",
+    }
 
 
 def _rates(shown: Sequence[Record], selection: Selection, prose: Prose) -> list[Block]:
-    """The measured rates behind the limits, once for every device and optimization."""
+    """The measured rates that the limits stand on, once for every device and optimization."""
     said = {}
     for record in shown:
         limit = record.limit
