@@ -75,7 +75,7 @@ def _proof(loaded: LoadedModel, probe: Probe) -> dict[str, Any]:
 def _default_kernels(loaded: LoadedModel, probe: Probe) -> dict[str, int]:
     """What attends in the vision encoder where nobody chooses: `apply` forces it there alone.
 
-    It runs uncompiled, so that no graph is compiled anew for it.
+    It runs uncompiled, so that no graph is compiled for it.
     """
     from blip_fixtures.optimizations.kernels import kernels_by_component, unforced
 
