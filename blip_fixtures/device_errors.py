@@ -1,7 +1,7 @@
 """What an error says of its device: there is no memory left, or CUDA's context is lost.
 
 torch has types for some of these errors and texts for the others, which are searched for here and nowhere else. A
-compiler wraps what it met: the errors that another one was raised from count as well.
+compiler wraps what it met: the errors that another one was raised from, or during, count as well.
 """
 
 from __future__ import annotations
@@ -77,10 +77,12 @@ def said_by(error: BaseException) -> str:
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and those that it was raised from."""
+    """The error, and those that a traceback shows above it: raised from them, or while one of them was dealt with."""
     seen: list[BaseException] = []
     each: BaseException | None = error
     while each is not None and each not in seen:
         seen.append(each)
         yield each
-        each = each.__cause__
+        # `raise ... from` an error or `None` suppresses what else was dealt with.
+        is_raised_from = each.__cause__ is not None or each.__suppress_context__
+        each = each.__cause__ if is_raised_from else each.__context__

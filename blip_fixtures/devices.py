@@ -26,10 +26,10 @@ _LEAST_DRIVER = {"11": 450, "12": 525, "13": 580}
 
 @dataclass(frozen=True)
 class ChosenDevices:
-    """The devices of a run as torch names; `no_card` says why ``auto`` leaves out an NVIDIA card that is there."""
+    """The devices of a run as torch names; `passed_over` says of each NVIDIA card that ``auto`` tried in vain why."""
 
     names: tuple[str, ...]
-    no_card: Reason | None = None
+    passed_over: tuple[Reason, ...] = ()
 
 
 def choose_devices(
@@ -37,15 +37,18 @@ def choose_devices(
 ) -> ChosenDevices:
     """The devices that `--blip-device` stands for.
 
-    ``auto`` is the CPU, and the first CUDA device unless `why_not` knows a reason against it. `why_not` is asked only
-    where `count_gpus` finds a card, since it imports torch.
+    ``auto`` is the CPU, and the first CUDA device that `why_not` knows no reason against. `why_not` is asked only where
+    `count_gpus` finds a card, since it imports torch.
     """
     if wanted != ("auto",):
         return ChosenDevices(tuple(dict.fromkeys(_FIRST if device == "cuda" else device for device in wanted)))
-    if not count_gpus():
-        return ChosenDevices(("cpu",))
-    reason = why_not(_FIRST)
-    return ChosenDevices(("cpu",) if reason else ("cpu", _FIRST), reason)
+    passed_over: list[Reason] = []
+    for device in (f"cuda:{index}" for index in range(count_gpus())):
+        reason = why_not(device)
+        if reason is None:
+            return ChosenDevices(("cpu", device), tuple(passed_over))
+        passed_over.append(reason)
+    return ChosenDevices(("cpu",), tuple(passed_over))
 
 
 def primary_device(devices: Sequence[str]) -> str:

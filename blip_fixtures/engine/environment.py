@@ -35,8 +35,6 @@ PACKAGES = (
     "triton",
     "flash-attn",
 )
-# What runs a kernel of its own, where it is installed.
-OPTIONAL_PACKAGES = ("torchao", "triton", "flash-attn")
 
 
 def describe_machine(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,7 +52,7 @@ def describe_machine(facts: Mapping[str, Any]) -> dict[str, Any]:
         "gpu_driver": _gpu_driver() if gpus else None,
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "versions": {**_versions(), **(_cuda_versions() if gpus else {})},
+        "versions": {**{name: _version(name) for name in PACKAGES}, **(_cuda_versions() if gpus else {})},
         "commit": facts.get("commit"),
         "dirty": facts.get("dirty"),
         "command": facts.get("command", shlex.join(sys.argv)),
@@ -80,11 +78,6 @@ def device_identity(device: str) -> DeviceIdentity:
         return DeviceIdentity(name=cpu_model(), threads=threads)
     uuid = str(torch.cuda.get_device_properties(device).uuid)
     return DeviceIdentity(name=device_name(device), uuid=uuid, threads=threads)
-
-
-def _versions() -> dict[str, str | None]:
-    optional = {name: version for name in OPTIONAL_PACKAGES if (version := _version(name))}
-    return {**{name: _version(name) for name in PACKAGES}, **optional}
 
 
 def _cuda_versions() -> dict[str, str | None]:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from blip_fixtures.case import NewTokens
     from blip_fixtures.checkpoints.loading import LoadedModel
     from blip_fixtures.checkpoints.resolve import Checkpoint
@@ -140,8 +138,8 @@ def generate(
 ) -> Any:
     """Token ids (batch, tokens) with the answers in them; greedy unless `num_beams` is above 1.
 
-    `model` is a loaded model's runner, or the model itself. `decode` finds the answers. Positions are interpolated only
-    where the pictures are not of the size that the checkpoint was made for.
+    `model` is a loaded model's runner, or the model itself. `read` takes the answers alone. Positions are interpolated
+    only where the pictures are not of the size that the checkpoint was made for.
     """
     native_size = model.config.vision_config.image_size
     beams = {"length_penalty": length_penalty} if num_beams > 1 else {}
@@ -168,18 +166,11 @@ class Answers:
     steps: int
 
 
-def decode(
-    processor: Any, loaded: LoadedModel, inputs: Mapping[str, Any], token_ids: Any, steps: int | None = None
-) -> Answers:
-    """Text and token counts of what `generate` returned for `inputs`.
+def read(processor: Any, loaded: LoadedModel, generated: Any, steps: int | None = None) -> Answers:
+    """Text and token counts of token ids (batch, tokens) that are the answers alone.
 
     Without `steps` the decoder took one for each token.
     """
-    return read(processor, loaded, token_ids[:, loaded.family.answer(inputs)], steps)
-
-
-def read(processor: Any, loaded: LoadedModel, generated: Any, steps: int | None = None) -> Answers:
-    """As `decode`, of the token ids (batch, tokens) of the answers alone."""
     texts = processor.tokenizer.batch_decode(generated, skip_special_tokens=True)
     return Answers(
         texts=tuple(text.strip() for text in texts),

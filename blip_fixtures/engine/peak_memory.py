@@ -76,7 +76,7 @@ def _graph_pool_bytes(device: str) -> int:
     import torch
 
     index = torch.device(device).index
-    segments = torch.cuda.memory_snapshot(include_traces=False)  # type: ignore[no-untyped-call]  # typed in part
+    segments = torch.cuda.memory_snapshot()  # type: ignore[no-untyped-call]  # torch is typed in part
     return sum(
         int(segment["total_size"])
         for segment in segments

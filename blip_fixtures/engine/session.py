@@ -138,7 +138,7 @@ class Session:
                 return Outcome(self._stored(job, Status.FAILED, reason=reason, moment=moment), error)
             exhausted = reason
         if exhausted is not None or found.exhausted:
-            # Only here, behind the handler, has the error let go of the frames that hold the model and its tensors.
+            # Only here, after the handler, has the error let go of the frames that hold the model and its tensors.
             self._models.evict()
         if exhausted is not None:
             return Outcome(self._stored(job, Status.OUT_OF_MEMORY, reason=exhausted, moment=moment))

@@ -72,11 +72,14 @@ class Workload:
         """Batch `number` modulo the number of batches, on the device."""
         return self._on_device(self.batch(number))
 
-    def generate(self, inputs: dict[str, Any], new_tokens: NewTokens | None = None) -> Any:
-        """Token ids as `generate` returns them, with as many tokens as the job says unless it is given here."""
+    def generate(self, inputs: dict[str, Any], new_tokens: NewTokens | None = None, *, eager: bool = False) -> Any:
+        """Token ids as `generate` returns them, with as many tokens as the job says unless it is given here.
+
+        `eager` is transformers' own way on the same model.
+        """
         prompt = self.job.prompt
         return inference.generate(
-            self.loaded.runner,
+            self.loaded.eager_runner if eager else self.loaded.runner,
             inputs,
             self.job.new_tokens if new_tokens is None else new_tokens,
             num_beams=prompt.num_beams,
@@ -85,11 +88,10 @@ class Workload:
 
     @property
     def probe(self) -> Probe:
-        """Untimed calls on the first batch, for what must be tried out before or behind the passes."""
-        eager, new_tokens = self.loaded.eager_runner, self.job.new_tokens
+        """Untimed calls on the first batch, beams and all, for what must be tried out before or after the passes."""
         return Probe(
-            run=lambda: inference.generate(self.loaded.runner, self.inputs(0), new_tokens),
-            run_eager=lambda: inference.generate(eager, self.inputs(0), new_tokens),
+            run=lambda: self.generate(self.inputs(0)),
+            run_eager=lambda: self.generate(self.inputs(0), eager=True),
         )
 
     def place(self, inputs: dict[str, Any]) -> slice:

@@ -25,8 +25,8 @@ class NotApplied(RuntimeError):
 class Probe:
     """Untimed calls on the first batch of a case, for entries whose proof takes one.
 
-    `run` is the case's own way to generate, `run_eager` transformers' on the same model. Both generate as many tokens
-    as the case does, so that nothing is compiled for them.
+    `run` is the case's own way to generate, `run_eager` transformers' on the same model. Both generate as the
+    case does, with its tokens and beams, so that nothing is compiled for them.
     """
 
     run: Callable[[], Any]

@@ -1,4 +1,4 @@
-"""Settings of torch that hold for the whole process: a row that changes one changes every row behind it."""
+"""Settings of torch that hold for the whole process: a row that changes one changes every row after it."""
 
 from __future__ import annotations
 

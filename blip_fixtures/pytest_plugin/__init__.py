@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blip_fixtures.pytest_plugin.fixtures import RUN, case, measure
-from blip_fixtures.pytest_plugin.items import EVERY_DEVICE, ONLY_ON, is_benchmark, out_of_place
+from blip_fixtures.pytest_plugin.items import EVERY_DEVICE, ONLY_ON, is_benchmark, left_out, out_of_place
 from blip_fixtures.pytest_plugin.options import Options, add_options, refuse_misspelt
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Sequence
 
 __all__ = ["case", "measure"]
 
 OPTIONS = pytest.StashKey[Options]()
+# The benchmarks that were selected and belong to another kind of device.
+_ELSEWHERE: pytest.StashKey[Sequence[pytest.Item]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None, None, None]:
-    """Behind the conftest files, which may have options of their own."""
+    """After the conftest files, which may have options of their own."""
     result = yield
     ours = any(str(argument).startswith("--b") for argument in args)
     # Parsing once more takes as long as loading the plugin, so it is done where an option may be misspelt.
@@ -63,17 +65,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
-    """Around all others: what they deselect is seen, and what is left is sorted."""
-    elsewhere = [item for item in items if out_of_place(item)]
-    if elsewhere:
-        items[:] = [item for item in items if item not in elsewhere]
-        config.hook.pytest_deselected(items=elsewhere)
+    """Around all others: what they deselect is seen, what belongs elsewhere left out, and what is left sorted."""
     collected = [item for item in items if is_benchmark(item)]
     result = yield
+    elsewhere = config.stash[_ELSEWHERE] = [item for item in items if out_of_place(item)]
+    if elsewhere:
+        items[:] = [item for item in items if not out_of_place(item)]
+        config.hook.pytest_deselected(items=elsewhere)
     if any(map(is_benchmark, items)):
         from blip_fixtures.pytest_plugin.plan import sort_items
 
         sort_items(items, config.stash[OPTIONS])
+    elif elsewhere:
+        _tell(config, left_out(elsewhere))
     elif collected and not items:
         from blip_fixtures.pytest_plugin.items import why_none
 
@@ -85,7 +89,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     config, options = session.config, session.config.stash[OPTIONS]
     if any(map(is_benchmark, session.items)):
-        from blip_fixtures.pytest_plugin.plan import Plan, check_baseline, no_card, unheld_baseline
+        from blip_fixtures.pytest_plugin.plan import Plan, check_baseline, passed_over, unheld_baseline
 
         plan = Plan.of(session.items, options)
         plan.mark_items(session.items)
@@ -99,7 +103,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if not config.option.collectonly:
             from blip_fixtures.pytest_plugin.run import Run
 
-            _tell(config, [*no_card(config), *unheld_baseline(session.items, options)])
+            elsewhere = left_out(config.stash.get(_ELSEWHERE, ()))
+            _tell(config, [*passed_over(config), *elsewhere, *unheld_baseline(session.items, options)])
             alone = len(plan.case_by_item) == len(session.items)
             config.stash[RUN] = Run.start(config, options, plan, alone=alone)
 
@@ -116,12 +121,12 @@ def _tell(config: pytest.Config, lines: Iterable[str]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """Behind the last test, unless the run was broken off."""
+    """After the last test, unless the run was broken off."""
     run = session.config.stash.get(RUN, None)
     try:
         result = yield
     except pytest.Session.Failed:
-        # -x and --maxfail end the tests behind a failure; a baseline that has run is timed again all the same.
+        # -x and --maxfail end the tests after a failure; a baseline that has run is timed again all the same.
         if run is not None:
             run.time_again()
         raise

@@ -27,8 +27,13 @@ def add_values(metafunc: pytest.Metafunc, options: Options) -> None:
     for node in metafunc.definition.listchain():
         for place, mark in enumerate(node.own_markers):
             axis = _only_axis(mark)
-            if axis in options.also and len(_values(mark)) > 1:
-                node.own_markers[place] = _with_values(mark, axis, options.also[axis])
+            if axis not in options.also:
+                continue
+            values = _values(mark)
+            is_varied = len(values) > 1
+            # In any case the mark is written again: what it had may be an iterator, which has been read now.
+            node.own_markers[place] = _with_values(mark, axis, values, options.also[axis] if is_varied else ())
+            if is_varied:
                 varied.setdefault(axis, set()).add(metafunc.definition.nodeid)
 
 
@@ -67,16 +72,16 @@ def _names(mark: pytest.Mark) -> str | Sequence[str]:
     return names
 
 
-def _values(mark: pytest.Mark) -> Sequence[Any]:
-    values: Sequence[Any] = mark.args[1] if len(mark.args) > 1 else mark.kwargs["argvalues"]
+def _values(mark: pytest.Mark) -> list[Any]:
+    values: Iterable[Any] = mark.args[1] if len(mark.args) > 1 else mark.kwargs["argvalues"]
     if isinstance(_names(mark), str):
-        return values
+        return list(values)
     # Where names come as a list, each value is one too.
     return [value if isinstance(value, _Param) else value[0] for value in values]
 
 
-def _with_values(mark: pytest.Mark, axis: str, added: Sequence[str | int]) -> pytest.Mark:
-    own = [_everywhere(value) if _plain(value) in added else value for value in _values(mark)]
+def _with_values(mark: pytest.Mark, axis: str, values: Sequence[Any], added: Sequence[str | int]) -> pytest.Mark:
+    own = [_everywhere(value) if _plain(value) in added else value for value in values]
     new = [value for value in added if value not in map(_plain, own)]
     given = {name: value for name, value in mark.kwargs.items() if name not in ("argnames", "argvalues")}
     if isinstance(given.get("ids"), (list, tuple)):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 EVERY_DEVICE = "every_device"
 # The mark of a value that belongs to a sweep on one kind of device alone: ``cuda``, ``cpu``.
 ONLY_ON = "only_on"
+_KINDS = {"cpu", "cuda"}
 _FIXTURES_OF_A_BENCHMARK = {"measure", "case", *AXES}
 _OPERATORS = {"and", "or", "not"}
 
@@ -35,11 +36,27 @@ def sweep_of(item: pytest.Function) -> str:
 
 
 def out_of_place(item: pytest.Item) -> bool:
-    """Whether the benchmark has a value that its device's kind is not marked for."""
+    """Whether the benchmark has a value that its device's kind is not marked for.
+
+    A `device` of the user's own may have a parameter that names no device: such a benchmark stays.
+    """
     if not is_benchmark(item) or not hasattr(item, "callspec"):
         return False
     kind = str(item.callspec.params.get("device", "")).partition(":")[0]
-    return any(kind not in mark.args for mark in item.iter_markers(ONLY_ON))
+    return kind in _KINDS and any(kind not in mark.args for mark in item.iter_markers(ONLY_ON))
+
+
+def left_out(elsewhere: Sequence[pytest.Item]) -> list[str]:
+    """One line on the benchmarks that are `out_of_place`, if there are any."""
+    if not elsewhere:
+        return []
+    marks = [mark for item in elsewhere for mark in item.iter_markers(ONLY_ON)]
+    kinds = " or ".join(dict.fromkeys(str(kind) for mark in marks for kind in mark.args))
+    count = "1 benchmark is" if len(elsewhere) == 1 else f"{len(elsewhere)} benchmarks are"
+    return [
+        f"{count} for {kinds} alone and left out; choose such a device with --blip-device, or measure a value here all "
+        "the same with --blip-also"
+    ]
 
 
 def why_none(option: str, expression: str, benchmarks: Sequence[pytest.Item]) -> str:

@@ -69,12 +69,15 @@ def _why_not_on(device: str) -> Reason | None:
     return why_unavailable(device)
 
 
-def no_card(config: pytest.Config) -> list[str]:
-    """One line where ``auto`` leaves out this machine's NVIDIA card."""
+def passed_over(config: pytest.Config) -> list[str]:
+    """Why ``auto`` left out an NVIDIA card of this machine: a line for each, or the first alone where none is left."""
     chosen = config.stash.get(_DEVICES, None)
-    if chosen is None or chosen.no_card is None:
+    if chosen is None or not chosen.passed_over:
         return []
-    return [f"--blip-device=auto measures on the CPU alone: {chosen.no_card}"]
+    device = primary_device(chosen.names)
+    if device == "cpu":
+        return [f"--blip-device=auto measures on the CPU alone: {chosen.passed_over[0]}"]
+    return [f"--blip-device=auto measures on {device}: {reason}" for reason in chosen.passed_over]
 
 
 def _names(mark: pytest.Mark) -> list[str]:

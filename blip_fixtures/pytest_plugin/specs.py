@@ -136,7 +136,7 @@ SPECS = (
         DataErrors.FAIL,
         one_of(DataErrors),
         "MODE",
-        "What to do with a row that is no good: fail (end the run, naming it, before anything is measured), skip "
+        "What to do with an invalid row: fail (end the run, naming it, before anything is measured), skip "
         "(leave it out and count it), convert (as fail, but turn pictures of other modes into RGB).",
     ),
     Spec(
@@ -152,7 +152,7 @@ SPECS = (
         "auto",
         devices,
         "DEVICE",
-        "Where to run: auto (the CPU, and the first CUDA device if torch can use it), cpu, cuda, cuda:N. Repeatable. "
+        "Where to run: auto (the CPU, and the first CUDA device that torch can use), cpu, cuda, cuda:N. Repeatable. "
         "The device sweep runs on all of them, the other sweeps on the last CUDA device named, else on the CPU.",
         field="devices",
         repeatable=True,

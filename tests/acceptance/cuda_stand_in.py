@@ -18,22 +18,23 @@ from blip_fixtures.checkpoints.loading import LoadedModel, load_model
 from blip_fixtures.engine import inference, loop, rates, session, tools
 from blip_fixtures.engine.passes import limit
 
+# By torch's own parameters, of the oldest torch that the package allows: a wrong call fails here as there.
 ANSWERS = {
     "init": lambda: None,
     "device_count": lambda: 1,
     "get_arch_list": lambda: ["sm_90"],
-    "get_device_capability": lambda _=None: (9, 0),
-    "get_device_name": lambda _=0: "Stand-in GPU",
-    "get_device_properties": lambda _: SimpleNamespace(uuid=os.environ["STAND_IN_UUID"]),
-    "synchronize": lambda _=None: None,
+    "get_device_capability": lambda device=None: (9, 0),
+    "get_device_name": lambda device=None: "Stand-in GPU",
+    "get_device_properties": lambda device=None: SimpleNamespace(uuid=os.environ["STAND_IN_UUID"]),
+    "synchronize": lambda device=None: None,
     "empty_cache": lambda: None,
-    "reset_peak_memory_stats": lambda _: None,
-    "memory_allocated": lambda _: 0,
-    "max_memory_allocated": lambda _: 0,
-    "max_memory_reserved": lambda _: 0,
-    "memory_snapshot": lambda **_: [],
-    "device": lambda _: contextlib.nullcontext(),
-    "mem_get_info": lambda _: (2**34, 2**35),
+    "reset_peak_memory_stats": lambda device=None: None,
+    "memory_allocated": lambda device=None: 0,
+    "max_memory_allocated": lambda device=None: 0,
+    "max_memory_reserved": lambda device=None: 0,
+    "memory_snapshot": lambda mempool_id=None: [],
+    "device": lambda device: contextlib.nullcontext(),
+    "mem_get_info": lambda device=None: (2**34, 2**35),
 }
 
 

@@ -16,7 +16,7 @@ from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
 from blip_fixtures.data.datasets.base import Question
 from blip_fixtures.data.prompts import find_prompts
 from blip_fixtures.data.sources import load_samples
-from blip_fixtures.engine.inference import BatchMaker, decode, generate, to_device
+from blip_fixtures.engine.inference import BatchMaker, generate, read, to_device
 from blip_fixtures.quality import score
 
 CHECKPOINT = resolve_checkpoint(PACKAGED)
@@ -44,7 +44,8 @@ def answer(loaded: LoadedModel, dataset: str, image_size: int = 224, text_limit:
             samples, index, batch_size=BATCH_SIZE, image_size=image_size, text_limit=text_limit, prompt=prompt
         )
         inputs = to_device(batch, "cpu", loaded.pixel_dtype)
-        texts += decode(load_processor_once(), loaded, inputs, generate(loaded.runner, inputs, NewTokens(50))).texts
+        token_ids = generate(loaded.runner, inputs, NewTokens(50))
+        texts += read(load_processor_once(), loaded, token_ids[:, loaded.family.answer(inputs)]).texts
     questions = [Question(sample.references, sample.choices, sample.answer_index) for sample in samples]
     metrics = score(dataset, texts, questions)
     return {name: metric.value for name, metric in metrics.items() if metric.value is not None}

@@ -21,7 +21,7 @@ from blip_fixtures.data.sources import load_samples
 from blip_fixtures.engine.environment import describe_machine
 from blip_fixtures.engine.fit import Estimator, Size
 from blip_fixtures.engine.flops import BatchShape, FlopCounter
-from blip_fixtures.engine.inference import BatchMaker, decode, generate, to_device
+from blip_fixtures.engine.inference import BatchMaker, generate, read, to_device
 from blip_fixtures.engine.rates import Machine, ModelRates
 from blip_fixtures.quality import score
 from blip_fixtures.record import Record, read_records
@@ -113,7 +113,11 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     )
     inputs = to_device(batch, "cpu", loaded.pixel_dtype)
     token_ids = generate(loaded.runner, inputs, NewTokens(2))
-    score("textvqa", decode(processor, loaded, inputs, token_ids).texts, [Question(("answer",) * 10)])
+    score(
+        "textvqa",
+        read(processor, loaded, token_ids[:, loaded.family.answer(inputs)]).texts,
+        [Question(("answer",) * 10)],
+    )
     counter = FlopCounter(checkpoint)
     counter.count(BatchShape(1, 336, 5, 5, 2))
     with pytest.MonkeyPatch.context() as patch:

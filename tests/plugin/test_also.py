@@ -50,6 +50,9 @@ def test_several_values_keep_their_order_and_none_is_doubled(suite: Suite) -> No
         "@pytest.mark.parametrize(('batch_size',), [(1,), (2,)])",
         "@pytest.mark.parametrize('batch_size', [1, 2], ids=['one', 'two'])",
         "@pytest.mark.parametrize('batch_size', [pytest.param(1), pytest.param(2, id='two')])",
+        "@pytest.mark.parametrize('batch_size', (size for size in (1, 2)))",
+        "@pytest.mark.parametrize(('batch_size',), ((size,) for size in (1, 2)))",
+        "@pytest.mark.parametrize('batch_size', argvalues=map(int, '12'))",
     ],
 )
 def test_whatever_way_the_sweep_is_written(suite: Suite, marks: str) -> None:
@@ -57,6 +60,13 @@ def test_whatever_way_the_sweep_is_written(suite: Suite, marks: str) -> None:
     found = collected(suite, benchmark, "--blip-also=batch_size=2", "--blip-also=batch_size=3")
     assert len(found) == 3
     assert "batch03" in found[-1]
+
+
+def test_an_iterator_of_one_value_is_not_used_up(suite: Suite) -> None:
+    held = "import pytest\n\n@pytest.mark.parametrize('batch_size', iter([2]))\ndef test_it(measure):\n    measure()\n"
+    suite.pytester.makeini("[pytest]\nblip_also = batch_size=3\n")
+    (found,) = collected(suite, held)
+    assert "batch02" in found
 
 
 def test_a_sweep_of_a_whole_file(suite: Suite) -> None:

@@ -90,6 +90,25 @@ def test_auto_measures_on_the_cpu_and_says_once_why_not_on_the_card(suite: Suite
     assert result.outlines.index(lines[0]) < next(place for place, line in enumerate(result.outlines) if "[1/" in line)
 
 
+def test_auto_takes_the_second_card_where_torch_is_not_built_for_the_first(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = rejected(monkeypatch)
+    monkeypatch.setattr("blip_fixtures.meters.nvml.nvidia_device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    capabilities = {"cuda:0": (7, 0), "cuda:1": (9, 0)}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capabilities[device])
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: None)
+    listed = suite.run(TWO_SWEEPS, AUTO, "--collect-only", "-q")
+    ids = [line.partition("[")[2].split("-")[0] for line in listed.outlines if "::" in line]
+    assert ids == ["cuda:1", "cuda:1", "cuda:1", "cpu"]
+    # There is no card to measure on: the first line of a run is all that is looked at.
+    monkeypatch.setattr("blip_fixtures.pytest_plugin.run.Run.start", lambda *_args, **_more: pytest.exit("enough"))
+    lines = [line for line in suite.run(TWO_SWEEPS, AUTO).outlines if "--blip-device=auto" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"--blip-device=auto measures on cuda:1: {said}")
+
+
 def test_the_listing_has_the_cases_of_the_run(suite: Suite, why_not: str) -> None:
     listed = suite.run(TWO_SWEEPS, AUTO, "--collect-only", "-q")
     assert [line.partition("[")[2].split("-")[0] for line in listed.outlines if "::" in line] == ["cpu"] * 3

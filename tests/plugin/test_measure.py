@@ -53,11 +53,14 @@ def test_an_ini_file_lists_names_with_commas_and_spaces(suite: Suite) -> None:
 
 
 def test_latency_alone_asks_the_model_for_no_answer(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_args: object) -> None:
-        raise AssertionError("an answer was decoded")
+    """Two rounds have answered two of its four batches; the others are not answered for the count of their tokens."""
 
-    monkeypatch.setattr("blip_fixtures.engine.inference.decode", refuse)
-    record = measured(suite, "latency")
+    def refuse(*_args: object) -> None:
+        raise AssertionError("the model was asked")
+
+    monkeypatch.setattr("blip_fixtures.engine.workload.Workload.answer", refuse)
+    suite.run(TWO_SWEEPS, "--blip-measure=latency", "-k", "test_batch_size and batch01").assert_outcomes(passed=1)
+    (record,) = suite.records()
     assert record.tokens is not None
     assert record.tokens.input_mean > 0  # type: ignore[operator]
     assert record.tokens.output_mean is None
@@ -69,7 +72,7 @@ def test_latency_alone_asks_the_model_for_no_answer(suite: Suite, monkeypatch: p
 
 def test_costs_of_fixed_tokens_need_no_answer(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = measured(suite, "flops,quality", "--blip-new-tokens=fixed:4")
-    monkeypatch.setattr("blip_fixtures.engine.inference.decode", lambda *_args: pytest.fail("an answer was decoded"))
+    monkeypatch.setattr("blip_fixtures.engine.inference.read", lambda *_args: pytest.fail("an answer was decoded"))
     record = measured(suite, "flops", "--blip-new-tokens=fixed:4")
     assert record.flops == usual.flops
     assert record.tokens == usual.tokens

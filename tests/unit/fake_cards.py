@@ -40,24 +40,26 @@ class Cards:
 
     @property
     def answers(self) -> dict[str, Any]:
-        """What stands in for functions of `torch.cuda`."""
+        """What stands in for functions of `torch.cuda`, with their own parameters: a wrong call fails here as there."""
         return {
             "device": self.device,
             "current_device": lambda: self.current,
             "device_count": lambda: len(CARDS),
-            "get_device_name": lambda _=0: "no card",
+            "get_device_name": lambda device=None: "no card",
             "init": lambda: None,
             "is_available": lambda: True,
-            "is_bf16_supported": lambda **_: True,
+            "is_bf16_supported": lambda including_emulation=True: True,
             "get_arch_list": lambda: ["sm_90"],
-            "get_device_capability": lambda _=None: CAPABILITY,
-            "get_device_properties": lambda _: PROPERTIES,
-            "synchronize": lambda _=None: None,
+            "get_device_capability": lambda device=None: CAPABILITY,
+            "get_device_properties": lambda device=None: PROPERTIES,
+            "synchronize": lambda device=None: None,
             "empty_cache": lambda: None,
-            "mem_get_info": lambda _: (64 * GIB, 80 * GIB),
-            "memory_snapshot": lambda **_: [],
-            "reset_peak_memory_stats": lambda _: None,
-            **{name: lambda _: GIB for name in ("memory_allocated", "max_memory_allocated", "max_memory_reserved")},
+            "mem_get_info": lambda device=None: (64 * GIB, 80 * GIB),
+            "memory_snapshot": lambda mempool_id=None: [],
+            "reset_peak_memory_stats": lambda device=None: None,
+            "memory_allocated": lambda device=None: GIB,
+            "max_memory_allocated": lambda device=None: GIB,
+            "max_memory_reserved": lambda device=None: GIB,
         }
 
 

@@ -28,7 +28,7 @@ class FakeTime:
 
 
 class FakeRunner:
-    """Generates `tokens` tokens, each of which takes a second, behind two parts that take two and three.
+    """Generates `tokens` tokens, each of which takes a second, after two parts that take two and three.
 
     `asked` has of each call the most and the least tokens, and the shape of its prompts.
     """

@@ -83,10 +83,31 @@ def test_torch_says_it_so() -> None:
     assert is_out_of_memory(caught.value)
 
 
-def test_an_error_that_was_dealt_with_before_is_no_cause() -> None:
-    error = ValueError("the other way does not work either")
-    error.__context__ = MemoryError()
-    assert not is_out_of_memory(error)
+@pytest.mark.parametrize("error", [*OUT_OF_MEMORY, *OF_CUDA], ids=said)
+@pytest.mark.parametrize("suppressed", [False, True])
+def test_an_error_raised_while_another_was_dealt_with_is_of_its_kind(error: Exception, suppressed: bool) -> None:
+    """Python raises it so wherever nobody writes ``from``; ``from None`` says that it is another matter."""
+
+    def tidy_up() -> None:
+        try:
+            raise error
+        except type(error):
+            if suppressed:
+                raise ValueError("the other way does not work either") from None
+            raise ValueError("the graph cannot be left")  # noqa: B904  # what is tried
+
+    with pytest.raises(ValueError, match="the ") as caught:
+        tidy_up()
+    assert is_out_of_memory(caught.value) == (error in OUT_OF_MEMORY and not suppressed)
+    assert is_device_error(caught.value) == (error in OF_CUDA and not suppressed)
+
+
+def test_errors_of_several_steps_are_all_looked_at() -> None:
+    between = KeyError("cleaning up")
+    between.__context__ = MemoryError()
+    assert is_out_of_memory(raised_from(between, RuntimeError))
+    between.__context__ = between
+    assert not is_out_of_memory(raised_from(between, RuntimeError))
 
 
 @pytest.mark.parametrize(

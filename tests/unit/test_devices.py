@@ -11,8 +11,6 @@ from blip_fixtures.devices import ChosenDevices, choose_devices, gpu_names, prim
 from blip_fixtures.engine import environment
 from blip_fixtures.reasons import Reason
 
-REJECTED = Reason.verbatim("CUDA rejects it")
-
 
 def never_asked(device: str) -> Reason | None:
     raise AssertionError(f"{device}: torch is imported where nobody needs it")
@@ -34,8 +32,14 @@ def test_auto_takes_the_first_card_that_works() -> None:
     assert choose_devices(("auto",), lambda: 2, lambda _device: None) == ChosenDevices(("cpu", "cuda:0"))
 
 
-def test_auto_leaves_out_a_card_that_does_not() -> None:
-    assert choose_devices(("auto",), lambda: 1, lambda _device: REJECTED) == ChosenDevices(("cpu",), REJECTED)
+@pytest.mark.parametrize("cards", [1, 2, 3])
+def test_auto_leaves_out_cards_that_do_not(cards: int) -> None:
+    reasons = {f"cuda:{index}": Reason.verbatim(f"CUDA rejects {index}") for index in range(cards)}
+    assert choose_devices(("auto",), lambda: cards, reasons.get) == ChosenDevices(("cpu",), (*reasons.values(),))
+    for index in range(cards):
+        working = {name: reason for name, reason in reasons.items() if int(name[-1]) < index}
+        expected = ChosenDevices(("cpu", f"cuda:{index}"), (*working.values(),))
+        assert choose_devices(("auto",), lambda: cards, working.get) == expected
 
 
 @pytest.mark.parametrize(

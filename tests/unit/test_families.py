@@ -21,7 +21,7 @@ from blip_fixtures.data.prompts import Prompt, find_prompts
 from blip_fixtures.data.sources import load_samples
 from blip_fixtures.engine.fit import Estimator, Size
 from blip_fixtures.engine.flops import BatchShape, FlopCounter
-from blip_fixtures.engine.inference import Batch, BatchMaker, decode, generate, to_device
+from blip_fixtures.engine.inference import Batch, BatchMaker, generate, read, to_device
 from blip_fixtures.engine.limits import CacheShape, weights_read
 from blip_fixtures.families import family_of
 from blip_fixtures.families.compiling import CompiledRunner
@@ -168,7 +168,7 @@ def test_an_answer_begins_where_the_family_says(fake_batch: tuple[Any, Batch], f
     token_ids = generate(fake_loaded.runner, inputs, NewTokens(3))
     assert token_ids.shape == (2, QUERIES + 4 + 3)
     fake_loaded.model.generation_config.eos_token_id = [1, 2]
-    answers = decode(processor, fake_loaded, inputs, token_ids)
+    answers = read(processor, fake_loaded, token_ids[:, fake_loaded.family.answer(inputs)])
     assert answers.new_tokens == (2, 3)
     assert answers.steps == 3
     assert answers.texts[1].startswith("<6>")

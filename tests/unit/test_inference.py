@@ -14,12 +14,21 @@ from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.data.prompts import Prompt, find_prompts
 from blip_fixtures.data.sources import SampleSet, load_samples
-from blip_fixtures.engine.inference import Batch, BatchMaker, decode, generate, to_device
+from blip_fixtures.engine.inference import Batch, BatchMaker, generate, read, to_device
 from blip_fixtures.engine.workload import Workload
 from blip_fixtures.families import InputError
 from blip_fixtures.job import Job
 
 PROMPT = find_prompts("paper").of("scienceqa")
+CASE = Case(
+    model="m",
+    dataset="textvqa",
+    device="cpu",
+    optimization="fp32",
+    batch_size=2,
+    image_size=224,
+    sequence_length=50,
+)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +169,7 @@ def test_counts_stop_at_the_end_token(loaded: LoadedModel, processor: Any) -> No
     end, pad = loaded.model.generation_config.eos_token_id, loaded.model.generation_config.pad_token_id
     word = processor.tokenizer("red", add_special_tokens=False).input_ids[0]
     token_ids = torch.tensor([[pad, word, word, end], [pad, word, end, pad]])
-    answers = decode(processor, loaded, {}, token_ids)
+    answers = read(processor, loaded, token_ids[:, loaded.family.answer({})])
     assert answers.new_tokens == (3, 2)
     assert answers.steps == 3
     assert answers.texts == ("red red", "red")
@@ -174,7 +183,7 @@ def test_any_of_several_end_tokens_ends_an_answer(
     word, other = processor.tokenizer("red blue", add_special_tokens=False).input_ids
     monkeypatch.setattr(settings, "eos_token_id", [end, other])
     token_ids = torch.tensor([[pad, word, other, end, word], [pad, end, word, word, word], [pad, *[word] * 4]])
-    assert decode(processor, loaded, {}, token_ids).new_tokens == (2, 1, 4)
+    assert read(processor, loaded, token_ids[:, loaded.family.answer({})]).new_tokens == (2, 1, 4)
 
 
 def test_one_sample_answers_the_same_alone_and_in_a_batch(
@@ -182,7 +191,8 @@ def test_one_sample_answers_the_same_alone_and_in_a_batch(
 ) -> None:
     def texts(batch_size: int, index: int) -> tuple[str, ...]:
         inputs = to_device(make(maker, scienceqa, index, batch_size=batch_size), "cpu", torch.float32)
-        return decode(processor, loaded, inputs, generate(loaded.model, inputs, NewTokens(20))).texts
+        token_ids = generate(loaded.model, inputs, NewTokens(20))
+        return read(processor, loaded, token_ids[:, loaded.family.answer(inputs)]).texts
 
     assert texts(4, 0) == tuple(text for index in range(4) for text in texts(1, index))
 
@@ -191,20 +201,32 @@ def test_what_is_kept_of_an_answered_batch_holds_no_tensor(
     checkpoint: Checkpoint, loaded: LoadedModel, processor: Any
 ) -> None:
     """The answers of a whole data set are kept until they are scored: pictures among them would fill the memory."""
-    case = Case(
-        model="m",
-        dataset="textvqa",
-        device="cpu",
-        optimization="fp32",
-        batch_size=2,
-        image_size=224,
-        sequence_length=50,
-    )
     maker = BatchMaker(processor, checkpoint, budget_bytes=1)
-    job = Job.of(case, new_tokens=NewTokens(3))
+    job = Job.of(CASE, new_tokens=NewTokens(3))
     workload = Workload(job, loaded, processor, load_samples("textvqa", "sample", 4), maker)
     walked = [(workload.facts(number), workload.answer(number)) for number in range(workload.batches)]
     assert len(pickle.dumps(walked)) < 2000
+
+
+def test_a_probe_generates_as_the_rounds_do(
+    checkpoint: Checkpoint, loaded: LoadedModel, processor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a probe finds, such as the attention backends, is said of the rounds."""
+    calls: list[dict[str, Any]] = []
+
+    def noting(**settings: Any) -> None:
+        calls.append({name: each for name, each in settings.items() if not torch.is_tensor(each)})
+
+    monkeypatch.setattr(loaded.model, "generate", noting)
+    beams = dataclasses.replace(PROMPT, num_beams=3, length_penalty=-1.0)
+    job = Job.of(CASE, new_tokens=NewTokens(3, fixed=True), prompt=beams)
+    samples = load_samples("textvqa", "sample", 4)
+    workload = Workload(job, loaded, processor, samples, BatchMaker(processor, checkpoint))
+    workload.generate(workload.inputs(0))
+    workload.probe.run()
+    workload.probe.run_eager()
+    assert (calls[0]["num_beams"], calls[0]["length_penalty"], calls[0]["min_new_tokens"]) == (3, -1.0, 3)
+    assert calls == calls[:1] * 3
 
 
 def test_the_facts_of_a_batch_outlive_its_tensors(

@@ -17,6 +17,7 @@ from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.engine.inference import generate
 from blip_fixtures.engine.passes.attention import AttentionPass
 from blip_fixtures.engine.passes.base import Found
+from blip_fixtures.families.compiling import CudaGraphCounts
 from blip_fixtures.optimizations import (
     OPTIMIZATIONS,
     Entry,
@@ -201,6 +202,24 @@ def test_a_gpus_attention_kernels_are_in_every_record(
     (note,) = chosen.notes(facts)
     assert (note.code, note.scope) == ("attention_backends", "latency")
     assert str(note).startswith("attention ran on the backends vision: flash")
+
+
+@pytest.mark.parametrize(("recorded", "said"), [(2, True), (0, False), (None, False)])
+def test_kernels_within_a_cuda_graph_are_told_to_be_unseen(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, recorded: int | None, said: bool
+) -> None:
+    on_gpu = dataclasses.replace(loaded, device="cuda:0")
+    if recorded is not None:
+        on_gpu.runner = loaded.family.compiled_runner(loaded.model, cuda=True)
+        on_gpu.runner.cuda_graphs_first = CudaGraphCounts(recorded=recorded)
+    found = {"compiled graphs": {"aten::_scaled_dot_product_efficient_attention": 4}}
+    monkeypatch.setattr(kernels, "kernels_by_component", lambda _components, _run: found)
+    workload = SimpleNamespace(loaded=on_gpu, probe=Probe(run=lambda: None, run_eager=lambda: None))
+    context: Any = SimpleNamespace(workload=workload, found=Found())
+    AttentionPass().run(context)
+    assert context.found.applied["attention_kernels"] == found
+    missing = {path: reason.code for path, reason in context.found.missing.items()}
+    assert missing == ({"applied.attention_kernels.language_decoder": "step_replayed"} if said else {})
 
 
 def test_every_kernel_that_torch_may_choose_has_its_backend() -> None:

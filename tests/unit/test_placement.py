@@ -157,7 +157,7 @@ def test_what_a_compiled_model_keeps_is_on_the_card(synthetic: Checkpoint, batch
 def test_a_job_is_measured_with_its_card_as_the_current_one(
     cards: Cards, monkeypatch: pytest.MonkeyPatch, name: str, device: str
 ) -> None:
-    """Loading, every call, the reference and the memory's own call; behind it the current card is as it was."""
+    """Loading, every call, the reference and the memory's own call; afterwards the current card is as it was."""
     seen: dict[str, set[int]] = {"load": set(), "generate": set(), "reference": set()}
 
     def noting(what: str, real: Callable[..., Any]) -> Callable[..., Any]:

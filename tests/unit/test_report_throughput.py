@@ -1,4 +1,4 @@
-"""Throughput in the document: a section behind the sweeps where records have it, and no word where none has."""
+"""Throughput in the document: a section after the sweeps where records have it, and nothing where none has."""
 
 from __future__ import annotations
 

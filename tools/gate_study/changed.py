@@ -26,7 +26,7 @@ def pytest_collection_finish() -> None:
     if os.environ.get("BLIP_STUDY_DAMAGE"):
         from blip_fixtures.engine import inference
 
-        inference.decode = _damaged(inference.decode)
+        inference.read = _damaged(inference.read)
 
 
 def _wrap(kind: str, name: str, change: Callable[[Any], Any]) -> None:
@@ -52,11 +52,11 @@ def _slowed(original: Any, share: float) -> Any:
 
 def _damaged(original: Any) -> Any:
     @functools.wraps(original)
-    def decode(*args: Any, **kwargs: Any) -> Any:
+    def read(*args: Any, **kwargs: Any) -> Any:
         answers = original(*args, **kwargs)
         return dataclasses.replace(answers, texts=tuple(text[::-1] for text in answers.texts))
 
-    return decode
+    return read
 
 
 def _with_one_more_product(original: Any) -> Any:
