@@ -31,7 +31,7 @@ def axis_id(axis: str, value: object) -> str:
 
 
 def checkpoint_name(model: str) -> str:
-    """The part of a checkpoint's name behind the last ``/``: the folder that a run writes to."""
+    """The part of a checkpoint's name after the last ``/``: the folder that a run writes to."""
     name = PurePosixPath(model).name
     return name if name not in ("", "..") else Path(model).resolve().name
 

@@ -78,7 +78,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self.rounds or max(MIN_ROUNDS, batches)
 
     def second_timing(self) -> Job:
-        """The same latency once more, behind the cases that are compared with this one."""
+        """The same latency once more, after the cases that are compared with this one."""
         return msgspec.structs.replace(self, passes=(PassName.LATENCY,), again=True)
 
     def to_json(self) -> bytes:

@@ -1,7 +1,7 @@
 """Compiled generation: what holds for every family.
 
 transformers' `generate` calls the parts of a model that was compiled as a whole without entering the compiled graph, so
-a family spells greedy decoding out. Nothing is compiled anew once the first batch of a case has passed.
+a family spells greedy decoding out. Nothing is compiled again once the first batch of a case has passed.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class CompiledRunner(ABC):
 
     @abstractmethod
     def _compile_parts(self) -> None:
-        """Make the compiled parts anew, each with `_compiled`."""
+        """Make new compiled parts, each with `_compiled`."""
 
     @abstractmethod
     def _forget(self) -> None:
@@ -145,7 +145,7 @@ class CompiledRunner(ABC):
         return CudaGraphCounts.now(self._model.device) if self._cuda else CudaGraphCounts()
 
     def prepare(self, text_limit: int, call: Callable[[], object]) -> None:
-        """Start anew for prompts of at most `text_limit` text tokens; `call` generates once, which compiles.
+        """Start again for prompts of at most `text_limit` text tokens; `call` generates once, which compiles.
 
         Its seconds less those of a second call are the compile time. Raises `CompileError` where a part of the model
         cannot be compiled into one graph.

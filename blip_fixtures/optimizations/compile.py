@@ -68,7 +68,7 @@ def _proof(loaded: LoadedModel, probe: Probe) -> dict[str, Any]:
     if first.graph_breaks or later.graph_breaks:
         raise NotApplied(f"the compiled graphs broke {first.graph_breaks + later.graph_breaks} times")
     if later.graphs:
-        raise NotApplied(f"{later.graphs} graphs were compiled anew behind the first call, so rounds hold compile time")
+        raise NotApplied(f"{later.graphs} graphs were compiled again after the first call, so rounds hold compile time")
     return {
         **(_on_cpu(loaded) if loaded.device == "cpu" else _cuda_graphs(loaded.runner)),
         "inductor_options": dict(loaded.runner.step_options),

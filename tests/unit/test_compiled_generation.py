@@ -1,4 +1,4 @@
-"""Compiled generation: the tokens of transformers, from graphs that neither break nor are compiled anew."""
+"""Compiled generation: the tokens of transformers, from graphs that neither break nor are compiled again."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_recompile_behind_the_first_call_is_no_row(checkpoint: Checkpoint, bat
     # Another batch size has other shapes.
     generate(loaded.runner, {name: tensor[:1] for name, tensor in batches[0].items()}, TOKENS)
     with pytest.raises(
-        NotApplied, match="graphs were compiled anew behind the first call, so rounds hold compile time"
+        NotApplied, match="graphs were compiled again after the first call, so rounds hold compile time"
     ):
         find_optimization("fp32+compile").proof(loaded, probe)
 

@@ -53,7 +53,7 @@ def needed(asked: Iterable[str], passes: Sequence[Pass] = PASSES) -> set[str]:
 def run_passes(context: Context, passes: Sequence[Pass] = PASSES) -> Found:
     """Each pass that the job asks for, or that another one needs; the others say that they were left out.
 
-    Before them the optimization is prepared for the case, behind them it proves that it took effect: raises
+    Before them the optimization is prepared for the case, after them it proves that it took effect: raises
     `NotApplied` where it did not, and whatever the model raises. A second timing is a latency alone.
 
     A lack of memory costs a pass its own part and those that need it; without a latency there is no record of the case.
@@ -92,7 +92,7 @@ def _attempt(each: Pass, context: Context) -> Reason | None:
         said = said_by(error)
     else:
         return None
-    # Only here, behind the handler, has the error let go of the frames that hold the tensors of the pass.
+    # Only here, after the handler, has the error let go of the frames that hold the tensors of the pass.
     context.found = before
     context.found.exhausted = True
     release_memory(context.job.case.device)

@@ -69,7 +69,7 @@ class PhasePass(Pass):
 
 @dataclass(frozen=True)
 class PhaseTimes:
-    """Seconds of one call, by phase; `later_steps` are the decoder's steps behind the first."""
+    """Seconds of one call, by phase; `later_steps` are the decoder's steps after the first."""
 
     vision_s: float
     qformer_s: float
@@ -131,7 +131,7 @@ class _Ends:
 
 
 def summarize_phases(times: list[PhaseTimes]) -> Phases:
-    """Means over the calls. Decoding is per generated token behind the first, null where no call had one."""
+    """Means over the calls. Decoding is per generated token after the first, null where no call had one."""
     later = sum(one.later_steps for one in times)
     vision_s, qformer_s, prefill_s = (
         fmean(getattr(one, name) for one in times) for name in ("vision_s", "qformer_s", "prefill_s")
