@@ -42,7 +42,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default="Salesforce/instructblip-flan-t5-xl")
-    parser.add_argument("--json", type=Path, help="write every value here")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the raw values there, as JSON")
     given, raw = parser.parse_args(), RawFigures()
     case = Case(
         model=given.model,
@@ -71,7 +71,7 @@ def main() -> None:
     steps_s = {way: [step for each in of_way for step in each.steps_s] for way, of_way in found.items()}
     _add(raw, "compile time, s", compile_s, model=given.model)
     _add(raw, "decoder step, s", steps_s, model=given.model)
-    raw.write(given.json)
+    raw.write(given.out)
 
 
 def _add(raw: RawFigures, what: str, seconds: dict[str, list[float]], **facts: str) -> None:
