@@ -94,7 +94,8 @@ def test_static_caches_of_a_compiled_row_are_in_its_peak(
 ) -> None:
     """Its parts run as they are, since compiling them takes a minute: the buffers are the same."""
     monkeypatch.setattr(CompiledRunner, "_compiled", lambda _runner, part, **_: part)
-    monkeypatch.setattr("blip_fixtures.optimizations.Optimization.proof", lambda *_: {"compile_s": 0.0})
+    proof = {"compile_s": 0.0, "token_agreement_with_uncompiled": 1.0}
+    monkeypatch.setattr("blip_fixtures.optimizations.Optimization.proof", lambda *_: proof)
     new_tokens, stock = NewTokens(6), Stock()
 
     def measured(name: str) -> Record:

@@ -170,8 +170,10 @@ def test_a_job_is_measured_with_its_card_as_the_current_one(
     monkeypatch.setattr(EagerRunner, "generate", noting("generate", EagerRunner.generate))
     monkeypatch.setattr(CompiledInstructBlipT5, "generate", noting("generate", CompiledInstructBlipT5.generate))
     monkeypatch.setattr(ReferenceKernel, "__call__", noting("reference", ReferenceKernel.__call__))
-    # Whether it took effect cannot be proven without a compiler.
-    monkeypatch.setattr("blip_fixtures.optimizations.Optimization.proof", lambda *_: {"compile_s": 0.0})
+    # Whether it took effect cannot be proven without a compiler, and fake cards have no profiler.
+    proof = {"compile_s": 0.0, "token_agreement_with_uncompiled": 1.0}
+    monkeypatch.setattr("blip_fixtures.optimizations.Optimization.proof", lambda *_: proof)
+    monkeypatch.setattr("blip_fixtures.engine.passes.attention.attention_kernels", lambda *_: {})
     monkeypatch.setattr("blip_fixtures.optimizations.compile.find_spec", lambda _: object())
     case = Case(
         model="instructblip-tiny",

@@ -13,7 +13,7 @@ from tests.unit.records import envelope, make_energy, make_latency, make_record,
 
 REPORTS = Path(__file__).parents[2] / "reports"
 SEED = REPORTS / "seed" / "instructblip-flan-t5-xl.json"
-PUBLISHED = REPORTS / "published" / "instructblip-tiny" / "records.json"
+PUBLISHED = REPORTS / "published" / "instructblip-flan-t5-xl" / "records.json"
 
 
 @pytest.fixture
