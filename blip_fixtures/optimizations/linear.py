@@ -60,23 +60,22 @@ def _blocked_product(flat: torch.Tensor, packed: torch.Tensor, outputs: int) -> 
     return product
 
 
-def _define_operators() -> Any:
-    """The products as one operator each, for compiled code.
+def _define_operators() -> None:
+    """The products as one operator each, for compiled code, once in a process: torch keeps what it was told.
 
-    The compiler takes oneDNN's packed weights as constants only, and knows int4 in no graph within a graph. A library
-    costs a call 6 us less than `torch.library.custom_op`, of which a decoder step has hundreds.
+    The compiler takes oneDNN's packed weights as constants only, and knows int4 in no graph within a graph. Operators
+    defined so cost a call 6 us less than those of `torch.library.custom_op`; a decoder step has hundreds of calls.
     """
-    # torch is typed in part.
-    library: Any = torch.library.Library("blip", "DEF")  # type: ignore[no-untyped-call]
-    for schema, run, outputs in (
-        ("int4_product(Tensor flat, Tensor packed, Tensor scales_and_zeros) -> Tensor", _int4_product, _second_size),
-        ("int8_dynamic_product(Tensor flat, Tensor packed, Tensor scales) -> Tensor", _int8_dynamic_product, len),
-        ("blocked_product(Tensor flat, Tensor packed, SymInt outputs) -> Tensor", _blocked_product, int),
+    for name, last, run, outputs in (
+        ("int4_product", "Tensor scales_and_zeros", _int4_product, _second_size),
+        ("int8_dynamic_product", "Tensor scales", _int8_dynamic_product, len),
+        ("blocked_product", "SymInt outputs", _blocked_product, int),
     ):
-        name = library.define(schema)
-        library.impl(name, run, "CompositeExplicitAutograd")
-        torch.library.register_fake(f"blip::{name}", partial(_product_of, outputs), lib=library)
-    return library
+        if hasattr(torch.ops.blip, name):
+            continue
+        torch.library.define(f"blip::{name}", f"(Tensor flat, Tensor packed, {last}) -> Tensor")
+        torch.library.impl(f"blip::{name}", "default", run)
+        torch.library.register_fake(f"blip::{name}", partial(_product_of, outputs))
 
 
 def _product_of(outputs: Callable[[Any], Any], flat: torch.Tensor, _packed: torch.Tensor, last: Any) -> torch.Tensor:
@@ -88,8 +87,7 @@ def _second_size(scales_and_zeros: torch.Tensor) -> int:
     return scales_and_zeros.shape[1]
 
 
-# A library lives as long as what it was bound to.
-_LIBRARY = _define_operators()
+_define_operators()
 
 
 class PackedLinear(nn.Module):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
+import sys
 import weakref
 from typing import Any
 
@@ -142,3 +144,18 @@ def test_layers_are_packed_one_by_one_each_freed_before_the_next() -> None:
 
     assert replace_linear(model, Watched) == ["0", "1", "2", "3"]
     assert alive == [4, 3, 2, 1]
+
+
+def test_a_module_that_is_imported_again_finds_its_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "blip_fixtures.optimizations.linear"
+    before = importlib.import_module(name)
+    monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(name, before)  # so that the package gets it back afterwards
+    again = importlib.import_module(name)
+    assert again is not before
+    linear = nn.Linear(64, 64).to(torch.bfloat16)
+    inputs = torch.ones(1, 64, dtype=torch.bfloat16)
+    product = again.Int4Linear(linear)
+    assert torch.equal(
+        torch.ops.blip.int4_product(inputs, product.quantized, product.scales_and_zeros), product._product(inputs)
+    )
