@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.engine.contenders import own_products, own_reads, products, reads
 from blip_fixtures.engine.contest import EventWatch, KernelWatch, WallWatch, best_rates
-from blip_fixtures.engine.kernels import own_products, own_reads, products, reads
 from blip_fixtures.engine.limits import Rates, weights_read
 from blip_fixtures.words import Phase
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import re
 import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
+
+from packaging.version import Version
 
 from blip_fixtures.reasons import Reason
 
@@ -18,7 +19,7 @@ from blip_fixtures.reasons import Reason
 AMPERE = (8, 0)
 VOLTA = (7, 0)
 # Older ones set torch's precision of fp32 products for the whole process, and have other settings of int4.
-TORCHAO = (0, 18)
+TORCHAO = "0.18"
 # Where compilers look for headers besides the places that they are told.
 _HEADER_PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
 
@@ -60,10 +61,10 @@ def no_torchao(name: str) -> Reason | None:
     version = _torchao_version()
     if version is None:
         return Reason.of("no_torchao", name=name)
-    found = tuple(int(number) for number in re.findall(r"\d+", version)[: len(TORCHAO)])
-    if found >= TORCHAO:
+    # A nightly build of a release has what the release has.
+    if Version(version).release >= Version(TORCHAO).release:
         return None
-    return Reason.of("torchao_too_old", name=name, least=_dotted(TORCHAO), found=version)
+    return Reason.of("torchao_too_old", name=name, least=TORCHAO, found=version)
 
 
 def _torchao_version() -> str | None:

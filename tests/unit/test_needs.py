@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from packaging.version import Version
 
 from blip_fixtures.optimizations import OPTIMIZATIONS, find_optimization, needs
 from blip_fixtures.optimizations import compile as compiling
@@ -141,12 +142,12 @@ def test_a_folder_called_torchao_is_no_package(monkeypatch: pytest.MonkeyPatch, 
 
 def test_the_extra_for_cuda_is_what_the_code_asks_for() -> None:
     """And what the GPU job installs, under the pin of all environments."""
-    least = ".".join(map(str, needs.TORCHAO))
+    least = needs.TORCHAO
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["project"]["optional-dependencies"]["cuda"] == [f"torchao>={least}"]
     assert f"torchao>={least}" in project["dependency-groups"]["test"], "or the tests of its tensors are skipped"
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
-    assert tuple(map(int, pins["torchao"].split(".")[:2])) >= needs.TORCHAO
+    assert Version(pins["torchao"]) >= Version(needs.TORCHAO)
     tox = configparser.ConfigParser(interpolation=None)
     tox.read(ROOT / "tox.ini", encoding="utf-8")
     assert tox["testenv:gpu"]["extras"] == "cuda"

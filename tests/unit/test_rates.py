@@ -16,7 +16,7 @@ from torch import nn
 from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.devices import working_on
-from blip_fixtures.engine import contest, kernels, rates
+from blip_fixtures.engine import contenders, contest, rates
 from blip_fixtures.engine.busy import Busy
 from blip_fixtures.engine.contest import Contender, EventWatch, KernelWatch, Rate, WallWatch, best_rates, one_thread
 from blip_fixtures.engine.flops import FlopCounter
@@ -266,8 +266,8 @@ def test_a_dtype_that_a_card_does_not_compute_in_is_left_out(
         made.append(f"{dtype} {kernel}")
         return []
 
-    monkeypatch.setattr(kernels, "_growing", note)
-    assert kernels.products("cuda:0", WallWatch(), 1.0, {}) == []
+    monkeypatch.setattr(contenders, "_growing", note)
+    assert contenders.products("cuda:0", WallWatch(), 1.0, {}) == []
     assert {name.partition(" ")[0] for name in made} == dtypes
     assert {name.partition(" ")[2] for name in made} <= {"torch.mm", "linear", "torch._int_mm"}
 
@@ -282,7 +282,7 @@ def test_sizes_grow_until_the_next_would_take_too_long() -> None:
         def product(self, _kernel: str, side: int, _dtype: str) -> Callable[[], None]:
             return clock.run(str(side), side**3 / 256**3)
 
-    found = list(kernels._growing(Operands(), "torch.mm", "float16", 16, clock.watch(), 10.0, {}))  # type: ignore[arg-type]
+    found = list(contenders._growing(Operands(), "torch.mm", "float16", 16, clock.watch(), 10.0, {}))  # type: ignore[arg-type]
     assert [each.amount for each in found] == [2.0 * side**3 for side in (128, 256, 512)]
     assert {(each.name, each.bits) for each in found} == {("float16 torch.mm", 16)}
 
@@ -301,9 +301,9 @@ def test_a_kernel_that_the_device_refuses_is_no_contender_and_is_named(
     monkeypatch.setattr(torch, "mv", refuse)
     refused: dict[str, str] = {}
     if left_out == "products":
-        found = kernels.products("cpu", WallWatch(), 0.0, refused)
+        found = contenders.products("cpu", WallWatch(), 0.0, refused)
     else:
-        found = kernels.reads("cpu", {4096}, refused)
+        found = contenders.reads("cpu", {4096}, refused)
     name = {"products": "int8 torch._int_mm", "reads": "float32 mv"}[left_out]
     if left_out == "reads" or OPTIMIZATIONS["int8_dynamic"].why_unavailable("cpu") is None:
         said = "RuntimeError: CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasLtMatmul`"
@@ -328,9 +328,9 @@ def test_no_memory_and_a_lost_device_are_no_refusal(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(kernels, "is_lost", lambda _: lost)
+    monkeypatch.setattr(contenders, "is_lost", lambda _: lost)
     with pytest.raises(type(error)):
-        kernels._runs("a", fail, device, {})
+        contenders._runs("a", fail, device, {})
 
 
 @pytest.mark.parametrize(("device", "strides"), [("cpu", (8, 1)), ("cuda:0", (1, 8))])
@@ -346,7 +346,7 @@ def test_on_cuda_the_right_matrix_of_integers_lies_by_columns(
         return multiply(left, right)
 
     monkeypatch.setattr(torch, "_int_mm", note)
-    operands = kernels._Operands("cpu")
+    operands = contenders._Operands("cpu")
     left, right = operands._pair(8, "int8")
     operands.device = device
     run = operands.product("torch._int_mm", 8, "int8")
@@ -413,12 +413,12 @@ def test_a_small_buffer_is_read_at_least_as_fast_as_a_larger_one_of_the_same_mod
 
 
 def test_reading_takes_each_size_once_with_every_kernel() -> None:
-    found = kernels.reads("cpu", {4096, 40_000}, {})
+    found = contenders.reads("cpu", {4096, 40_000}, {})
     assert {each.group for each in found} == {4096, 40_000}
     assert {each.name.partition(" ")[0] for each in found} == {"sum", "amax", "norm", "mv"}
     for each in found:
         assert 0.9 * int(each.group) <= each.amount <= int(each.group)
-    assert kernels.reads("cpu", set(), {}) == []
+    assert contenders.reads("cpu", set(), {}) == []
 
 
 ROWS = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 16, "int4": 16, "int8_dynamic": 8, "bf16+int8+int8_dynamic": 8}
@@ -508,10 +508,10 @@ def test_the_head_is_no_product_of_many_rows(counter: FlopCounter, loaded: Loade
     (head,) = [path for path in linear if path.endswith("lm_head")]
     largest = max(layer.in_features * layer.out_features for path, layer in linear.items() if path != head)
     dtype = str(loaded.pixel_dtype).removeprefix("torch.")
-    found = kernels.own_products({Phase.DECODE: linear}, "cpu", dtype, WallWatch(), 1.0)
+    found = contenders.own_products({Phase.DECODE: linear}, "cpu", dtype, WallWatch(), 1.0)
     assert {each.amount / 2 / rows for each, rows in zip(found, (16, 64, 256, 1024), strict=False)} == {largest}
     # Its weights are read, though.
-    (read,) = {each.amount for each in kernels.own_reads({Phase.DECODE: linear}, 1, "cpu", dtype, 2**40)}
+    (read,) = {each.amount for each in contenders.own_reads({Phase.DECODE: linear}, 1, "cpu", dtype, 2**40)}
     assert read >= linear[head].weight.nbytes
     assert read <= weights_read(loaded.model, counter.modules)[Phase.DECODE]
 
