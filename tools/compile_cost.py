@@ -42,7 +42,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default="Salesforce/instructblip-flan-t5-xl")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the raw values there, as JSON")
+    parser.add_argument("--out", "--json", type=Path, metavar="FILE", help="write the raw values there, as JSON")
     given, raw = parser.parse_args(), RawFigures()
     case = Case(
         model=given.model,
