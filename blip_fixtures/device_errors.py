@@ -10,6 +10,8 @@ import errno
 import re
 from typing import TYPE_CHECKING
 
+from blip_fixtures.reasons import Reason
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -74,6 +76,12 @@ def said_by(error: BaseException) -> str:
     """Its type and the first line of what it says; CUDA's hints on how to debug a kernel follow in the others."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def reason_of(error: BaseException) -> Reason:
+    """Its type and all that it says, as the reason of a case that failed."""
+    kind, message = type(error).__name__, str(error).strip()
+    return Reason.of("error", kind=kind, message=message) if message else Reason.of("error_without_message", kind=kind)
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:

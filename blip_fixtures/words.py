@@ -31,6 +31,14 @@ class EnergyMode(StrEnum):
     OFF = "off"
 
 
+class LockMode(StrEnum):
+    """What a run does where another one holds the folder or the device: wait for it, end, or not ask."""
+
+    WAIT = "wait"
+    FAIL = "fail"
+    OFF = "off"
+
+
 class PassName(StrEnum):
     """What a case is measured for, in the order of the passes."""
 

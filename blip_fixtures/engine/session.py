@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel, load_model
-from blip_fixtures.device_errors import is_device_error, is_lost, is_out_of_memory, said_by
+from blip_fixtures.device_errors import is_device_error, is_lost, is_out_of_memory, reason_of, said_by
 from blip_fixtures.devices import device_name, synchronizing_timer, why_unavailable, working_on
 from blip_fixtures.engine import preflight
 from blip_fixtures.engine.clocks import WatchedLoop
@@ -43,7 +43,7 @@ class Outcome:
     """The record of a job and, where it failed, the error: for a caller that shows its traceback."""
 
     record: Record
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 class Session:
@@ -131,8 +131,8 @@ class Session:
         exhausted, found = None, Found()
         try:
             found = self._measured(job, loop or PlainLoop(self._timer(job.case.device)))
-        except Exception as error:  # noqa: BLE001  # whatever a model raises is the record of its case
-            reason = _reason_of(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a model raises is the record of its case
+            reason = reason_of(error)
             if not is_out_of_memory(error):
                 self._note_lost(job, error)
                 return Outcome(self._stored(job, Status.FAILED, reason=reason, moment=moment), error)
@@ -146,7 +146,7 @@ class Session:
             return Outcome(self._stored(job, Status.OK, found=found, moment=moment))
         except RecordError as error:
             # A proof from outside may give facts that JSON does not have.
-            return Outcome(self._stored(job, Status.FAILED, reason=_reason_of(error), moment=moment), error)
+            return Outcome(self._stored(job, Status.FAILED, reason=reason_of(error), moment=moment), error)
 
     def try_out(self, job: Job) -> None:
         """Generate once, unmeasured. Raises whatever the model raises."""
@@ -160,6 +160,14 @@ class Session:
         reason = self.why_unavailable(job)
         return self._record(job, Status.PLANNED if reason is None else Status.UNAVAILABLE, reason=reason)
 
+    def config_hash(self, job: Job) -> str:
+        """By which a finished case is known again: `Record.config_hash`."""
+        return self._settings(job).digest
+
+    def given_up(self, job: Job, reason: Reason) -> Record:
+        """The record of a job that is not measured, since an earlier process ended while it was."""
+        return self._stored(job, Status.FAILED, reason=reason)
+
     def absent_meters(self) -> dict[str, MeterError]:
         """Every energy domain that has no meter here, and why, by ``dram`` or ``gpu of cuda:0``."""
         return {name: error for meters in self.stock.known_meters() for name, error in meters.all_absent().items()}
@@ -169,7 +177,7 @@ class Session:
         with working_on(job.case.device):
             return watched.told(run_passes(Context(job, self.workload(job), watched, self.tools)))
 
-    def _note_lost(self, job: Job, error: Exception) -> None:
+    def _note_lost(self, job: Job, error: BaseException) -> None:
         """Give CUDA up, where `error` left it unusable for the rest of the process."""
         device = job.case.device
         if device != "cpu" and is_device_error(error) and is_lost(device):
@@ -287,10 +295,3 @@ def load_for(checkpoint: Checkpoint, device: str, optimization: str) -> LoadedMo
     loaded = load_model(checkpoint, device, optimization, chosen.dtype, attention)
     chosen.apply(loaded)
     return loaded
-
-
-def _reason_of(error: Exception) -> Reason:
-    kind, message = type(error).__name__, str(error).strip()
-    if not message:
-        return Reason.of("error_without_message", kind=kind)
-    return Reason.of("error", kind=kind, message=message)

@@ -5,11 +5,12 @@ Those are imported where there is a benchmark: the plugin is loaded by every pyt
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from blip_fixtures.pytest_plugin.fixtures import RUN, case, measure
+from blip_fixtures.pytest_plugin.fixtures import RUN, STOPPED_BY, case, measure
 from blip_fixtures.pytest_plugin.items import EVERY_DEVICE, ONLY_ON, is_benchmark, left_out, out_of_place
 from blip_fixtures.pytest_plugin.options import Options, add_options, refuse_misspelt
 
@@ -109,6 +110,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             config.stash[RUN] = Run.start(config, options, plan, alone=alone)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Locks and signals are let go of, whatever became of the run."""
+    run = config.stash.get(RUN, None)
+    if run is not None:
+        # Elsewhere pytest was called by a program, which goes on.
+        run.end(ends_process=list(config.invocation_params.args) == sys.argv[1:])
+
+
 def _tell(config: pytest.Config, lines: Iterable[str]) -> None:
     """A line of its own for each, where there is a terminal to write to."""
     terminal = config.pluginmanager.get_plugin("terminalreporter")
@@ -155,11 +165,14 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """First, since JUnit's file is written at the end of the session too."""
-    run = session.config.stash.get(RUN, None)
+    run, stopped_by = session.config.stash.get(RUN, None), session.config.stash.get(STOPPED_BY, None)
     if run is not None:
         run.conclude()
+        stopped_by = run.exit_code_of_signal()
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = run.exit_code
+    if stopped_by is not None:
+        session.exitstatus = stopped_by
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import tempfile
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.case import checkpoint_name
 from blip_fixtures.engine.preflight import PreflightError
 from blip_fixtures.pytest_plugin.baseline import selection_of
 from blip_fixtures.record import as_plain
+from blip_fixtures.whole_files import replace_file, why
 from blip_fixtures.words import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     import pytest
@@ -49,8 +51,21 @@ class RunFiles:
             "selected": dataclasses.asdict(selection_of(self._config)),
         }
 
-    def write(self, records: Sequence[Record], stats: Sequence[Metadata], command: str) -> None:
-        """records.json first: the document is a function of it."""
+    def write(
+        self,
+        records: Sequence[Record],
+        stats: Sequence[Metadata],
+        command: str,
+        elsewhere: Callable[[], Path],
+    ) -> list[str]:
+        """records.json first: the document is a function of it. Returns a sentence for what could not be written here.
+
+        That goes to the folder `elsewhere`.
+        """
+        problems = _written(self.folder, elsewhere, "records.json", partial(self._write_records, stats))
+        return problems + _written(self.folder, elsewhere, "README.md", partial(self._write_document, records, command))
+
+    def _write_records(self, stats: Sequence[Metadata], folder: Path) -> None:
         hook = self._config.hook
         document = hook.pytest_benchmark_generate_json(
             config=self._config,
@@ -60,13 +75,39 @@ class RunFiles:
             commit_info=self.commit_info,
         )
         hook.pytest_benchmark_update_json(config=self._config, benchmarks=list(stats), output_json=document)
-        path = self.folder / "records.json"
-        unfinished = path.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")
-        unfinished.replace(path)
+        text = json.dumps(_strict(document), indent=1, default=str, allow_nan=False) + "\n"
+        replace_file(folder / "records.json", text.encode())
+
+    def _write_document(self, records: Sequence[Record], command: str, folder: Path) -> None:
         from blip_fixtures.report.document import write_document
 
-        write_document(list(records), self.folder, lang=self._lang, command=command)
+        write_document(list(records), folder, lang=self._lang, command=command)
+
+
+def _written(folder: Path, elsewhere: Callable[[], Path], name: str, write: Callable[[Path], object]) -> list[str]:
+    """Nothing, or one sentence where `write` had to write to the folder `elsewhere`, or nowhere."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder)
+    except OSError as error:
+        failed = f"cannot write {folder / name} ({why(error)})"
+        try:
+            write(elsewhere())
+        except OSError as second:
+            return [f"{failed}, nor in the temporary folder ({why(second)}); render the journal when there is room"]
+        return [f"{failed}; it is in {elsewhere()}"]
+    return []
+
+
+def _strict(value: Any) -> Any:
+    """What strict JSON has: pytest-benchmark's statistics may not be finite, and a command may hold any bytes."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_strict(key): _strict(part) for key, part in value.items()}
+    return [_strict(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def check_writable(folder: Path) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # `run` imports everything that measures, so it is imported when there is something to measure.
 RUN: pytest.StashKey[Run] = pytest.StashKey()
+# The exit code of a run that a signal ended before it began to measure.
+STOPPED_BY: pytest.StashKey[int] = pytest.StashKey()
 
 
 def junit_properties(record: Record) -> list[tuple[str, object]]:

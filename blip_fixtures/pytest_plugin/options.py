@@ -10,7 +10,7 @@ import pytest
 from blip_fixtures.gate.rules import Missing, Rule
 from blip_fixtures.pytest_plugin.specs import SPECS
 from blip_fixtures.spelling import did_you_mean
-from blip_fixtures.words import DataErrors, EnergyMode, PassName, Weights
+from blip_fixtures.words import DataErrors, EnergyMode, LockMode, PassName, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,10 @@ class Options:
     rapl_root: Path
     report_dir: Path
     lang: str
+    resume: bool = False
+    retry: bool = False
+    lock: LockMode = LockMode.WAIT
+    case_timeout: float | None = None
     compare_fail: tuple[Rule, ...] = ()
     allow: tuple[str, ...] = ()
     missing: Missing = Missing.FAIL
@@ -53,6 +57,8 @@ class Options:
         options = cls(**{spec.dest: spec.resolve(config) for spec in SPECS})
         if options.energy == EnergyMode.REQUIRE and PassName.ENERGY not in options.measure:
             raise pytest.UsageError("--blip-energy=require, and --blip-measure leaves energy out; add it, or drop one")
+        if config.getoption("blip_retry") and not options.resume:
+            raise pytest.UsageError("--blip-retry changes nothing without --blip-resume; add it, or leave both out")
         return options
 
 

@@ -13,6 +13,7 @@ from blip_fixtures.words import PassName
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+MOST_SECONDS = 7 * 24 * 3600
 ALL_PASSES = "all"
 # The device is chosen by an option of its own.
 BASELINE_AXES = tuple(axis for axis in AXES if axis != "device")
@@ -27,6 +28,13 @@ def count(least: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def seconds(text: str) -> float:
+    """More than none, and at most `MOST_SECONDS`."""
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) or not 0 < float(text) <= MOST_SECONDS:
+        raise ValueError(f"give seconds, more than 0 and at most {MOST_SECONDS} (a week)")
+    return float(text)
 
 
 def new_tokens(text: str) -> NewTokens:

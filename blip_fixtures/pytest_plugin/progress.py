@@ -7,10 +7,15 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
+from blip_fixtures.report import formats
+from blip_fixtures.words import Status
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import pytest
+
+    from blip_fixtures.record import Record
 
 _BAR_WIDTH = 20
 _REDRAW_S = 0.2
@@ -39,6 +44,7 @@ class Progress:
         self._start_s = now()
         self._drawn_s = 0.0
         self._done = 0
+        self._taken = 0
         self._running = ""
         if alone and self._reporter is not None and self._reporter.verbosity <= 0:
             self._reporter.showfspath = False
@@ -63,8 +69,11 @@ class Progress:
             if terminal is not None:
                 self._draw_bar(terminal)
 
-    def finish(self, result: str) -> None:
-        """The running case ended with `result`."""
+    def finish(self, result: str, *, is_taken_over: bool = False) -> None:
+        """The running case ended with `result`, here or in an earlier process."""
+        if is_taken_over:
+            self._taken += 1
+            result = f"taken over: {result}"
         with self._terminal() as terminal:
             if terminal is not None and terminal.isatty:
                 terminal.rewrite(f"{self._count()} {self._running}  {result}", erase=True)
@@ -73,13 +82,21 @@ class Progress:
                 terminal.write(f"  {result}\n", flush=True)
         self._done += 1
 
+    def say(self, line: str) -> None:
+        """A line of its own between those of the cases."""
+        with self._terminal() as terminal:
+            if terminal is not None:
+                terminal.ensure_newline()
+                terminal.write_line(line)
+
     def _count(self) -> str:
         width = len(str(self._total))
         return f"[{self._done + 1:{width}d}/{self._total}]"
 
     def _times(self) -> str:
         elapsed_s = self._now() - self._start_s
-        left = clock(elapsed_s / self._done * (self._total - self._done)) if self._done else "?"
+        measured = self._done - self._taken
+        left = clock(elapsed_s / measured * (self._total - self._done)) if measured else "?"
         return f"elapsed {clock(elapsed_s)}, left {left}"
 
     def _draw_bar(self, terminal: pytest.TerminalReporter) -> None:
@@ -96,3 +113,22 @@ class Progress:
         lifted = self._capture.global_and_fixture_disabled() if self._capture else contextlib.nullcontext()
         with lifted:
             yield self._reporter
+
+
+def result(record: Record) -> str:
+    """What the progress line says of a case that came to an end."""
+    if record.status == Status.OK and record.latency is not None:
+        rate = "" if record.throughput is None else f", {formats.rate(record.throughput.samples_per_s)} samples/s"
+        return f"{1e3 * (record.latency.median_s or 0):.1f} ms a batch{rate}"
+    if record.status == Status.UNAVAILABLE:
+        return f"- {record.reason}"
+    return "failed" if record.status == Status.FAILED else "out of memory"
+
+
+def result_again(first: Record, again: Record) -> str:
+    """The same of a second timing."""
+    if again.status != Status.OK or again.latency is None or first.latency is None:
+        return f"not timed again: {again.reason}"
+    median_s = again.latency.median_s or 0.0
+    ratio = median_s / (first.latency.median_s or median_s)
+    return f"{1e3 * median_s:.1f} ms a batch, {ratio:.2f} times the first"

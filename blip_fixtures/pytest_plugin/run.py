@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from blip_fixtures.engine.preflight import PreflightError, check_architectures, check_devices, check_libraries
 from blip_fixtures.engine.session import Session
 from blip_fixtures.gate.sides import Process
-from blip_fixtures.journal import Journal
+from blip_fixtures.journal import NAME, Journal
 from blip_fixtures.pytest_plugin.baseline import Baseline, Gate, selection_of
 from blip_fixtures.pytest_plugin.files import RunFiles, check_writable
+from blip_fixtures.pytest_plugin.fixtures import STOPPED_BY
+from blip_fixtures.pytest_plugin.guard import Guard
 from blip_fixtures.pytest_plugin.loop import PedanticLoop, list_rounds
-from blip_fixtures.pytest_plugin.progress import Progress
+from blip_fixtures.pytest_plugin.progress import Progress, result, result_again
+from blip_fixtures.pytest_plugin.signals import Stopped
+from blip_fixtures.pytest_plugin.unfinished import Earlier, Running, UnfinishedError, as_before, told
 from blip_fixtures.record import as_plain
-from blip_fixtures.report import formats
 from blip_fixtures.words import Status
 
 if TYPE_CHECKING:
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_benchmark.stats import Metadata
 
     from blip_fixtures.case import Case
+    from blip_fixtures.engine.session import Outcome
     from blip_fixtures.job import Job
     from blip_fixtures.pytest_plugin.options import Options
     from blip_fixtures.pytest_plugin.plan import Plan
@@ -35,22 +41,33 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """The records of a run, in the order in which they came, and what they go through."""
+    """The records of a run, in the order in which they came, and what they go through.
+
+    `guard` stands around what is measured; a run with disabled benchmarks measures nothing and has none.
+    """
 
     def __init__(
-        self, config: pytest.Config, plan: Plan, files: RunFiles, *, alone: bool = False, baseline: Baseline | None
+        self, config: pytest.Config, options: Options, plan: Plan, *, alone: bool = False, baseline: Baseline | None
     ) -> None:
         self.plan = plan
-        self.files = files
+        self.files = RunFiles(config, options)
         self.gate = None if baseline is None else Gate(baseline, selection_of(config))
         self.records: dict[Case, Record] = {}
         self.again: list[Record] = []
         self.stats: list[Metadata] = []
         self.tell_junit: Callable[[str, object], None] = lambda _name, _value: None
+        # What could not be written, a sentence for each file.
+        self.unwritten: list[str] = []
+        self._options = options
         self._progress = Progress(config, total=len(plan.cases) + len(plan.compared), alone=alone)
-        self.session = Session(facts=_facts(files.commit_info), on_round=self._progress.tick)
-        self._journal = Journal(files.folder / "journal.jsonl")
+        self.session = Session(facts=_facts(self.files.commit_info), on_round=self._on_round)
+        self._journal = Journal(self.files.folder / NAME, self._progress.say)
+        self._earlier = Earlier()
+        self._resumed: list[str] = []
+        self._was_timed_again = False
+        self._told_stopped_by: int | None = None
         self._loops: dict[str, PedanticLoop] = {}
+        self.guard: Guard | None = None
 
     @classmethod
     def start(cls, config: pytest.Config, options: Options, plan: Plan, *, alone: bool = False) -> Run:
@@ -59,12 +76,22 @@ class Run:
         `alone` says that the session holds no other tests.
         """
         baseline = Baseline.load(config, options)
-        run = cls(config, plan, RunFiles(config, options), alone=alone, baseline=baseline)
-        jobs = [plan.job(case) for case in plan.cases]
-        # Disabled benchmarks measure nothing, so nobody waits for the counters' periods.
-        run._prepare(jobs, options, with_meters=not config.getoption("benchmark_disable", False))
-        if baseline is not None:
-            baseline.check(Process.of("this run", [run.session.planned(job) for job in jobs]))
+        run = cls(config, options, plan, alone=alone, baseline=baseline)
+        try:
+            run._prepare(measures=not config.getoption("benchmark_disable", False))
+            if baseline is not None:
+                jobs = map(plan.job, plan.cases)
+                baseline.check(Process.of("this run", [run.session.planned(job) for job in jobs]))
+            if run.guard is not None:
+                run._look_back(run.guard)
+        except Stopped as stopped:
+            # It was raised wherever the signal met it, which may be a place that pytest cannot show.
+            config.stash[STOPPED_BY] = run._stopped_by or pytest.ExitCode.INTERRUPTED
+            run.end()
+            raise stopped.with_traceback(None) from None
+        except BaseException:
+            run.end()
+            raise
         return run
 
     def case_of(self, nodeid: str, values: Mapping[str, Any]) -> Case:
@@ -86,8 +113,10 @@ class Run:
     def measure(self, case: Case, benchmark: BenchmarkFixture) -> Record | None:
         """The record of `case`: an earlier one, or a new one from its passes, stored before this returns.
 
-        `None` where pytest-benchmark is disabled. The error of a case that failed is raised, behind its record.
+        `None` where pytest-benchmark is disabled. The error of a case that failed is raised when its record is stored.
         """
+        if self.guard is not None:
+            self.guard.signals.check()
         if case in self.records:
             self._list_again(self.records[case], benchmark)
             return self.records[case]
@@ -98,10 +127,9 @@ class Run:
             self._progress.finish("ran once, not measured: benchmarks are disabled")
             return None
         loop = PedanticLoop(benchmark)
-        outcome = self.session.attempt(job, loop=loop)
+        outcome = self._outcome(job, loop)
         record = self.records[case] = outcome.record
-        self._journal.append(record)
-        self._progress.finish(_result(record))
+        self._progress.finish(result(record), is_taken_over=case.id in self._resumed)
         if outcome.error is not None:
             raise outcome.error
         if record.status == Status.OK:
@@ -114,7 +142,7 @@ class Run:
         return record
 
     def time_again(self) -> None:
-        """Time the cases that others are compared with once more, behind all of them: how far the machine drifted.
+        """Time the cases that others are compared with once more, after all of them: how far the machine drifted.
 
         It depends on these cases alone, whatever became of the last of the plan.
         """
@@ -125,47 +153,151 @@ class Run:
                 continue
             self._progress.start(f"{case.id} again")
             loop = self._loops[case.device].unused()
-            record = self.session.measure(self.plan.job(case).second_timing(), loop=loop)
+            record = self._outcome(self.plan.job(case).second_timing(), loop).record
             self.again.append(record)
-            self._journal.append(record)
-            self._progress.finish(_result_again(first, record))
+            self._progress.finish(result_again(first, record))
+        self._was_timed_again = True
+
+    def _outcome(self, job: Job, loop: PedanticLoop) -> Outcome:
+        """What an unfinished run found of the job, or what measuring it finds, which is in the journal then."""
+        if self.guard is None:
+            return self.session.attempt(job, loop=loop)
+        key = (self.session.config_hash(job), job.again)
+        known = self._earlier.finished(key, retry=self._options.retry)
+        if known is not None:
+            if not job.again:
+                self._resumed.append(known.case_id)
+            if known.latency is not None:
+                list_rounds(loop.benchmark, known.latency.rounds_s)
+            return as_before(msgspec.structs.replace(known, sweeps=job.sweeps))
+        lost = self._earlier.why_lost(key, retry=self._options.retry)
+        if lost is not None:
+            outcome = as_before(self.session.given_up(job, lost))
+        else:
+            with self.guard.measuring(Running(*key, job.case.id, self._earlier.deaths(key))):
+                outcome = self.session.attempt(job, loop=loop)
+                self._journal.append(outcome.record)
+            return outcome
+        self._journal.append(outcome.record)
+        return outcome
 
     def conclude(self) -> None:
         """Judge the run, where there is a baseline, and write its files, where a case came to an end."""
         self.session.close()
-        if not self.records:
-            return
+        with nullcontext() if self.guard is None else self.guard.writing(is_done=self.is_complete):
+            if self.records:
+                self._conclude()
+
+    def _conclude(self) -> None:
         if self.gate is not None:
             self.gate.conclude(self.records.values())
             for name, value in self.gate.properties().items():
                 self.tell_junit(name, value)
-        self.files.write([*self.records.values(), *self.again], self.stats, self._command)
+        self._journal.catch_up()
+        if not self._journal.is_whole:
+            self.unwritten.append(f"{self._journal.path} lacks finished cases, which are in {self._journal.elsewhere}")
+        self.unwritten += self.files.write(
+            [*self.records.values(), *self.again], self.stats, self._command, lambda: self._journal.elsewhere.parent
+        )
+
+    def end(self, *, ends_process: bool = False) -> None:
+        """Let go of locks and signals, whatever became of the run. Raises `SystemExit` where a signal came since."""
+        if self.guard is not None:
+            self.guard.end(ends_process=ends_process)
+            if ends_process and self._stopped_by not in (None, self._told_stopped_by):
+                raise SystemExit(self._stopped_by)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every planned case came to an end."""
+        return self._was_timed_again and all(case in self.records for case in self.plan.cases)
 
     @property
     def beside_benchmarks(self) -> dict[str, Any]:
         """What records.json holds besides pytest-benchmark's own list, which has only cases that ran to their end."""
         beside = self.files.beside_benchmarks(self.records.values(), self.again)
+        if self._resumed:
+            beside["resumed"] = self._resumed
+        if not self.is_complete:
+            beside["interrupted"] = True
         if self.gate is not None and self.records:
             self.gate.conclude(self.records.values())
             beside["gate"] = self.gate.facts
         return beside
 
+    def exit_code_of_signal(self) -> int | None:
+        """That of a signal that ended the run until now."""
+        self._told_stopped_by = self._stopped_by
+        return self._told_stopped_by
+
+    @property
+    def _stopped_by(self) -> int | None:
+        return None if self.guard is None else self.guard.signals.exit_code
+
     @property
     def exit_code(self) -> int:
-        """What the gate says where every test passed."""
-        return self.gate.exit_code if self.gate is not None and self.records else pytest.ExitCode.OK
+        """Where every test passed: what the gate says, or 1 where something could not be written."""
+        judged = self.gate.exit_code if self.gate is not None and self.records else pytest.ExitCode.OK
+        return judged or (pytest.ExitCode.TESTS_FAILED if self.unwritten else pytest.ExitCode.OK)
 
-    def _prepare(self, jobs: list[Job], options: Options, *, with_meters: bool) -> None:
-        """A device that was named must be there; one that ``auto`` found may turn out to be none."""
-        named = () if options.devices == ("auto",) else dict.fromkeys(job.case.device for job in jobs)
+    def _prepare(self, *, measures: bool) -> None:
+        """A device that was named must be there; one that ``auto`` found may turn out to be none.
+
+        Locks come first: what follows would disturb a run that holds them. A report folder is made for a checkpoint
+        that there is.
+        """
+        jobs = [self.plan.job(case) for case in self.plan.cases]
+        devices = dict.fromkeys(job.case.device for job in jobs)
+        folder = self.files.folder
         try:
+            if measures:
+                self.guard = Guard(
+                    folder, self._options, len(jobs), say=self._progress.say, resumed_by=self._resumed_by
+                )
+                self.guard.lock_devices(device for device in devices if device == "cpu")
             check_libraries()
-            check_devices(named)
+            check_devices(() if self._options.devices == ("auto",) else devices)
+            if self.guard is not None:
+                self.guard.lock_devices(device for device in devices if device != "cpu")
             check_architectures(jobs, self.session.stock)
-            check_writable(self.files.folder)
-            self.session.prepare(jobs, with_meters=with_meters)
+            check_writable(folder)
+            if self.guard is not None:
+                self.guard.lock_folder()
+            # Disabled benchmarks measure nothing, so nobody waits for the counters' periods.
+            self.session.prepare(jobs, with_meters=measures)
+            if self.guard is not None:
+                self.guard.reserve_room([len(self.session.stock.samples(job)) for job in jobs])
         except PreflightError as error:
             raise pytest.UsageError(str(error)) from None
+
+    def _look_back(self, guard: Guard) -> None:
+        """At an unfinished run in the folder: go on with it, or say that one could."""
+        say, cases = self._progress.say, self.plan.cases
+        if not self._options.resume:
+            line = told(self.files.folder, self._resumed_by)
+            if line is not None:
+                say(line)
+        else:
+            try:
+                self._earlier = Earlier.read(self._journal, say)
+            except UnfinishedError as error:
+                raise pytest.UsageError(f"--blip-resume: {error}") from None
+            keys = [(self.session.config_hash(self.plan.job(case)), False) for case in cases]
+            found = sum(self._earlier.finished(key, retry=self._options.retry) is not None for key in keys)
+            others = self._earlier.others(keys)
+            said = f"; {others} of its lines belong to other cases or conditions" if others else ""
+            say(f"--blip-resume takes {found} of {len(cases)} cases from {self._journal.path}{said}")
+        guard.start()
+
+    def _on_round(self) -> None:
+        self._progress.tick()
+        if self.guard is not None:
+            self.guard.signals.check()
+
+    @property
+    def _resumed_by(self) -> str:
+        """The command of this run, going on with what it leaves."""
+        return self._command if self._options.resume else f"{self._command} --blip-resume"
 
     def _list_again(self, record: Record, benchmark: BenchmarkFixture) -> None:
         if record.latency is None:
@@ -186,21 +318,3 @@ def _facts(commit_info: Mapping[str, Any]) -> dict[str, Any]:
         "dirty": commit_info.get("dirty"),
         "command": shlex.join(["pytest", *sys.argv[1:]]),
     }
-
-
-def _result(record: Record) -> str:
-    """What the progress line says of a case that came to an end."""
-    if record.status == Status.OK and record.latency is not None:
-        rate = "" if record.throughput is None else f", {formats.rate(record.throughput.samples_per_s)} samples/s"
-        return f"{1e3 * (record.latency.median_s or 0):.1f} ms a batch{rate}"
-    if record.status == Status.UNAVAILABLE:
-        return f"- {record.reason}"
-    return "failed" if record.status == Status.FAILED else "out of memory"
-
-
-def _result_again(first: Record, again: Record) -> str:
-    if again.status != Status.OK or again.latency is None or first.latency is None:
-        return f"not timed again: {again.reason}"
-    median_s = again.latency.median_s or 0.0
-    ratio = median_s / (first.latency.median_s or median_s)
-    return f"{1e3 * median_s:.1f} ms a batch, {ratio:.2f} times the first"

@@ -22,9 +22,10 @@ from blip_fixtures.pytest_plugin.parsing import (
     new_tokens,
     one_of,
     passes,
+    seconds,
     some_text,
 )
-from blip_fixtures.words import LANGUAGES, DataErrors, EnergyMode, PassName, Weights
+from blip_fixtures.words import LANGUAGES, DataErrors, EnergyMode, LockMode, PassName, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,6 +234,38 @@ SPECS = (
         lambda text: Path(some_text(text)),
         "DIR",
         "Everything a run writes lands in DIR/<checkpoint name>/: README.md, plots/, records.json, journal.jsonl.",
+    ),
+    Spec(
+        "resume",
+        "",
+        bool,
+        "",
+        "Go on with an unfinished run in the report folder: finished cases of its journal that were measured under the "
+        "same conditions are taken over, the rest runs.",
+        is_switch=True,
+    ),
+    Spec(
+        "retry",
+        "",
+        bool,
+        "",
+        "With --blip-resume, measure a case once more that ended its process or timed out.",
+        is_switch=True,
+    ),
+    Spec(
+        "lock",
+        LockMode.WAIT,
+        one_of(LockMode),
+        "MODE",
+        "Where another run uses the report folder or a device: wait for it, fail (end before anything is measured), "
+        "off (measure beside it: both take longer).",
+    ),
+    Spec(
+        "case-timeout",
+        "",
+        seconds,
+        "SECONDS",
+        "End the run, with the stack of every thread, when a case takes longer. Default: never.",
     ),
     Spec("lang", "en", one_of(LANGUAGES), "LANG", f"Language of the document's prose: {', '.join(LANGUAGES)}."),
     Spec(

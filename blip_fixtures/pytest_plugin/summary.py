@@ -21,6 +21,8 @@ def print_summary(run: Run, terminal: pytest.TerminalReporter) -> None:
         terminal.write_line(line)
     for name, error in run.session.absent_meters().items():
         terminal.write_line(f"No energy of {name}: {error.reason} ({error.status})")
+    for line in run.unwritten:
+        terminal.write_line(f"\nerror: {line}")
     terminal.write_line(f"\nThe document: {(run.files.folder / 'README.md').resolve()}")
     if run.gate is not None:
         terminal.section("gate")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from blip_fixtures.record.lines import DamagedLineError, read_lines
 from blip_fixtures.record.structs import SCHEMA_VERSION, Record, as_plain
 from blip_fixtures.record.version1 import upgraded
+from blip_fixtures.whole_files import BadFileError, as_text, read_bytes, why
 from blip_fixtures.words import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 _FIRST_VERSION = 1
@@ -20,6 +23,10 @@ _FIRST_VERSION = 1
 
 class RecordError(ValueError):
     """A file holds no usable records; the message says which file, why, and what to do."""
+
+
+def _to_stderr(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def validated(record: Record) -> Record:
@@ -32,22 +39,22 @@ def validated(record: Record) -> Record:
     return record
 
 
-def read_records(path: Path) -> list[Record]:
+def read_records(path: Path, *, warn: Callable[[str], None] = _to_stderr) -> list[Record]:
     """The records in a `records.json` (those under ``blip`` too) or a `journal.jsonl`, in the order of the run.
 
     Raises `RecordError` in one sentence for a file that is missing, cut off, foreign or of an unknown schema version.
-    A journal's torn last line is the mark of a run that was killed while writing, so that line alone is left out; of
-    two lines for one case the later one counts.
+    A journal's torn last line is the mark of a run that was killed while writing, so that line alone is left out, and
+    `warn` is told; of two lines for one case the later one counts.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = read_bytes(path)
+        text = as_text(content) if path.suffix != ".jsonl" else ""
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist; give a records.json or journal.jsonl that a run wrote") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(
-            f"cannot read {path}: {_cause(error)}; give a records.json or journal.jsonl that a run wrote"
-        ) from None
-    found = _journal_records(path, text) if path.suffix == ".jsonl" else _document_records(path, text)
+    except (OSError, BadFileError) as error:
+        cause = why(error) if isinstance(error, OSError) else str(error)
+        raise RecordError(f"cannot read {path}: {cause}; give a file of records that a run wrote") from None
+    found = _journal_records(path, content, warn) if path.suffix == ".jsonl" else _document_records(path, text)
     if not found:
         raise RecordError(f"{path} holds no blip records; give a file that `pytest benchmarks` wrote")
     records: list[Record] = []
@@ -112,29 +119,21 @@ def _once_each(records: Iterable[object]) -> list[object]:
     return found
 
 
-def _cause(error: OSError | UnicodeDecodeError) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8 text"
-
-
 def _part(value: object, key: str) -> Any:
     """`value[key]`, or `None` where a foreign file has something else there."""
     return value.get(key) if isinstance(value, dict) else None
 
 
-def _journal_records(path: Path, text: str) -> list[object]:
-    records = []
-    lines = text.split("\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                break
-            raise RecordError(f"{path}, line {number}: not complete JSON ({error.msg}); remove that line") from None
+def _journal_records(path: Path, content: bytes, warn: Callable[[str], None]) -> list[object]:
+    """Of two lines for one case the later one counts."""
+    try:
+        lines = read_lines(content)
+    except DamagedLineError as error:
+        raise RecordError(f"{path}, {error}") from None
+    if lines.torn is not None:
+        warn(f"{path}, line {lines.torn} is torn and left out: the run ended while it was written")
     latest = {
         (_part(record, "case_id"), _part(record, "config_hash"), bool(_part(record, "again"))): record
-        for record in records
+        for record in lines.plain
     }
     return list(latest.values())

@@ -29,7 +29,16 @@ from blip_fixtures.report.document import write_document
 from tests.unit.records import make_record
 
 OPERATING_POINT = (Path(__file__).parents[2] / "conftest.py").read_text(encoding="utf-8")
-QUICK = ("--blip-limit=4", "--blip-rounds=2", "--blip-warmup-rounds=1", "--blip-new-tokens=4", "-p", "no:cacheprovider")
+# No locks: tests of other processes may measure at the same time.
+QUICK = (
+    "--blip-limit=4",
+    "--blip-rounds=2",
+    "--blip-warmup-rounds=1",
+    "--blip-new-tokens=4",
+    "--blip-lock=off",
+    "-p",
+    "no:cacheprovider",
+)
 
 # Without a device named, a run means the machine's GPU too, where there is one.
 ON_CPU = "--blip-device=cpu"

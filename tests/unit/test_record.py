@@ -270,7 +270,7 @@ def test_the_last_ten_are_kept(tmp_path: Path) -> None:
             "record 1: schema version 99 where this release reads 1 and 2; measure again",
         ),
         ("records.json", document({"schema_version": 1}), "record 1: the record does not fit the record's schema"),
-        ("journal.jsonl", '{"a": \n{"b": 1}\n', "line 1: not complete JSON .*; remove that line"),
+        ("journal.jsonl", '{"a": \n{"b": 1}\n', "line 1 is damaged: it is no JSON .*; what it held is lost, remove that line"),
         ("journal.jsonl", "", "holds no blip records"),
     ],
 )
