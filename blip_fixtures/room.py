@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,31 +37,31 @@ def free_bytes(folder: Path) -> int:
 
 
 class Reserve:
-    """A file that holds room in a folder until it is released, whoever fills the disk meanwhile."""
+    """Room in a folder that is held until it is released, whoever fills the disk meanwhile.
+
+    It is a file without a name: with the process that holds it the room is given back, however that ends.
+    """
 
     def __init__(self, folder: Path, size_bytes: int) -> None:
         self._folder = folder
         self._size_bytes = size_bytes
-        self._path: Path | None = None
+        self._descriptor: int | None = None
 
     def take(self) -> None:
         """Raises `OSError` where there is not so much room, or a quota does not allow it; then nothing is kept."""
-        descriptor, name = tempfile.mkstemp(prefix=".reserve.", suffix=UNFINISHED, dir=self._folder)
-        self._path = Path(name)
+        self._descriptor, name = tempfile.mkstemp(prefix=".reserve.", suffix=UNFINISHED, dir=self._folder)
         try:
+            Path(name).unlink()
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(descriptor, 0, self._size_bytes)
+                os.posix_fallocate(self._descriptor, 0, self._size_bytes)
             else:
-                os.write(descriptor, bytes(self._size_bytes))
+                os.write(self._descriptor, bytes(self._size_bytes))
         except OSError:
             self.release()
             raise
-        finally:
-            os.close(descriptor)
 
     def release(self) -> None:
-        """Give the room back. The file may be gone, with its folder."""
-        if self._path is not None:
-            with suppress(FileNotFoundError):
-                self._path.unlink()
-            self._path = None
+        """Give the room back."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

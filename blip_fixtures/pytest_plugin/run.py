@@ -131,6 +131,8 @@ class Run:
         record = self.records[case] = outcome.record
         self._progress.finish(result(record), is_taken_over=case.id in self._resumed)
         if outcome.error is not None:
+            # It may have come before the first round: the fixture was not forgotten.
+            benchmark.skipped = True
             raise outcome.error
         if record.status == Status.OK:
             self._loops[case.device] = loop

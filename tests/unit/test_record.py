@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import jsonschema
 import msgspec
 import pytest
 
-from blip_fixtures.journal import MOST_KEPT, Journal
 from blip_fixtures.reasons import Reason, say_all
 from blip_fixtures.record import Record, RecordError, as_plain, read_records, schema, validated
 from blip_fixtures.record.version1 import recognized, recognized_all
@@ -201,57 +199,6 @@ def test_records_json_yields_the_order_of_the_run(tmp_path: Path) -> None:
     assert [record.case.batch_size for record in read_records(path)] == [4, 2, 1]
 
 
-def test_journal_yields_what_was_appended_without_a_torn_line(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.jsonl")
-    journal.append(make_record())
-    journal.append(make_record(batch_size=4, status="failed", reason="ValueError: naïve"))
-    with journal.path.open("a") as file:
-        file.write('{"schema_version": 1, "case')
-    reasons = [record.reason and str(record.reason) for record in read_records(journal.path)]
-    assert reasons == [None, "ValueError: naïve"]
-
-
-def test_of_two_lines_for_a_case_the_later_one_counts(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.jsonl")
-    for notes in (["first"], ["second"]):
-        journal.append(make_record(notes=notes))
-    assert [[str(note) for note in record.notes] for record in read_records(journal.path)] == [["second"]]
-
-
-def test_a_second_timing_does_not_replace_the_first(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.jsonl")
-    for again in (False, True):
-        journal.append(make_record(again=again))
-    assert [record.again for record in read_records(journal.path)] == [False, True]
-
-
-def kept(folder: Path) -> list[Path]:
-    return sorted(folder.glob("journal.*.jsonl"))
-
-
-def test_journals_of_the_runs_before_are_kept_under_their_dates(tmp_path: Path) -> None:
-    Journal(tmp_path / "journal.jsonl").append(make_record())
-    later = Journal(tmp_path / "journal.jsonl")
-    assert len(read_records(later.path)) == 1, "a run without a finished case moves nothing"
-    later.append(make_record(status="failed", reason="ValueError: no"))
-    assert [record.status for record in read_records(later.path)] == ["failed"]
-    # Restarted once more, all within one second.
-    Journal(tmp_path / "journal.jsonl").append(make_record(batch_size=2))
-    assert sorted(record.status for path in kept(tmp_path) for record in read_records(path)) == ["failed", "ok"]
-
-
-def test_the_last_ten_are_kept(tmp_path: Path) -> None:
-    for size in range(1, MOST_KEPT + 4):
-        Journal(tmp_path / "journal.jsonl").append(make_record(batch_size=size))
-        os.utime(tmp_path / "journal.jsonl", (size, size))
-    (tmp_path / "journal.mine.jsonl").write_text("not the suite's")
-    Journal(tmp_path / "journal.jsonl").append(make_record(batch_size=99))
-    assert (tmp_path / "journal.mine.jsonl").exists(), "only what the suite itself kept is taken away"
-    (tmp_path / "journal.mine.jsonl").unlink()
-    sizes = [record.case.batch_size for path in kept(tmp_path) for record in read_records(path)]
-    assert sizes == list(range(4, MOST_KEPT + 4))
-
-
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [
@@ -270,7 +217,11 @@ def test_the_last_ten_are_kept(tmp_path: Path) -> None:
             "record 1: schema version 99 where this release reads 1 and 2; measure again",
         ),
         ("records.json", document({"schema_version": 1}), "record 1: the record does not fit the record's schema"),
-        ("journal.jsonl", '{"a": \n{"b": 1}\n', "line 1 is damaged: it is no JSON .*; what it held is lost, remove that line"),
+        (
+            "journal.jsonl",
+            '{"a": \n{"b": 1}\n',
+            "line 1 is damaged: it is no JSON .*; what it held is lost, remove that line",
+        ),
         ("journal.jsonl", "", "holds no blip records"),
     ],
 )

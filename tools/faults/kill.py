@@ -19,7 +19,7 @@ _MOST_RESUMPTIONS = 5
 
 def campaign(place: Path, count: int, seed: int) -> dict[str, Any]:
     """`count` killed runs; what was wrong with each that was not gone on with as it should be."""
-    chance = random.Random(seed)  # noqa: S311  # moments, no secrets
+    chance = random.Random(seed)  # moments, no secrets
     arguments = (*FEW, "--blip-lock=off")
     whole = start(new_home(place, 0), *arguments)
     begun_s = time.monotonic()
@@ -66,7 +66,9 @@ def _faults(run: Run, before: Sequence[bytes], expected: Counter[tuple[str, bool
     found = []
     records = run.records()
     if _cases(records) != expected:
-        found.append(f"other cases than those of a whole run: {_cases(records) - expected} {expected - _cases(records)}")
+        found.append(
+            f"other cases than those of a whole run: {_cases(records) - expected} {expected - _cases(records)}"
+        )
     found += [f"{record['case_id']} is {record['status']}" for record in records if record["status"] != "ok"]
     after = run.journal()
     whole = [line for line in before if line.endswith(b"\n")]

@@ -13,10 +13,12 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = "instructblip-tiny"
@@ -100,7 +102,6 @@ def warm_up() -> None:
     """Import what takes seconds. Computes nothing, since a fork does not have its parent's threads."""
     import datasets  # noqa: F401
     import matplotlib.pyplot as plt  # noqa: F401
-    import pandas as pd  # noqa: F401
     import torch  # noqa: F401
     import transformers.generation
     import transformers.models.instructblip.modeling_instructblip
