@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
 from blip_fixtures.engine.preflight import PreflightError, check_architectures, check_devices, check_libraries
@@ -19,10 +18,10 @@ from blip_fixtures.pytest_plugin.baseline import Baseline, Gate, selection_of
 from blip_fixtures.pytest_plugin.files import RunFiles, check_writable
 from blip_fixtures.pytest_plugin.fixtures import STOPPED_BY
 from blip_fixtures.pytest_plugin.guard import Guard
+from blip_fixtures.pytest_plugin.ledger import Ledger
 from blip_fixtures.pytest_plugin.loop import PedanticLoop, list_rounds
 from blip_fixtures.pytest_plugin.progress import Progress, result, result_again
 from blip_fixtures.pytest_plugin.signals import Stopped
-from blip_fixtures.pytest_plugin.unfinished import Earlier, Running, UnfinishedError, as_before, told
 from blip_fixtures.record import as_plain
 from blip_fixtures.words import Status
 
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from pytest_benchmark.stats import Metadata
 
     from blip_fixtures.case import Case
-    from blip_fixtures.engine.session import Outcome
-    from blip_fixtures.job import Job
     from blip_fixtures.pytest_plugin.options import Options
     from blip_fixtures.pytest_plugin.plan import Plan
     from blip_fixtures.record import Record
@@ -61,9 +58,8 @@ class Run:
         self._options = options
         self._progress = Progress(config, total=len(plan.cases) + len(plan.compared), alone=alone)
         self.session = Session(facts=_facts(self.files.commit_info), on_round=self._on_round)
-        self._journal = Journal(self.files.folder / NAME, self._progress.say)
-        self._earlier = Earlier()
-        self._resumed: list[str] = []
+        journal = Journal(self.files.folder / NAME, self._progress.say)
+        self._ledger = Ledger(self.session, journal, options, self._progress.say)
         self._was_timed_again = False
         self._told_stopped_by: int | None = None
         self._loops: dict[str, PedanticLoop] = {}
@@ -83,7 +79,8 @@ class Run:
                 jobs = map(plan.job, plan.cases)
                 baseline.check(Process.of("this run", [run.session.planned(job) for job in jobs]))
             if run.guard is not None:
-                run._look_back(run.guard)
+                run._ledger.look_back([plan.job(case) for case in plan.cases], run._resumed_by)
+                run.guard.start()
         except Stopped as stopped:
             # It was raised wherever the signal met it, which may be a place that pytest cannot show.
             config.stash[STOPPED_BY] = run._stopped_by or pytest.ExitCode.INTERRUPTED
@@ -127,9 +124,9 @@ class Run:
             self._progress.finish("ran once, not measured: benchmarks are disabled")
             return None
         loop = PedanticLoop(benchmark)
-        outcome = self._outcome(job, loop)
+        outcome = self._ledger.outcome(job, loop, self.guard)
         record = self.records[case] = outcome.record
-        self._progress.finish(result(record), is_taken_over=case.id in self._resumed)
+        self._progress.finish(result(record), is_taken_over=case.id in self._ledger.taken_over)
         if outcome.error is not None:
             # It may have come before the first round: the fixture was not forgotten.
             benchmark.skipped = True
@@ -155,33 +152,10 @@ class Run:
                 continue
             self._progress.start(f"{case.id} again")
             loop = self._loops[case.device].unused()
-            record = self._outcome(self.plan.job(case).second_timing(), loop).record
+            record = self._ledger.outcome(self.plan.job(case).second_timing(), loop, self.guard).record
             self.again.append(record)
             self._progress.finish(result_again(first, record))
         self._was_timed_again = True
-
-    def _outcome(self, job: Job, loop: PedanticLoop) -> Outcome:
-        """What an unfinished run found of the job, or what measuring it finds, which is in the journal then."""
-        if self.guard is None:
-            return self.session.attempt(job, loop=loop)
-        key = (self.session.config_hash(job), job.again)
-        known = self._earlier.finished(key, retry=self._options.retry)
-        if known is not None:
-            if not job.again:
-                self._resumed.append(known.case_id)
-            if known.latency is not None:
-                list_rounds(loop.benchmark, known.latency.rounds_s)
-            return as_before(msgspec.structs.replace(known, sweeps=job.sweeps))
-        lost = self._earlier.why_lost(key, retry=self._options.retry)
-        if lost is not None:
-            outcome = as_before(self.session.given_up(job, lost))
-        else:
-            with self.guard.measuring(Running(*key, job.case.id, self._earlier.deaths(key))):
-                outcome = self.session.attempt(job, loop=loop)
-                self._journal.append(outcome.record)
-            return outcome
-        self._journal.append(outcome.record)
-        return outcome
 
     def conclude(self) -> None:
         """Judge the run, where there is a baseline, and write its files, where a case came to an end."""
@@ -195,11 +169,12 @@ class Run:
             self.gate.conclude(self.records.values())
             for name, value in self.gate.properties().items():
                 self.tell_junit(name, value)
-        self._journal.catch_up()
-        if not self._journal.is_whole:
-            self.unwritten.append(f"{self._journal.path} lacks finished cases, which are in {self._journal.elsewhere}")
+        journal = self._ledger.journal
+        journal.catch_up()
+        if not journal.is_whole:
+            self.unwritten.append(f"{journal.path} lacks finished cases, which are in {journal.elsewhere}")
         self.unwritten += self.files.write(
-            [*self.records.values(), *self.again], self.stats, self._command, lambda: self._journal.elsewhere.parent
+            [*self.records.values(), *self.again], self.stats, self._command, lambda: journal.elsewhere.parent
         )
 
     def end(self, *, ends_process: bool = False) -> None:
@@ -218,8 +193,8 @@ class Run:
     def beside_benchmarks(self) -> dict[str, Any]:
         """What records.json holds besides pytest-benchmark's own list, which has only cases that ran to their end."""
         beside = self.files.beside_benchmarks(self.records.values(), self.again)
-        if self._resumed:
-            beside["resumed"] = self._resumed
+        if self._ledger.taken_over:
+            beside["resumed"] = self._ledger.taken_over
         if not self.is_complete:
             beside["interrupted"] = True
         if self.gate is not None and self.records:
@@ -271,25 +246,6 @@ class Run:
                 self.guard.reserve_room([len(self.session.stock.samples(job)) for job in jobs])
         except PreflightError as error:
             raise pytest.UsageError(str(error)) from None
-
-    def _look_back(self, guard: Guard) -> None:
-        """At an unfinished run in the folder: go on with it, or say that one could."""
-        say, cases = self._progress.say, self.plan.cases
-        if not self._options.resume:
-            line = told(self.files.folder, self._resumed_by)
-            if line is not None:
-                say(line)
-        else:
-            try:
-                self._earlier = Earlier.read(self._journal, say)
-            except UnfinishedError as error:
-                raise pytest.UsageError(f"--blip-resume: {error}") from None
-            keys = [(self.session.config_hash(self.plan.job(case)), False) for case in cases]
-            found = sum(self._earlier.finished(key, retry=self._options.retry) is not None for key in keys)
-            others = self._earlier.others(keys)
-            said = f"; {others} of its lines belong to other cases or conditions" if others else ""
-            say(f"--blip-resume takes {found} of {len(cases)} cases from {self._journal.path}{said}")
-        guard.start()
 
     def _on_round(self) -> None:
         self._progress.tick()

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import pytest
 
-from blip_fixtures.engine.session import Outcome
 from blip_fixtures.journal import NAME
 from blip_fixtures.reasons import Reason
 from blip_fixtures.record import RecordError, read_records
@@ -186,13 +184,6 @@ class Earlier:
 
 
 ENDED_ITS_PROCESS = ("died_while_measuring", "timed_out")
-
-
-def as_before(record: Record) -> Outcome:
-    """The outcome of an earlier process: a case that failed there fails here."""
-    if record.status != Status.FAILED:
-        return Outcome(record)
-    return Outcome(record, pytest.fail.Exception(f"failed in an earlier process: {record.reason}", pytrace=False))
 
 
 def _state_in(folder: Path) -> State | None:

@@ -1,0 +1,86 @@
+"""How each case of a run comes to its end: taken over from an earlier process, given up, or measured now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from blip_fixtures.engine.session import Outcome
+from blip_fixtures.pytest_plugin.loop import list_rounds
+from blip_fixtures.pytest_plugin.unfinished import Earlier, Running, UnfinishedError, told
+from blip_fixtures.words import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from blip_fixtures.engine.session import Session
+    from blip_fixtures.job import Job
+    from blip_fixtures.journal import Journal
+    from blip_fixtures.pytest_plugin.guard import Guard
+    from blip_fixtures.pytest_plugin.loop import PedanticLoop
+    from blip_fixtures.pytest_plugin.options import Options
+    from blip_fixtures.record import Record
+
+
+class Ledger:
+    """What is known of the cases of one run. `say` writes a line to the terminal."""
+
+    def __init__(self, session: Session, journal: Journal, options: Options, say: Callable[[str], None]) -> None:
+        self.journal = journal
+        # Ids of the cases that an earlier process finished.
+        self.taken_over: list[str] = []
+        self._session = session
+        self._options = options
+        self._say = say
+        self._earlier = Earlier()
+
+    def look_back(self, jobs: Sequence[Job], resumed_by: str) -> None:
+        """At an unfinished run in the folder: go on with it, or say that the command `resumed_by` could.
+
+        Raises `pytest.UsageError` for a journal that cannot be gone on with.
+        """
+        if not self._options.resume:
+            line = told(self.journal.path.parent, resumed_by)
+            if line is not None:
+                self._say(line)
+            return
+        try:
+            self._earlier = Earlier.read(self.journal, self._say)
+        except UnfinishedError as error:
+            raise pytest.UsageError(f"--blip-resume: {error}") from None
+        keys = [(self._session.config_hash(job), False) for job in jobs]
+        found = sum(self._earlier.finished(key, retry=self._options.retry) is not None for key in keys)
+        others = self._earlier.others(keys)
+        said = f"; {others} of its lines belong to other cases or conditions" if others else ""
+        self._say(f"--blip-resume takes {found} of {len(keys)} cases from {self.journal.path}{said}")
+
+    def outcome(self, job: Job, loop: PedanticLoop, guard: Guard | None) -> Outcome:
+        """That of one job, which is in the journal then. Without a `guard` nothing is measured that could be lost."""
+        if guard is None:
+            return self._session.attempt(job, loop=loop)
+        key = (self._session.config_hash(job), job.again)
+        known = self._earlier.finished(key, retry=self._options.retry)
+        if known is not None:
+            if not job.again:
+                self.taken_over.append(known.case_id)
+            if known.latency is not None:
+                list_rounds(loop.benchmark, known.latency.rounds_s)
+            return _as_before(msgspec.structs.replace(known, sweeps=job.sweeps))
+        lost = self._earlier.why_lost(key, retry=self._options.retry)
+        if lost is not None:
+            outcome = _as_before(self._session.given_up(job, lost))
+            self.journal.append(outcome.record)
+            return outcome
+        with guard.measuring(Running(*key, job.case.id, self._earlier.deaths(key))):
+            outcome = self._session.attempt(job, loop=loop)
+            self.journal.append(outcome.record)
+        return outcome
+
+
+def _as_before(record: Record) -> Outcome:
+    """The outcome of an earlier process: a case that failed there fails here."""
+    if record.status != Status.FAILED:
+        return Outcome(record)
+    return Outcome(record, pytest.fail.Exception(f"failed in an earlier process: {record.reason}", pytrace=False))
