@@ -19,7 +19,7 @@ from blip_fixtures.pytest_plugin.files import RunFiles, check_writable
 from blip_fixtures.pytest_plugin.fixtures import STOPPED_BY
 from blip_fixtures.pytest_plugin.guard import Guard
 from blip_fixtures.pytest_plugin.ledger import Ledger
-from blip_fixtures.pytest_plugin.loop import PedanticLoop, list_rounds
+from blip_fixtures.pytest_plugin.loop import PedanticLoop, list_rounds, mark_used
 from blip_fixtures.pytest_plugin.progress import Progress, result, result_again
 from blip_fixtures.pytest_plugin.signals import Stopped
 from blip_fixtures.record import as_plain
@@ -128,8 +128,7 @@ class Run:
         record = self.records[case] = outcome.record
         self._progress.finish(result(record), is_taken_over=case.id in self._ledger.taken_over)
         if outcome.error is not None:
-            # It may have come before the first round: the fixture was not forgotten.
-            benchmark.skipped = True
+            mark_used(benchmark)
             raise outcome.error
         if record.status == Status.OK:
             self._loops[case.device] = loop

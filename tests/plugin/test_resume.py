@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -144,56 +143,33 @@ def test_a_damaged_journal_ends_the_run_before_it_begins(suite: Suite, monkeypat
     assert journal.read_bytes() == content.replace(b'"status":"ok"', b'"status":"no"')
 
 
-def died(folder: Path, said: str = "", **state: Any) -> None:
-    """As if the process had ended in the second case."""
-    path = folder / ".run.json"
-    old = json.loads(path.read_text())
-    path.write_text(json.dumps({**old, **state}))
-    (folder / ".last_words.txt").write_text(said)
-
-
-def running(suite: Suite, record: Record, deaths: int = 0) -> dict[str, Any]:
-    return {"config_hash": record.config_hash, "again": False, "case_id": record.case_id, "deaths": deaths}
-
-
-@pytest.mark.parametrize(
-    ("said", "state", "deaths", "code"),
-    [
-        ("Timeout (0:00:05)!\nThread 1", {"timeout_s": 5.0}, 0, "timed_out"),
-        ("Fatal Python error: Segmentation fault\n", {}, 0, "died_while_measuring"),
-        ("", {"oom_kills": -1}, 0, "died_while_measuring"),
-        ("", {}, 1, "died_while_measuring"),
-        ("", {}, 0, None),
-        ("", {"oom_kills": -1, "boot_id": "another"}, 0, None),
-    ],
-    ids=["timed out", "crash", "out of memory", "killed twice", "killed once", "power cut"],
-)
-def test_a_case_that_ended_its_process_is_recorded_so(
-    suite: Suite,
-    monkeypatch: pytest.MonkeyPatch,
-    measured: list[int],
-    said: str,
-    state: dict[str, Any],
-    deaths: int,
-    code: str | None,
+def test_a_case_that_ended_its_process_is_recorded_so_and_measured_again_when_asked(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, measured: list[int]
 ) -> None:
-    suite.run(THREE)
-    whole = suite.records()
-    interrupted(suite, monkeypatch)
-    died(suite.folder, said, running=running(suite, whole[1], deaths), **state)
+    """What tells how it ended is in tests/unit/test_unfinished.py."""
+
+    def time_out() -> None:
+        # As the watchdog leaves things when it ends the process.
+        for name in (".run.json", ".last_words.txt"):
+            path = suite.folder / name
+            kept[path] = path.read_bytes() if path.exists() else b"Timeout (0:00:05)!\nThread 1"
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    kept: dict[Path, bytes] = {}
+    with monkeypatch.context() as patch:
+        in_second_case(patch, time_out)
+        suite.run(THREE, "--blip-case-timeout=3600")
+    for path, content in kept.items():
+        path.write_bytes(content)
     measured.clear()
     result = suite.run(THREE, "--blip-resume")
-    if code is None:
-        assert measured == [2, 4], "nobody knows what ended it, so it is measured once more"
-        result.assert_outcomes(passed=3)
-        return
     assert measured == [4]
     result.assert_outcomes(passed=2, failed=1)
     lost = suite.records()[1]
     assert lost.reason is not None
-    assert (lost.status, lost.reason.code) == ("failed", code)
+    assert (lost.status, lost.reason.code, lost.reason.args) == ("failed", "timed_out", {"seconds": 3600})
     assert sizes(suite.records()) == [1, 2, 4]
-    result.stdout.fnmatch_lines([f"*failed in an earlier process: {str(lost.reason)[:20]}*"])
+    result.stdout.fnmatch_lines(["failed in an earlier process: timed out: it had not ended after 3600 s*"])
     measured.clear()
     suite.run(THREE, "--blip-resume").assert_outcomes(passed=2, failed=1)
     assert measured == [], "what is known of it is taken over"
