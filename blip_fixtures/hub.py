@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from blip_fixtures.privacy import without_credentials
+
 # Whose errors mean that the connection broke.
 _CLIENTS = ("huggingface_hub", "httpx", "httpx2", "httpcore", "requests", "urllib3")
 
@@ -31,7 +33,7 @@ def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind:
         RevisionNotFoundError,
     )
 
-    hub = constants.ENDPOINT
+    hub = without_credentials(constants.ENDPOINT)
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns), repo_type=kind))
     except GatedRepoError:
@@ -67,4 +69,4 @@ def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return without_credentials((str(error).strip().splitlines() or [type(error).__name__])[0].rstrip("."))

@@ -144,12 +144,33 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
     return report.outcome, "", report.outcome.upper()
 
 
-@pytest.hookimpl(optionalhook=True)
+@pytest.hookimpl(optionalhook=True, trylast=True)
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
-    """pytest-benchmark lists only what ran; the other records stand beside its list."""
+    """pytest-benchmark lists only what ran; the other records stand beside its list. Nothing of it tells a secret."""
     run = config.stash.get(RUN, None)
     if run is not None:
+        from blip_fixtures.privacy import leaves
+
         output_json["blip"] = run.beside_benchmarks
+        output_json.update(leaves(output_json, run.files.show))
+
+
+@pytest.hookimpl(optionalhook=True, trylast=True)
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    if RUN in config.stash:
+        from blip_fixtures.privacy import machine_facts
+
+        machine_info.update(machine_facts(machine_info, anonymous=config.stash[OPTIONS].anonymous))
+
+
+@pytest.hookimpl(optionalhook=True, trylast=True)
+def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict[str, Any]) -> None:
+    if RUN in config.stash:
+        from blip_fixtures.privacy import commit_facts
+
+        facts = commit_facts(commit_info, anonymous=config.stash[OPTIONS].anonymous)
+        commit_info.clear()
+        commit_info.update(facts)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blip_fixtures.gate.rules import Missing, Rule
+from blip_fixtures.privacy import anonymized, without_secrets
 from blip_fixtures.pytest_plugin.specs import SPECS
 from blip_fixtures.spelling import did_you_mean
 from blip_fixtures.words import DataErrors, EnergyMode, PassName, Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from blip_fixtures.case import NewTokens
@@ -46,6 +47,12 @@ class Options:
     allow: tuple[str, ...] = ()
     missing: Missing = Missing.FAIL
     accept: bool = False
+    anonymous: bool = False
+
+    @property
+    def show(self) -> Callable[[str], str]:
+        """What the files of this run may tell of a text."""
+        return anonymized if self.anonymous else without_secrets
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> Options:

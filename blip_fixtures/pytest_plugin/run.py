@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from blip_fixtures.engine.preflight import PreflightError, check_architectures, 
 from blip_fixtures.engine.session import Session
 from blip_fixtures.gate.sides import Process
 from blip_fixtures.journal import Journal
+from blip_fixtures.privacy import command_line, without_credentials
 from blip_fixtures.pytest_plugin.baseline import Baseline, Gate, selection_of
 from blip_fixtures.pytest_plugin.files import RunFiles, check_writable
 from blip_fixtures.pytest_plugin.loop import PedanticLoop, list_rounds
@@ -48,7 +48,7 @@ class Run:
         self.stats: list[Metadata] = []
         self.tell_junit: Callable[[str, object], None] = lambda _name, _value: None
         self._progress = Progress(config, total=len(plan.cases) + len(plan.compared), alone=alone)
-        self.session = Session(facts=_facts(files.commit_info), on_round=self._progress.tick)
+        self.session = Session(facts=_facts(files), on_round=self._progress.tick, show=files.show)
         self._journal = Journal(files.folder / "journal.jsonl")
         self._loops: dict[str, PedanticLoop] = {}
 
@@ -165,7 +165,7 @@ class Run:
             check_writable(self.files.folder)
             self.session.prepare(jobs, with_meters=with_meters)
         except PreflightError as error:
-            raise pytest.UsageError(str(error)) from None
+            raise pytest.UsageError(without_credentials(str(error))) from None
 
     def _list_again(self, record: Record, benchmark: BenchmarkFixture) -> None:
         if record.latency is None:
@@ -176,15 +176,15 @@ class Run:
 
     @cached_property
     def _command(self) -> str:
-        return str(_facts({})["command"])
+        return str(_facts(self.files)["command"])
 
 
-def _facts(commit_info: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(files: RunFiles) -> dict[str, Any]:
     """What pytest-benchmark found in the working folder, and how the run was started."""
     return {
-        "commit": commit_info.get("id"),
-        "dirty": commit_info.get("dirty"),
-        "command": shlex.join(["pytest", *sys.argv[1:]]),
+        "commit": files.commit_info.get("id"),
+        "dirty": files.commit_info.get("dirty"),
+        "command": command_line(["pytest", *sys.argv[1:]], files.show),
     }
 
 
