@@ -196,12 +196,18 @@ def _account() -> tuple[str, str]:
 @lru_cache(maxsize=8)
 def _personal(home: str, users: tuple[str, ...]) -> re.Pattern[str] | None:
     """The home folder, and a user's name as a part of a path or before an ``@``; `None` where there is neither."""
-    given = {folder.rstrip("/") for folder in (home, _account()[1]) if folder.startswith("/")}
-    homes = {form for folder in given if folder for form in (folder, os.path.realpath(folder))} - {"/", "/dev/null"}
+    given = {folder.rstrip("/") for folder in (home, _account()[1])} - {""}
+    homes = set(filter(_is_of_one_user, given | set(map(os.path.realpath, given))))
     forms = [rf"(?<![\w.~-]){re.escape(folder)}(?![\w-]|\.\w)" for folder in sorted(homes, key=len, reverse=True)]
     forms += [rf"(?<=/){re.escape(user)}(?=[/\s'\":,;)]|$)|(?<=-of-){re.escape(user)}(?![\w-])" for user in users]
     forms += [rf"(?<![\w.-]){re.escape(user)}(?=@[\w-])" for user in users]
     return re.compile("|".join(forms)) if forms else None
+
+
+def _is_of_one_user(folder: str) -> bool:
+    """Not ``/``, ``/tmp``, ``/dev/null`` or what else is home to users who are nobody."""
+    is_deep = folder.count("/") > 1 or folder == "/root"
+    return folder.startswith("/") and is_deep and not folder.startswith(_OF_EVERY_MACHINE)
 
 
 def _without_host(text: str, host: str) -> str:

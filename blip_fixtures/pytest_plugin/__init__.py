@@ -101,10 +101,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
             check_also(session.items, options, config)
         if not config.option.collectonly:
+            from blip_fixtures.engine.caches import provide_caches
             from blip_fixtures.pytest_plugin.run import Run
 
             elsewhere = left_out(config.stash.get(_ELSEWHERE, ()))
-            _tell(config, [*passed_over(config), *elsewhere, *unheld_baseline(session.items, options)])
+            _tell(
+                config, [*provide_caches(), *passed_over(config), *elsewhere, *unheld_baseline(session.items, options)]
+            )
             alone = len(plan.case_by_item) == len(session.items)
             config.stash[RUN] = Run.start(config, options, plan, alone=alone)
 
