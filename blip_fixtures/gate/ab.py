@@ -62,7 +62,7 @@ def _run(command: str, side: str, into: Path) -> Process:
     with log.open("w", encoding="utf-8") as output:
         done = subprocess.run(
             command,
-            shell=True,  # the command is the user's own line of shell
+            shell=True,  # nosec B602  # the command is the user's own line of shell
             env={**os.environ, "PYTEST_ADDOPTS": added, "PATH": path},
             stdout=output,
             stderr=subprocess.STDOUT,
