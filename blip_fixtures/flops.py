@@ -96,7 +96,7 @@ def _counted(name: str, text: str | None, most: int) -> int:
     try:
         return whole_number(text, 1, most)
     except ValueError as error:
-        raise ValueError(f"--{name.replace('_', '-')} is {shortened(text)}; {error}") from None
+        raise ValueError(f"--{name.replace('_', '-')} is {ascii(shortened(text))[1:-1]}; {error}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -49,6 +49,7 @@ _BEFORE_HOST = re.compile(r"(?<![\w.@:%/-])[\w.+-]{1,64}:[^\s@/%]{6,256}@(?=[\w-
 _VALUE = r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s'\"]+)"
 _NAMED = re.compile(rf"(?<![\w.-])(?P<name>[\w.-]++)(?P<between>['\"]?\s*=\s*|['\"]?\s*:\s*(?!//)){_VALUE}")
 _FLAG = re.compile(rf"(?<![\w.-])(?P<name>--?[A-Za-z][\w-]*+)(?P<between>\s+)(?!-){_VALUE}")
+_PLAIN = re.compile(r"[\w@%+=:,./~-]+", re.ASCII)
 _ASSIGNED = re.compile(r"(?<![\w.-])(?P<name>[\w.-]++)=")
 _PATH = re.compile(r"(?<![\w.:/~-])~?(?:/[^\s/'\"<>|:;,()\[\]{}`]+)+/?")
 _QUOTED_PATH = re.compile(r"(?P<quote>['\"`])(?P<path>~?/[^'\"`\n]*)(?P=quote)")
@@ -106,7 +107,7 @@ def command_line(arguments: Iterable[str], show: Callable[[str], str] = without_
             shown.append(show(f"{name}={show(value)}" if is_option else argument))
         follows_secret = not sign and argument.startswith("-") and _is_secret(argument)
     # What stands between quotes may still read as a name and its value.
-    return show(shlex.join(shown))
+    return show(" ".join(map(_quoted, shown)))
 
 
 def leaves(value: Any, show: Callable[[str], str]) -> Any:
@@ -137,6 +138,11 @@ def machine_facts(found: Mapping[str, Any], *, anonymous: bool) -> dict[str, Any
     """What pytest-benchmark knows of the machine; of an anonymous run without the host's name."""
     facts: dict[str, Any] = leaves(dict(found), anonymized if anonymous else without_secrets)
     return {**facts, "node": None} if anonymous and "node" in facts else facts
+
+
+def _quoted(argument: str) -> str:
+    """As a shell needs it, but for what stands for something else: a shell expands ``~`` where no quotes are."""
+    return argument if _PLAIN.fullmatch(argument.replace(HIDDEN, "x")) else shlex.quote(argument)
 
 
 def _without_value(found: re.Match[str]) -> str:

@@ -12,7 +12,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.bounds import argument, path
+from blip_fixtures.bounds import argument, path, readable
 from blip_fixtures.data.columns import needed
 from blip_fixtures.data.datasets import dataset_names, find_dataset
 from blip_fixtures.data.datasets.base import IMAGE, ColumnType, RowContext
@@ -143,7 +143,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     make.add_argument(
-        "--dataset", required=True, choices=dataset_names(), help="whose columns and metrics the questions have"
+        "--dataset",
+        type=argument(readable),
+        required=True,
+        choices=dataset_names(),
+        help="whose columns and metrics the questions have",
     )
     make.add_argument("--images", required=True, type=argument(path), metavar="DIR", help="the pictures")
     make.add_argument(

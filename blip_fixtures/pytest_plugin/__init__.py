@@ -138,6 +138,18 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     return result
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Around all others, so that nobody is told what may be a secret."""
+    report = yield
+    run = item.config.stash.get(RUN, None)
+    if run is not None and item.nodeid in run.plan.case_by_item:
+        from blip_fixtures.pytest_plugin.reports import hide_credentials
+
+        hide_credentials(report)
+    return report
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
     """No letter for a measured case: the progress line says it all."""

@@ -10,7 +10,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.bounds import argument, name_or_path, path
+from blip_fixtures.bounds import argument, name_or_path, path, readable
 from blip_fixtures.data.columns import text
 from blip_fixtures.data.datasets import dataset_names, find_dataset
 from blip_fixtures.data.prompts import PromptsError, find_prompts, preset_names
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m blip_fixtures.quality", description="Scores a predictions file with the suite's own metrics."
     )
     names, presets = dataset_names(), preset_names()
-    parser.add_argument("dataset", choices=names, metavar="DATASET", help=", ".join(names))
+    parser.add_argument("dataset", type=argument(readable), choices=names, metavar="DATASET", help=", ".join(names))
     parser.add_argument("file", type=argument(path), metavar="FILE.jsonl", help="one JSON object a line")
     parser.add_argument(
         "--prompts",

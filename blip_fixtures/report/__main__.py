@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from blip_fixtures.bounds import argument, path
+from blip_fixtures.bounds import argument, path, readable
 from blip_fixtures.record import RecordError, read_records
 from blip_fixtures.report.document import ReportError, write_document
 from blip_fixtures.words import LANGUAGES
@@ -44,7 +44,13 @@ def _parser() -> argparse.ArgumentParser:
         help="a records.json or journal.jsonl; of the same case on the same device in several files, the last wins",
     )
     parser.add_argument("--out", required=True, type=argument(path), metavar="DIR", help="gets README.md and plots/")
-    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the prose (default: %(default)s)")
+    parser.add_argument(
+        "--lang",
+        type=argument(readable),
+        choices=LANGUAGES,
+        default="en",
+        help="language of the prose (default: %(default)s)",
+    )
     return parser
 
 
