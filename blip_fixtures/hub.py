@@ -58,8 +58,9 @@ def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind:
         if not is_network and type(error).__module__.partition(".")[0] not in _CLIENTS:
             if not isinstance(error, OSError):
                 raise
+            said = without_credentials(error.strerror or str(error))
             raise HubError(
-                f"the files cannot be kept in {constants.HF_HUB_CACHE} ({error.strerror or error}); make room there, "
+                f"the files cannot be kept in {constants.HF_HUB_CACHE} ({said}); make room there, "
                 "or set HF_HOME to another folder"
             ) from None
         raise HubError(

@@ -86,6 +86,6 @@ class Spec:
         """What the ini file has. Raises `pytest.UsageError` for quotes without an end, words that are no switch."""
         try:
             return config.getini(self.ini)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, pytest.UsageError) as error:
             said = shortened(str(error), MOST_OF_TEXT)
             raise pytest.UsageError(f"{self.ini} cannot be read from the ini file: {said}; mend it there") from None

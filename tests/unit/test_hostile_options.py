@@ -83,7 +83,13 @@ def test_no_option_takes_these(spec: Spec, what: str) -> None:
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 @pytest.mark.parametrize(
-    "error", [ValueError("No closing quotation"), TypeError("expects a string, got int: 5"), ValueError("x" * 5_000)]
+    "error",
+    [
+        pytest.UsageError("No closing quotation"),
+        ValueError("No closing quotation"),
+        TypeError("expects a string, got int: 5"),
+        ValueError("x" * 5_000),
+    ],
 )
 def test_an_ini_value_that_pytest_cannot_read(spec: Spec, error: Exception) -> None:
     said = refusal(Config(ini={spec.ini: error}))
