@@ -78,9 +78,8 @@ def path(text: str) -> Path:
 
 
 def shortened(text: str, most: int = _MOST_SHOWN) -> str:
-    """The beginning of a long text, and how long it is; bytes that are no UTF-8 by their numbers."""
-    shown = text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
-    return shown.encode(errors="backslashreplace").decode()
+    """The beginning of a long text, and how long it is."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
 
 
 def argument(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:

@@ -73,7 +73,7 @@ def _run(command: str, side: str, into: Path) -> Process:
         # What the command wrote is its own; what is said of it may stand in a log that others read.
         tail = without_secrets("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:]))
         left = "no records" if not found else f"{len(found)} files of records"
-        shown = shortened(without_credentials(command), MOST_OF_TEXT)
+        shown = shortened(without_credentials(command), MOST_OF_TEXT).encode(errors="backslashreplace").decode()
         raise Refusal(
             f"the {side} command `{shown}` exited with {done.returncode} and left {left} in {into}; it must run "
             "pytest with this plugin once, take PYTEST_ADDOPTS from its environment (tox: pass_env), and not set "

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blip_fixtures.gate.rules import Missing, Rule
-from blip_fixtures.privacy import anonymized, without_secrets
 from blip_fixtures.pytest_plugin.specs import SPECS
 from blip_fixtures.spelling import did_you_mean
 from blip_fixtures.words import DataErrors, EnergyMode, PassName, Weights
@@ -52,6 +51,9 @@ class Options:
     @property
     def show(self) -> Callable[[str], str]:
         """What the files of this run may tell of a text."""
+        # Its patterns take as long as loading the rest of the plugin.
+        from blip_fixtures.privacy import anonymized, without_secrets
+
         return anonymized if self.anonymous else without_secrets
 
     @classmethod

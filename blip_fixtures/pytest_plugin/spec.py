@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from blip_fixtures.bounds import MOST_OF_PATH, MOST_OF_TEXT, readable, shortened
-from blip_fixtures.privacy import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +77,9 @@ class Spec:
                 readable(text, MOST_OF_PATH)
             return self.parse(given)
         except ValueError as error:
+            # Its patterns take as long as loading the rest of the plugin.
+            from blip_fixtures.privacy import without_credentials
+
             shown = shortened(without_credentials(" ".join(given) if self.repeatable else given))
             said = shortened(without_credentials(str(error)), MOST_OF_TEXT)
             raise pytest.UsageError(f"{where} cannot be {shown!r}: {said}") from None

@@ -55,7 +55,7 @@ BAD_OPTIONS = [
         f"--blip-data={'x' * 300}",
         f"--blip-data cannot be '{'x' * 80}... (300 characters)': it is too long for a path; ",
     ),
-    ("--blip-model=a\udcff", "--blip-model cannot be 'a\\\\udcff': character 2 is no text (U+DCFF); give it without"),
+    ("--blip-model=a\udcff", "--blip-model cannot be 'a\\udcff': character 2 is no text (U+DCFF); give it without"),
     ("--blip-report-dir=a\nb", "--blip-report-dir cannot be 'a\\nb': character 2 is no text (U+000A); give it without"),
     (
         "--blip-device=cuda:99999999999999999999",
