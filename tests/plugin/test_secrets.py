@@ -41,6 +41,7 @@ def test_batch_size(measure, batch_size, monkeypatch):
         monkeypatch.setattr("blip_fixtures.engine.session.run_passes", fail)
     measure()
 """
+LATENCY = "--blip-measure=latency"
 FILES = ("--benchmark-json=own.json", "--benchmark-save=mine", "--junitxml=junit.xml")
 
 
@@ -153,16 +154,17 @@ def test_an_anonymous_run_says_not_where_it_was(place: Place, monkeypatch: pytes
 
 
 def test_the_hash_of_the_settings_is_that_of_the_names_as_given(place: Place) -> None:
-    place.run(ONE_CASE)
+    place.run(ONE_CASE, LATENCY)
     own = place.document()["benchmarks"][0]["extra_info"]["blip"]["config_hash"]
-    place.run(ONE_CASE, "--blip-anonymous")
+    place.run(ONE_CASE, LATENCY, "--blip-anonymous")
     assert place.document()["benchmarks"][0]["extra_info"]["blip"]["config_hash"] == own
 
 
 def test_the_gate_names_no_home(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = f"--benchmark-storage={place.home}/runs"
-    place.run(ONE_CASE, storage, "--benchmark-save=base")
-    place.run(ONE_CASE, storage, "--benchmark-compare", "--blip-compare-fail=flops:0%")
+    exact = "--blip-measure=flops"
+    place.run(ONE_CASE, exact, storage, "--benchmark-save=base")
+    place.run(ONE_CASE, exact, storage, "--benchmark-compare", "--blip-compare-fail=flops:0%")
     verdict = (place.folder / "reports" / "local" / "mine" / "gate.md").read_text()
     assert "~/runs/" in verdict
     assert str(place.home) not in verdict
