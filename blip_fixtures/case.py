@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from blip_fixtures.bounds import MOST_OF_AXIS
 from blip_fixtures.words import Weights
 
 # The tables of data/prompts.toml, named here for help texts without reading it.
@@ -51,7 +52,7 @@ class NewTokens:
 class Case:
     """One point of a sweep. `model` is what `--blip-model` names, `device` a torch device: ``cpu``, ``cuda:0``.
 
-    Raises `ValueError` for a count below one.
+    Raises `ValueError` for a count below one, or far above what any machine could measure.
     """
 
     model: str
@@ -69,6 +70,8 @@ class Case:
             value = getattr(self, axis)
             if type(value) is not int or value < 1:
                 raise ValueError(f"{axis} must be a whole number of at least 1, not {value!r}")
+            if value > MOST_OF_AXIS[axis]:
+                raise ValueError(f"{axis} must be a whole number of at most {MOST_OF_AXIS[axis]:,}")
 
     @property
     def id(self) -> str:

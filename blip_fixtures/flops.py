@@ -11,9 +11,19 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from blip_fixtures.bounds import (
+    MOST_BEAMS,
+    MOST_NEW_TOKENS,
+    MOST_OF_AXIS,
+    argument,
+    name_or_path,
+    shortened,
+    whole_number,
+)
 from blip_fixtures.checkpoints.catalog import CATALOG
 from blip_fixtures.checkpoints.resolve import PACKAGED, find_architecture
 from blip_fixtures.engine.flops import COUNTER, BatchShape, FlopCounter
+from blip_fixtures.privacy import without_credentials
 from blip_fixtures.words import Phase, Weights
 
 if TYPE_CHECKING:
@@ -22,33 +32,33 @@ if TYPE_CHECKING:
     from blip_fixtures.engine.flops import FlopCount
 
 EXIT_BAD_INPUT = 2
+_MOST = {
+    "batch_size": MOST_OF_AXIS["batch_size"],
+    "image_size": MOST_OF_AXIS["image_size"],
+    "text_tokens": MOST_OF_AXIS["sequence_length"],
+    "qformer_tokens": MOST_OF_AXIS["sequence_length"],
+    "new_tokens": MOST_NEW_TOKENS,
+    "beams": MOST_BEAMS,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 with one sentence on stderr when the input is no use."""
     options = _parser().parse_args(arguments)
     try:
-        _check(options)
+        shape = _shape(options)
         # A hub id of the catalog needs no network; another one's configuration is fetched.
         in_catalog = options.model in CATALOG and options.revision is None
         weights = Weights.RANDOM if in_catalog else Weights.TRAINED
         checkpoint = find_architecture(options.model, weights, options.revision)
-        reason = checkpoint.why_impossible(options.image_size, options.qformer_tokens or options.text_tokens)
+        reason = checkpoint.why_impossible(shape.image_size, shape.qformer_tokens)
         counter = FlopCounter(checkpoint)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {without_credentials(str(error))}", file=sys.stderr)
         return EXIT_BAD_INPUT
     if reason is not None:
         print(f"error: {reason}", file=sys.stderr)
         return EXIT_BAD_INPUT
-    shape = BatchShape(
-        batch_size=options.batch_size,
-        image_size=options.image_size,
-        qformer_tokens=options.qformer_tokens or options.text_tokens,
-        text_tokens=options.text_tokens,
-        steps=options.new_tokens,
-        beams=options.beams,
-    )
     count = counter.count(shape)
     if options.json:
         found = {"model": options.model, "shape": asdict(shape), "total": count.total, **asdict(count)}
@@ -68,11 +78,25 @@ def _table(model: str, shape: BatchShape, count: FlopCount) -> str:
     return "\n".join([said, *lines, f"counted by {COUNTER}"])
 
 
-def _check(options: argparse.Namespace) -> None:
-    for name in ("batch_size", "image_size", "text_tokens", "new_tokens", "beams", "qformer_tokens"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ValueError(f"--{name.replace('_', '-')} is {value}; give a whole number of at least 1")
+def _shape(options: argparse.Namespace) -> BatchShape:
+    found = {name: _counted(name, getattr(options, name), most) for name, most in _MOST.items()}
+    return BatchShape(
+        batch_size=found["batch_size"],
+        image_size=found["image_size"],
+        qformer_tokens=found["text_tokens"] if options.qformer_tokens is None else found["qformer_tokens"],
+        text_tokens=found["text_tokens"],
+        steps=found["new_tokens"],
+        beams=found["beams"],
+    )
+
+
+def _counted(name: str, text: str | None, most: int) -> int:
+    if text is None:
+        return 0
+    try:
+        return whole_number(text, 1, most)
+    except ValueError as error:
+        raise ValueError(f"--{name.replace('_', '-')} is {ascii(shortened(text))[1:-1]}; {error}") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,18 +104,26 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m blip_fixtures.flops",
         description="Counts the FLOPs of one batch by phase, without weights and without running anything.",
     )
-    parser.add_argument("model", metavar="MODEL", help=f"{', '.join(CATALOG)}, {PACKAGED}, a folder, or a hub id")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="samples (default: %(default)s)")
-    parser.add_argument("--image-size", type=int, default=224, metavar="N", help="pixels a side (default: %(default)s)")
     parser.add_argument(
-        "--text-tokens", type=int, default=13, metavar="N", help="text tokens of the prompt (default: %(default)s)"
+        "model",
+        type=argument(name_or_path),
+        metavar="MODEL",
+        help=f"{', '.join(CATALOG)}, {PACKAGED}, a folder, or a hub id",
     )
+    parser.add_argument("--batch-size", default="1", metavar="N", help="samples (default: %(default)s)")
+    parser.add_argument("--image-size", default="224", metavar="N", help="pixels a side (default: %(default)s)")
     parser.add_argument(
-        "--qformer-tokens", type=int, metavar="N", help="text tokens in the Q-Former (default: as --text-tokens)"
+        "--text-tokens", default="13", metavar="N", help="text tokens of the prompt (default: %(default)s)"
     )
-    parser.add_argument("--new-tokens", type=int, default=50, metavar="N", help="generated (default: %(default)s)")
-    parser.add_argument("--beams", type=int, default=1, metavar="N", help="of beam search (default: %(default)s)")
-    parser.add_argument("--revision", metavar="REV", help="branch, tag or commit of a hub id outside the catalog")
+    parser.add_argument("--qformer-tokens", metavar="N", help="text tokens in the Q-Former (default: as --text-tokens)")
+    parser.add_argument("--new-tokens", default="50", metavar="N", help="generated (default: %(default)s)")
+    parser.add_argument("--beams", default="1", metavar="N", help="of beam search (default: %(default)s)")
+    parser.add_argument(
+        "--revision",
+        type=argument(name_or_path),
+        metavar="REV",
+        help="branch, tag or commit of a hub id outside the catalog",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from blip_fixtures.privacy import without_credentials
+
 # Whose errors mean that the connection broke.
 _CLIENTS = ("huggingface_hub", "httpx", "httpx2", "httpcore", "requests", "urllib3")
 
@@ -31,7 +33,7 @@ def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind:
         RevisionNotFoundError,
     )
 
-    hub = constants.ENDPOINT
+    hub = without_credentials(constants.ENDPOINT)
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns), repo_type=kind))
     except GatedRepoError:
@@ -56,8 +58,9 @@ def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind:
         if not is_network and type(error).__module__.partition(".")[0] not in _CLIENTS:
             if not isinstance(error, OSError):
                 raise
+            said = without_credentials(error.strerror or str(error))
             raise HubError(
-                f"the files cannot be kept in {constants.HF_HUB_CACHE} ({error.strerror or error}); make room there, "
+                f"the files cannot be kept in {constants.HF_HUB_CACHE} ({said}); make room there, "
                 "or set HF_HOME to another folder"
             ) from None
         raise HubError(
@@ -67,4 +70,4 @@ def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return without_credentials((str(error).strip().splitlines() or [type(error).__name__])[0].rstrip("."))

@@ -31,9 +31,10 @@ def load_processor(checkpoint: Checkpoint) -> Any:
     folder = str(checkpoint.folder)
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
-        image_processor = BlipImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        # Local files alone: those of the hub were fetched by commit (`hub.py`).
+        image_processor = BlipImageProcessorPil.from_pretrained(folder, local_files_only=True)  # nosec B615
         tokenizers = {
-            one.argument: AutoTokenizer.from_pretrained(folder, subfolder=one.subfolder, **local)
+            one.argument: AutoTokenizer.from_pretrained(folder, subfolder=one.subfolder, **local)  # nosec B615
             for one in family.vocabularies(config)
         }
         return family.processor(config, image_processor, tokenizers)

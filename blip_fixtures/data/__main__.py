@@ -10,15 +10,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.bounds import argument, path, readable
 from blip_fixtures.data.columns import needed
 from blip_fixtures.data.datasets import dataset_names, find_dataset
 from blip_fixtures.data.datasets.base import IMAGE, ColumnType, RowContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from blip_fixtures.data.datasets.base import Dataset
 
@@ -142,11 +143,19 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     make.add_argument(
-        "--dataset", required=True, choices=dataset_names(), help="whose columns and metrics the questions have"
+        "--dataset",
+        type=argument(readable),
+        required=True,
+        choices=dataset_names(),
+        help="whose columns and metrics the questions have",
     )
-    make.add_argument("--images", required=True, type=Path, metavar="DIR", help="the pictures")
-    make.add_argument("--questions", required=True, type=Path, metavar="FILE.json", help="the questions and answers")
-    make.add_argument("--out", required=True, type=Path, metavar="DIR", help="gets a folder of the dataset's name")
+    make.add_argument("--images", required=True, type=argument(path), metavar="DIR", help="the pictures")
+    make.add_argument(
+        "--questions", required=True, type=argument(path), metavar="FILE.json", help="the questions and answers"
+    )
+    make.add_argument(
+        "--out", required=True, type=argument(path), metavar="DIR", help="gets a folder of the dataset's name"
+    )
     return parser
 
 

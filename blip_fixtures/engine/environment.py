@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import shlex
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import psutil
 from blip_fixtures.devices import cpu_model, device_name, gpu_names, why_unavailable
 from blip_fixtures.meters import MeterError
 from blip_fixtures.meters.nvml import driver_version
+from blip_fixtures.privacy import command_line
 from blip_fixtures.settings import DeviceIdentity
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def describe_machine(facts: Mapping[str, Any]) -> dict[str, Any]:
         "versions": {**{name: _version(name) for name in PACKAGES}, **(_cuda_versions() if gpus else {})},
         "commit": facts.get("commit"),
         "dirty": facts.get("dirty"),
-        "command": facts.get("command", shlex.join(sys.argv)),
+        "command": facts.get("command", command_line(sys.argv)),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import defaultdict
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from blip_fixtures.checkpoints.resolve import CheckpointError
 from blip_fixtures.data.sources import DataError
 from blip_fixtures.devices import why_unavailable
+from blip_fixtures.engine.caches import provide_caches, why_no_rows
 from blip_fixtures.engine.fit import Estimator, Size, free_bytes, why_too_large, why_too_large_for_host
 from blip_fixtures.engine.stock import checkpoint_key
 from blip_fixtures.meters import own_domain
@@ -32,9 +34,17 @@ class PreflightError(ValueError):
 
 
 def check_libraries(libraries: Iterable[tuple[str, str]] = _LIBRARIES) -> None:
-    """Import what measuring needs. Raises `PreflightError` for a library that is broken or shadowed by a file."""
+    """Import what measuring needs. Raises `PreflightError` for a library that is broken or shadowed by a file.
+
+    And for one that has no place for its files.
+    """
     import importlib
 
+    for line in provide_caches():
+        logging.getLogger(__name__).warning(line)
+    problem = why_no_rows()
+    if problem is not None:
+        raise PreflightError(problem)
     for name, attribute in libraries:
         try:
             module = importlib.import_module(name)

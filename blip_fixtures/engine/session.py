@@ -23,8 +23,9 @@ from blip_fixtures.engine.stock import Stock
 from blip_fixtures.engine.tools import SharedTools
 from blip_fixtures.engine.workload import Workload
 from blip_fixtures.optimizations import find_optimization
+from blip_fixtures.privacy import without_secrets
 from blip_fixtures.reasons import Reason
-from blip_fixtures.record import CaseFields, Data, Generation, Record, RecordError, validated
+from blip_fixtures.record import CaseFields, Data, Generation, Record, RecordError, shown, validated
 from blip_fixtures.settings import Settings
 from blip_fixtures.words import Status
 
@@ -50,7 +51,7 @@ class Session:
     """Measures jobs one after another.
 
     `facts` go into the environment of every record (``commit``, ``dirty``, ``command``); `on_round` is called before
-    each round; `load` makes a model of a checkpoint for a device and an optimization.
+    each round; `load` makes a model for a device and an optimization; `show` says what records may tell of a text.
     """
 
     def __init__(
@@ -61,9 +62,11 @@ class Session:
         load: Callable[[Checkpoint, str, str], LoadedModel] | None = None,
         timer: Callable[[str], Callable[[], float]] = synchronizing_timer,
         stock: Stock | None = None,
+        show: Callable[[str], str] = without_secrets,
     ) -> None:
         self.stock = stock or Stock()
         self._facts = facts or {}
+        self._show = show
         self._timer = timer
         self._models = OneLiveModel(load or load_for)
         self._unrunnable: dict[Job, Reason | None] = {}
@@ -209,9 +212,9 @@ class Session:
         found: Found | None = None,
         moment: Mapping[str, Any] | None = None,
     ) -> Record:
-        """Without `found` every part is null and `reason` stands for all of them."""
+        """Without `found` every part is null and `reason` stands for all of them. The hash is of names as given."""
         case, found = job.case, found or Found()
-        return Record(
+        record = Record(
             case_id=case.id,
             config_hash=self._settings(job).digest,
             sweeps=job.sweeps,
@@ -243,6 +246,7 @@ class Session:
             notes=tuple(found.notes),
             missing=found.missing,
         )
+        return shown(record, self._show)
 
     def _data(self, job: Job) -> Data:
         samples, size = self.stock.samples(job), job.case.batch_size

@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from blip_fixtures.bounds import MOST_PROCESSES, argument, path, readable, shortened, whole_number
 from blip_fixtures.gate import show
 from blip_fixtures.gate.ab import run_in_turn
 from blip_fixtures.gate.judge import judge
 from blip_fixtures.gate.metrics import metric_names
 from blip_fixtures.gate.rules import ALLOWABLE, Missing, RuleError, parse_rules
 from blip_fixtures.gate.sides import Refusal, read_process
+from blip_fixtures.privacy import without_credentials
 from blip_fixtures.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         rules = parse_rules(options.fail)
         base, now = options.sides(options)
-        history = [read_process(path) for path in options.history]
+        history = [read_process(file) for file in options.history]
         judgement = judge(base, now, rules, history=history, allowed=options.allow, missing=options.missing)
         print(show.as_text(judgement))
         if options.out is not None:
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _compare(options: argparse.Namespace) -> tuple[list[Process], list[Process]]:
-    return [read_process(path) for path in options.base], [read_process(path) for path in options.now]
+    return [read_process(file) for file in options.base], [read_process(file) for file in options.now]
 
 
 def _ab(options: argparse.Namespace) -> tuple[list[Process], list[Process]]:
@@ -74,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
             f"--{side}",
             nargs="+",
             required=True,
-            type=Path,
+            type=argument(path),
             metavar="FILE",
             help=f"{what}: records.json, journal.jsonl or a file of --benchmark-storage, one for each process",
         )
@@ -88,14 +90,20 @@ def _parser() -> argparse.ArgumentParser:
         ab.add_argument(
             f"--{side}", required=True, metavar="COMMAND", help=f"a line of shell that runs pytest: '{example}'"
         )
-    ab.add_argument("--runs", type=_runs, default=3, metavar="N", help="processes a side (default: 3)")
+    ab.add_argument(
+        "--runs",
+        type=argument(_runs),
+        default=3,
+        metavar="N",
+        help="processes a side (default: 3)",
+    )
     ab.set_defaults(sides=_ab)
     for command in (compare, ab):
         _add_rules(command)
-    compare.add_argument("--out", type=Path, metavar="DIR", help="gets gate.md and gate.json")
+    compare.add_argument("--out", type=argument(path), metavar="DIR", help="gets gate.md and gate.json")
     ab.add_argument(
         "--out",
-        type=Path,
+        type=argument(path),
         metavar="DIR",
         default=Path("reports/local/gate") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"),
         help="gets gate.md, gate.json and every run's files (default: a new folder under reports/local/gate)",
@@ -109,6 +117,7 @@ def _add_rules(command: argparse.ArgumentParser) -> None:
         "--fail",
         action="append",
         required=True,
+        type=argument(readable),
         metavar="METRIC:LIMIT",
         help=f"how much worse a metric may become, repeatable: latency:10%%, memory:200MB, quality:1 (points), "
         f"latency:5%%@compile for some cases alone. Metrics: {', '.join(metric_names())}",
@@ -130,7 +139,7 @@ def _add_rules(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--history",
         nargs="+",
-        type=Path,
+        type=argument(path),
         default=[],
         metavar="FILE",
         help="earlier runs of this machine: the spread between processes, where a side is one process",
@@ -138,9 +147,7 @@ def _add_rules(command: argparse.ArgumentParser) -> None:
 
 
 def _runs(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("give a whole number of at least 1")
-    return int(text)
+    return whole_number(text, 1, MOST_PROCESSES)
 
 
 def _conditions(text: str) -> tuple[str, ...]:
@@ -148,7 +155,7 @@ def _conditions(text: str) -> tuple[str, ...]:
     unknown = [name for name in names if name not in ALLOWABLE]
     if unknown:
         raise argparse.ArgumentTypeError(
-            f"unknown {unknown[0]!r}; choose of {', '.join(ALLOWABLE)}{did_you_mean(unknown[0], ALLOWABLE)}"
+            f"unknown {shortened(unknown[0])!r}; choose of {', '.join(ALLOWABLE)}{did_you_mean(unknown[0], ALLOWABLE)}"
         )
     return names
 
@@ -156,13 +163,13 @@ def _conditions(text: str) -> tuple[str, ...]:
 def _missing(text: str) -> Missing:
     if text not in list(Missing):
         raise argparse.ArgumentTypeError(
-            f"unknown {text!r}; choose of {', '.join(Missing)}{did_you_mean(text, Missing)}"
+            f"unknown {shortened(text)!r}; choose of {', '.join(Missing)}{did_you_mean(text, Missing)}"
         )
     return Missing(text)
 
 
 def _refuse(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {without_credentials(message)}", file=sys.stderr)
     return EXIT_REFUSAL
 
 

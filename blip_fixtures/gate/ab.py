@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blip_fixtures.bounds import MOST_OF_TEXT, shortened
 from blip_fixtures.gate.sides import Process, Refusal, read_process
+from blip_fixtures.privacy import without_credentials, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +62,7 @@ def _run(command: str, side: str, into: Path) -> Process:
     with log.open("w", encoding="utf-8") as output:
         done = subprocess.run(
             command,
-            shell=True,  # the command is the user's own line of shell
+            shell=True,  # nosec B602  # the command is the user's own line of shell
             env={**os.environ, "PYTEST_ADDOPTS": added, "PATH": path},
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -68,10 +70,12 @@ def _run(command: str, side: str, into: Path) -> Process:
         )
     found = sorted(into.rglob("records.json"))
     if done.returncode not in (0, _TESTS_FAILED) or len(found) != 1:
-        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:])
+        # What the command wrote is its own; what is said of it may stand in a log that others read.
+        tail = without_secrets("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:]))
         left = "no records" if not found else f"{len(found)} files of records"
+        shown = shortened(without_credentials(command), MOST_OF_TEXT).encode(errors="backslashreplace").decode()
         raise Refusal(
-            f"the {side} command `{command}` exited with {done.returncode} and left {left} in {into}; it must run "
+            f"the {side} command `{shown}` exited with {done.returncode} and left {left} in {into}; it must run "
             "pytest with this plugin once, take PYTEST_ADDOPTS from its environment (tox: pass_env), and not set "
             f"--blip-report-dir itself. Its output ends with:\n{tail}"
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.case import AXES
 from blip_fixtures.gate.expressions import matches
+from blip_fixtures.privacy import without_secrets
 from blip_fixtures.record import RecordError, read_records
 from blip_fixtures.words import Status
 
@@ -78,16 +79,19 @@ def case_key(record: Record) -> Key:
     return (case.weights, *(device if axis == "device" else getattr(case, axis) for axis in AXES))
 
 
-def read_process(path: Path) -> Process:
-    """One run's `records.json`, `journal.jsonl` or file of pytest-benchmark's storage. Raises `Refusal`."""
+def read_process(path: Path, show: Callable[[str], str] = without_secrets) -> Process:
+    """One run's `records.json`, `journal.jsonl` or file of pytest-benchmark's storage. Raises `Refusal`.
+
+    `show` says what verdicts may tell of its path.
+    """
     try:
         records = read_records(path)
     except RecordError as error:
         raise Refusal(str(error)) from None
     if path.suffix == ".jsonl":
-        return Process.of(str(path), records)
+        return Process.of(show(str(path)), records)
     document = json.loads(path.read_text(encoding="utf-8"))
-    return Process.of(str(path), records, node_ids_of(document), _selected(document))
+    return Process.of(show(str(path)), records, node_ids_of(document), _selected(document))
 
 
 def node_ids_of(document: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

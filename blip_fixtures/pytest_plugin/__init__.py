@@ -102,10 +102,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
             check_also(session.items, options, config)
         if not config.option.collectonly:
+            from blip_fixtures.engine.caches import provide_caches
             from blip_fixtures.pytest_plugin.run import Run
 
             elsewhere = left_out(config.stash.get(_ELSEWHERE, ()))
-            _tell(config, [*passed_over(config), *elsewhere, *unheld_baseline(session.items, options)])
+            _tell(
+                config, [*provide_caches(), *passed_over(config), *elsewhere, *unheld_baseline(session.items, options)]
+            )
             alone = len(plan.case_by_item) == len(session.items)
             config.stash[RUN] = Run.start(config, options, plan, alone=alone)
 
@@ -145,6 +148,18 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     return result
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Around all others, so that nobody is told what may be a secret."""
+    report = yield
+    run = item.config.stash.get(RUN, None)
+    if run is not None and item.nodeid in run.plan.case_by_item:
+        from blip_fixtures.pytest_plugin.reports import hide_credentials
+
+        hide_credentials(report)
+    return report
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
     """No letter for a measured case: the progress line says it all."""
@@ -154,12 +169,33 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
     return report.outcome, "", report.outcome.upper()
 
 
-@pytest.hookimpl(optionalhook=True)
+@pytest.hookimpl(optionalhook=True, trylast=True)
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
-    """pytest-benchmark lists only what ran; the other records stand beside its list."""
+    """pytest-benchmark lists only what ran; the other records stand beside its list. Nothing of it tells a secret."""
     run = config.stash.get(RUN, None)
     if run is not None:
+        from blip_fixtures.privacy import leaves
+
         output_json["blip"] = run.beside_benchmarks
+        output_json.update(leaves(output_json, run.files.show))
+
+
+@pytest.hookimpl(optionalhook=True, trylast=True)
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    if RUN in config.stash:
+        from blip_fixtures.privacy import machine_facts
+
+        machine_info.update(machine_facts(machine_info, anonymous=config.stash[OPTIONS].anonymous))
+
+
+@pytest.hookimpl(optionalhook=True, trylast=True)
+def pytest_benchmark_update_commit_info(config: pytest.Config, commit_info: dict[str, Any]) -> None:
+    if RUN in config.stash:
+        from blip_fixtures.privacy import commit_facts
+
+        facts = commit_facts(commit_info, anonymous=config.stash[OPTIONS].anonymous)
+        commit_info.clear()
+        commit_info.update(facts)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -121,7 +121,7 @@ class Baseline:
                 f"in {config.option.benchmark_storage}; store one with pytest benchmarks --benchmark-save=base"
             )
         try:
-            processes = [read_process(path) for path in paths]
+            processes = [read_process(path, options.show) for path in paths]
             check_rules(processes, options.compare_fail)
         except Refusal as error:
             raise pytest.UsageError(f"--benchmark-compare: {error}") from None

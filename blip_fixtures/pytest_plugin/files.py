@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.case import checkpoint_name
 from blip_fixtures.engine.preflight import PreflightError
+from blip_fixtures.privacy import commit_facts
 from blip_fixtures.pytest_plugin.baseline import selection_of
 from blip_fixtures.record import as_plain
 from blip_fixtures.whole_files import replace_file, why
@@ -34,12 +35,16 @@ class RunFiles:
         self.folder = options.report_dir / checkpoint_name(options.model)
         self._config = config
         self._lang = options.lang
+        self._anonymous = options.anonymous
+        self.show = options.show
 
     @cached_property
     def commit_info(self) -> dict[str, Any]:
-        """What pytest-benchmark knows of the commit in the working folder."""
-        found: dict[str, Any] = self._config.hook.pytest_benchmark_generate_commit_info(config=self._config)
-        return found
+        """What pytest-benchmark knows of the commit in the working folder, as far as others may."""
+        hook = self._config.hook
+        found: dict[str, Any] = hook.pytest_benchmark_generate_commit_info(config=self._config)
+        hook.pytest_benchmark_update_commit_info(config=self._config, commit_info=found)
+        return commit_facts(found, anonymous=self._anonymous)
 
     def beside_benchmarks(self, records: Iterable[Record], again: Iterable[Record]) -> dict[str, Any]:
         """The records that pytest-benchmark does not list: of cases that did not run, and of second timings."""
@@ -67,11 +72,13 @@ class RunFiles:
 
     def _write_records(self, stats: Sequence[Metadata], folder: Path) -> None:
         hook = self._config.hook
+        machine_info = hook.pytest_benchmark_generate_machine_info(config=self._config)
+        hook.pytest_benchmark_update_machine_info(config=self._config, machine_info=machine_info)
         document = hook.pytest_benchmark_generate_json(
             config=self._config,
             benchmarks=list(stats),
             include_data=True,
-            machine_info=hook.pytest_benchmark_generate_machine_info(config=self._config),
+            machine_info=machine_info,
             commit_info=self.commit_info,
         )
         hook.pytest_benchmark_update_json(config=self._config, benchmarks=list(stats), output_json=document)

@@ -13,7 +13,7 @@ from blip_fixtures.spelling import did_you_mean
 from blip_fixtures.words import DataErrors, EnergyMode, LockMode, PassName, Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from blip_fixtures.case import NewTokens
@@ -50,6 +50,15 @@ class Options:
     allow: tuple[str, ...] = ()
     missing: Missing = Missing.FAIL
     accept: bool = False
+    anonymous: bool = False
+
+    @property
+    def show(self) -> Callable[[str], str]:
+        """What the files of this run may tell of a text."""
+        # Its patterns take as long as loading the rest of the plugin.
+        from blip_fixtures.privacy import anonymized, without_secrets
+
+        return anonymized if self.anonymous else without_secrets
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> Options:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
+from blip_fixtures.bounds import MOST_NEW_TOKENS, MOST_OF_AXIS, name_or_path, whole_number
 from blip_fixtures.case import AXES, COUNTED_AXES, NewTokens
 from blip_fixtures.gate.rules import ALLOWABLE
 from blip_fixtures.spelling import did_you_mean
@@ -19,15 +21,9 @@ ALL_PASSES = "all"
 BASELINE_AXES = tuple(axis for axis in AXES if axis != "device")
 
 
-def count(least: int) -> Callable[[str], int]:
-    """Whole numbers of at least `least`."""
-
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d+", text) or int(text) < least:
-            raise ValueError(f"give a whole number of at least {least}")
-        return int(text)
-
-    return parse
+def count(least: int, most: int) -> Callable[[str], int]:
+    """Whole numbers within these bounds."""
+    return partial(whole_number, least=least, most=most)
 
 
 def seconds(text: str) -> float:
@@ -39,10 +35,14 @@ def seconds(text: str) -> float:
 
 def new_tokens(text: str) -> NewTokens:
     """``50``, or ``fixed:50``."""
-    match = re.fullmatch(r"(fixed:)?(\d+)", text)
-    if match is None or int(match[2]) < 1:
-        raise ValueError("give a whole number of at least 1, or fixed:N for exactly N tokens in every row")
-    return NewTokens(int(match[2]), fixed=match[1] is not None)
+    number = text.removeprefix("fixed:")
+    try:
+        return NewTokens(whole_number(number, 1, MOST_NEW_TOKENS), fixed=number != text)
+    except ValueError:
+        raise ValueError(
+            "give a whole number of at least 1, or fixed:N for exactly N tokens in every row; at most "
+            f"{MOST_NEW_TOKENS:,}"
+        ) from None
 
 
 def one_of(names: Iterable[str]) -> Callable[[str], str]:
@@ -60,7 +60,7 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
 def devices(values: list[str]) -> tuple[str, ...]:
     """Torch devices, each once, or ``auto`` alone."""
     for value in values:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,2}))?", value):
             hint = did_you_mean(value, ("auto", "cpu", "cuda"))
             raise ValueError(f"choose auto, cpu, cuda or cuda:N{hint}")
     if "auto" in values and len(set(values)) > 1:
@@ -77,14 +77,24 @@ def _pairs(values: list[str], names: tuple[str, ...], form: str) -> dict[str, st
             raise ValueError(f"give {form} with one of {', '.join(names)}{did_you_mean(name, names)}")
         if name in chosen:
             raise ValueError(f"{name} is given twice")
-        chosen[name] = text
+        chosen[name] = name_or_path(text)
     return chosen
 
 
 def baseline(values: list[str]) -> dict[str, str | int]:
     """``AXIS=VALUE`` texts, counts as numbers."""
     chosen = _pairs(values, BASELINE_AXES, "AXIS=VALUE")
-    return {axis: int(text) if axis in COUNTED_AXES and text.isdecimal() else text for axis, text in chosen.items()}
+    return {axis: _counted(axis, text) if axis in COUNTED_AXES else text for axis, text in chosen.items()}
+
+
+def _counted(axis: str, text: str) -> str | int:
+    """A number where it is one; what else there is, and 0, the case refuses, whatever sweep it comes from."""
+    if not text.isdecimal():
+        return text
+    try:
+        return whole_number(text, 0, MOST_OF_AXIS[axis])
+    except ValueError:
+        raise ValueError(f"{axis} is a whole number of at least 1 and at most {MOST_OF_AXIS[axis]:,}") from None
 
 
 def also(values: list[str]) -> dict[str, tuple[str | int, ...]]:
@@ -122,10 +132,3 @@ def passes(values: list[str]) -> tuple[PassName, ...]:
     """Passes in their order; the latency is always among them."""
     names = _listed(values, (*PassName, ALL_PASSES))
     return tuple(name for name in PassName if ALL_PASSES in names or name in (PassName.LATENCY, *names))
-
-
-def some_text(text: str) -> str:
-    """Any text that is not blank."""
-    if not text.strip():
-        raise ValueError("it is empty; leave the option out for the default")
-    return text

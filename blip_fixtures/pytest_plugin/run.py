@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from contextlib import nullcontext
 from functools import cached_property
@@ -14,6 +13,7 @@ from blip_fixtures.engine.preflight import PreflightError, check_architectures, 
 from blip_fixtures.engine.session import Session
 from blip_fixtures.gate.sides import Process
 from blip_fixtures.journal import NAME, Journal
+from blip_fixtures.privacy import command_line, without_credentials
 from blip_fixtures.pytest_plugin.baseline import Baseline, Gate, selection_of
 from blip_fixtures.pytest_plugin.files import RunFiles, check_writable
 from blip_fixtures.pytest_plugin.fixtures import STOPPED_BY
@@ -57,7 +57,7 @@ class Run:
         self.unwritten: list[str] = []
         self._options = options
         self._progress = Progress(config, total=len(plan.cases) + len(plan.compared), alone=alone)
-        self.session = Session(facts=_facts(self.files.commit_info), on_round=self._on_round)
+        self.session = Session(facts=_facts(self.files), on_round=self._on_round, show=self.files.show)
         journal = Journal(self.files.folder / NAME, self._progress.say)
         self._ledger = Ledger(self.session, journal, options, self._progress.say)
         self._was_timed_again = False
@@ -244,7 +244,7 @@ class Run:
             if self.guard is not None:
                 self.guard.reserve_room([len(self.session.stock.samples(job)) for job in jobs])
         except PreflightError as error:
-            raise pytest.UsageError(str(error)) from None
+            raise pytest.UsageError(without_credentials(str(error))) from None
 
     def _on_round(self) -> None:
         self._progress.tick()
@@ -254,7 +254,8 @@ class Run:
     @property
     def _resumed_by(self) -> str:
         """The command of this run, going on with what it leaves."""
-        return self._command if self._options.resume else f"{self._command} --blip-resume"
+        command = command_line(["pytest", *sys.argv[1:]], without_credentials)
+        return command if self._options.resume else f"{command} --blip-resume"
 
     def _list_again(self, record: Record, benchmark: BenchmarkFixture) -> None:
         if record.latency is None:
@@ -265,13 +266,13 @@ class Run:
 
     @cached_property
     def _command(self) -> str:
-        return str(_facts({})["command"])
+        return str(_facts(self.files)["command"])
 
 
-def _facts(commit_info: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(files: RunFiles) -> dict[str, Any]:
     """What pytest-benchmark found in the working folder, and how the run was started."""
     return {
-        "commit": commit_info.get("id"),
-        "dirty": commit_info.get("dirty"),
-        "command": shlex.join(["pytest", *sys.argv[1:]]),
+        "commit": files.commit_info.get("id"),
+        "dirty": files.commit_info.get("dirty"),
+        "command": command_line(["pytest", *sys.argv[1:]], files.show),
     }

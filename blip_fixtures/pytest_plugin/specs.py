@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import pytest
-
+from blip_fixtures.bounds import MOST_ROUNDS, MOST_SAMPLES, name_or_path, path, some_text
 from blip_fixtures.case import DEFAULT_WARMUP_ROUNDS, MIN_ROUNDS, PRESETS
 from blip_fixtures.gate.rules import ALLOWABLE, Missing, parse_rules
 from blip_fixtures.pytest_plugin.parsing import (
@@ -23,85 +18,15 @@ from blip_fixtures.pytest_plugin.parsing import (
     one_of,
     passes,
     seconds,
-    some_text,
 )
+from blip_fixtures.pytest_plugin.spec import Spec
 from blip_fixtures.words import LANGUAGES, DataErrors, EnergyMode, LockMode, PassName, Weights
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-@dataclass(frozen=True)
-class Spec:
-    """One option: `--blip-<name>` on the command line, `blip_<name>` in the ini file."""
-
-    name: str
-    default: str
-    parse: Callable[[Any], Any]
-    metavar: str
-    help: str
-    field: str | None = None
-    repeatable: bool = False
-    is_switch: bool = False
-
-    @property
-    def flag(self) -> str:
-        """The command line's name."""
-        return f"--blip-{self.name}"
-
-    @property
-    def ini(self) -> str:
-        """The ini file's name."""
-        return f"blip_{self.name.replace('-', '_')}"
-
-    @property
-    def dest(self) -> str:
-        """The field of `Options` that holds the value."""
-        return self.field or self.name.replace("-", "_")
-
-    def add(self, parser: pytest.Parser, group: pytest.OptionGroup) -> None:
-        """Declare the option and its ini twin."""
-        default = f" Default: {self.default}." if self.default else ""
-        text = f"{self.help}{default} Ini: {self.ini}."
-        if self.is_switch:
-            group.addoption(self.flag, dest=self.ini, action="store_true", default=None, help=text)
-            parser.addini(self.ini, f"ini twin of {self.flag}", type="bool", default=False)
-            return
-        group.addoption(
-            self.flag,
-            dest=self.ini,
-            action="append" if self.repeatable else "store",
-            metavar=self.metavar,
-            default=None,
-            help=text,
-        )
-        kind: Literal["args", "string"] = "args" if self.repeatable else "string"
-        parser.addini(self.ini, f"ini twin of {self.flag}", type=kind, default=None)
-
-    def resolve(self, config: pytest.Config) -> Any:
-        """The parsed value: the command line's, else the ini file's, else the default."""
-        given: Any = config.getoption(self.ini)
-        where = self.flag
-        if given is None:
-            given, where = config.getini(self.ini), self.ini
-        if self.is_switch:
-            return bool(given)
-        if given is None or given == []:
-            if not self.default:
-                return self.parse([]) if self.repeatable else None
-            given = [self.default] if self.repeatable else self.default
-        try:
-            return self.parse(given)
-        except ValueError as error:
-            shown = " ".join(given) if self.repeatable else given
-            raise pytest.UsageError(f"{where} cannot be {shown!r}: {error}") from None
-
 
 SPECS = (
     Spec(
         "model",
         "instructblip-tiny",
-        some_text,
+        name_or_path,
         "NAME",
         "The checkpoint to measure: instructblip-tiny (packaged, works offline), a hub id such as "
         "Salesforce/instructblip-flan-t5-xl, or a folder that save_pretrained wrote.",
@@ -118,7 +43,7 @@ SPECS = (
     Spec(
         "data",
         "sample",
-        some_text,
+        name_or_path,
         "SOURCE",
         "Where questions and pictures come from: sample (64 packaged rows for each dataset), hub (the datasets' own "
         "splits), or a folder with textvqa/, coco/ and scienceqa/ parquet files in the hub's columns.",
@@ -143,7 +68,7 @@ SPECS = (
     Spec(
         "prompts",
         "paper",
-        some_text,
+        name_or_path,
         "PRESET",
         f"How a question becomes a prompt, and an answer is generated: {', '.join(PRESETS)}, or a file of your own, "
         "FILE.toml, with tables [textvqa], [coco], [scienceqa]. Scores of different presets do not compare.",
@@ -186,21 +111,21 @@ SPECS = (
     Spec(
         "rounds",
         "",
-        count(1),
+        count(1, MOST_ROUNDS),
         "N",
         f"Timed rounds for each case. Default: one for every batch, at least {MIN_ROUNDS}.",
     ),
     Spec(
         "warmup-rounds",
         str(DEFAULT_WARMUP_ROUNDS),
-        count(0),
+        count(0, MOST_ROUNDS),
         "N",
         "Rounds for each case before the timed ones, thrown away.",
     ),
     Spec(
         "limit",
         "",
-        count(1),
+        count(1, MOST_SAMPLES),
         "N",
         "Use N samples of each dataset, drawn by a fixed seed, the same on every machine. Default: all of them.",
     ),
@@ -224,14 +149,14 @@ SPECS = (
     Spec(
         "rapl-root",
         "/sys/class/powercap",
-        lambda text: Path(some_text(text)),
+        path,
         "DIR",
         "The powercap tree that holds the processor's energy counters, for one mounted elsewhere in a container.",
     ),
     Spec(
         "report-dir",
         "reports/local",
-        lambda text: Path(some_text(text)),
+        path,
         "DIR",
         "Everything a run writes lands in DIR/<checkpoint name>/: README.md, plots/, records.json, journal.jsonl.",
     ),
@@ -301,6 +226,15 @@ SPECS = (
         bool,
         "",
         "Let regressions pass this once, and let the saved run become the baseline of the next.",
+        is_switch=True,
+    ),
+    Spec(
+        "anonymous",
+        "",
+        bool,
+        "",
+        "Leave out of every file what tells who measured where: the host's name, the commit with its project and "
+        "branch, and all of a path but its last part. Secrets and the user's name are left out anyway.",
         is_switch=True,
     ),
 )

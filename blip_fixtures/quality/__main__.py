@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.bounds import argument, name_or_path, path, readable
 from blip_fixtures.data.columns import text
 from blip_fixtures.data.datasets import dataset_names, find_dataset
 from blip_fixtures.data.prompts import PromptsError, find_prompts, preset_names
@@ -18,6 +18,7 @@ from blip_fixtures.quality import score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from blip_fixtures.data.datasets.base import Question
 
@@ -75,11 +76,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m blip_fixtures.quality", description="Scores a predictions file with the suite's own metrics."
     )
     names, presets = dataset_names(), preset_names()
-    parser.add_argument("dataset", choices=names, metavar="DATASET", help=", ".join(names))
-    parser.add_argument("file", type=Path, metavar="FILE.jsonl", help="one JSON object a line")
+    parser.add_argument("dataset", type=argument(readable), choices=names, metavar="DATASET", help=", ".join(names))
+    parser.add_argument("file", type=argument(path), metavar="FILE.jsonl", help="one JSON object a line")
     parser.add_argument(
         "--prompts",
         metavar="PRESET",
+        type=argument(name_or_path),
         default=presets[0],
         help=f"the preset that the answers were asked with, {', '.join(presets)} or FILE.toml: where it numbers the "
         "options from 0, as seed does, a digit names one (default: %(default)s)",

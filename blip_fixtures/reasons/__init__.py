@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from blip_fixtures.privacy import without_secrets
 from blip_fixtures.words import LANGUAGES
 
 # A text that is nobody's template: that of an exception, of a driver, or of a record that an older release wrote.
@@ -127,12 +128,12 @@ def say_all(reasons: tuple[Reason, ...], lang: str = "en") -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold."""
+    """What JSON can hold and others may see: a text may be that of an exception."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return str(value)
+    return without_secrets(str(value))
 
 
 def _shown(value: Any) -> Any:

@@ -1,10 +1,12 @@
 """The record: everything one case produced, as plain data that never changes once it is stored.
 
 `structs.py` is the one definition: the types, the validation and the JSON Schema beside this package come from it.
-`files.py` reads what runs wrote, `version1.py` turns records of the first schema into those of this one.
+`files.py` reads what runs wrote, `version1.py` turns records of the first schema into those of this one, and
+`shown.py` says what of a record others may see.
 """
 
 from blip_fixtures.record.files import RecordError, read_records, validated
+from blip_fixtures.record.shown import shown
 from blip_fixtures.record.structs import (
     SCHEMA_VERSION,
     CaseFields,
@@ -45,5 +47,6 @@ __all__ = [
     "as_plain",
     "read_records",
     "schema",
+    "shown",
     "validated",
 ]

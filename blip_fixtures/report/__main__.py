@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blip_fixtures.bounds import argument, path, readable
 from blip_fixtures.record import RecordError, read_records
 from blip_fixtures.report.document import ReportError, write_document
 from blip_fixtures.words import LANGUAGES
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 with one sentence on stderr when the input or the folder is no use."""
     options = _parser().parse_args(arguments)
     try:
-        records = [record for path in options.records for record in read_records(path)]
+        records = [record for file in options.records for record in read_records(file)]
         readme = write_document(records, options.out, lang=options.lang)
     except (RecordError, ReportError) as error:
         return _fail(str(error))
@@ -39,12 +39,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "records",
         nargs="+",
-        type=Path,
+        type=argument(path),
         metavar="RECORDS",
         help="a records.json or journal.jsonl; of the same case on the same device in several files, the last wins",
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="gets README.md and plots/")
-    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the prose (default: %(default)s)")
+    parser.add_argument("--out", required=True, type=argument(path), metavar="DIR", help="gets README.md and plots/")
+    parser.add_argument(
+        "--lang",
+        type=argument(readable),
+        choices=LANGUAGES,
+        default="en",
+        help="language of the prose (default: %(default)s)",
+    )
     return parser
 
 

@@ -38,11 +38,39 @@ BAD_OPTIONS = [
     ("--blip-revision=v1", "--blip-revision=v1 has no meaning for 'instructblip-tiny' with checkpoint weights: only"),
     ("--blip-baseline=bf16", "--blip-baseline cannot be 'bf16': give AXIS=VALUE with one of dataset, optimization, "),
     ("--blip-baseline=device=cpu", "--blip-baseline cannot be 'device=cpu': give AXIS=VALUE with one of dataset, "),
+    (
+        "--blip-rounds=1000000000",
+        "--blip-rounds cannot be '1000000000': give a whole number of at least 1 and at most 1",
+    ),
+    (
+        f"--blip-limit={'9' * 5000}",
+        f"--blip-limit cannot be '{'9' * 80}... (5,000 characters)': it has 5,000 characters; ",
+    ),
+    (f"--blip-new-tokens=fixed:{'9' * 5000}", "--blip-new-tokens cannot be 'fixed:99999999"),
+    (
+        f"--blip-data={'x' * 5000}",
+        f"--blip-data cannot be '{'x' * 80}... (5,000 characters)': it has 5,000 characters;",
+    ),
+    (
+        f"--blip-data={'x' * 300}",
+        f"--blip-data cannot be '{'x' * 80}... (300 characters)': it is too long for a path; ",
+    ),
+    ("--blip-model=a\udcff", "--blip-model cannot be 'a\\udcff': character 2 is no text (U+DCFF); give it without"),
+    ("--blip-report-dir=a\nb", "--blip-report-dir cannot be 'a\\nb': character 2 is no text (U+000A); give it without"),
+    (
+        "--blip-device=cuda:99999999999999999999",
+        "--blip-device cannot be 'cuda:99999999999999999999': choose auto, cpu",
+    ),
+    (
+        "--blip-baseline=batch_size=1000000000",
+        "--blip-baseline cannot be 'batch_size=1000000000': batch_size is a whole number of at least 1 and at most 1",
+    ),
+    ("--blip-model=https://someone:planted@hub.example/a", "unknown checkpoint 'https://***@hub.example/a': it is ne"),
     ("--blip-report-dir=test_it.py", "cannot write to the report folder test_it.py/instructblip-tiny: "),
 ]
 
 
-@pytest.mark.parametrize(("option", "complaint"), BAD_OPTIONS, ids=[option for option, _ in BAD_OPTIONS])
+@pytest.mark.parametrize(("option", "complaint"), BAD_OPTIONS, ids=[ascii(option[:60]) for option, _ in BAD_OPTIONS])
 def test_bad_option(suite: Suite, option: str, complaint: str) -> None:
     result = suite.run(TWO_SWEEPS, option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -63,8 +91,31 @@ def test_ini_twin_and_command_line(suite: Suite) -> None:
     suite.pytester.makeini("[pytest]\nblip_rounds = 0\n")
     result = suite.pytester.runpytest_inprocess()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: blip_rounds cannot be '0': give a whole number of at least 1"])
+    result.stderr.fnmatch_lines(["ERROR: blip_rounds cannot be '0': give a whole number of at least 1 and at most *"])
     suite.run(TWO_SWEEPS, "--blip-rounds=1", "-k", "batch02").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("blip_device = 'cpu", "blip_device cannot be read from the ini file: No closing quotation; mend it there"),
+        ("blip_accept = maybe", "blip_accept cannot be read from the ini file: invalid truth value 'maybe'; mend it"),
+        ("blip_rounds = 1000000000", "blip_rounds cannot be '1000000000': give a whole number of at least 1 and at m"),
+    ],
+)
+def test_a_bad_ini_value(suite: Suite, line: str, complaint: str) -> None:
+    suite.pytester.makeini(f"[pytest]\n{line}\n")
+    result = suite.pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"ERROR: {complaint}" in result.stderr.str()
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_bytes_that_are_no_text_on_a_real_command_line(suite: Suite) -> None:
+    result = suite.run_in_subprocess(TWO_SWEEPS, os.fsdecode(b"--blip-report-dir=a\xffb"))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (error,) = [line for line in result.errlines if line.startswith("ERROR: ")]
+    assert "character 2 is no text (U+DCFF)" in error
 
 
 def test_ini_devices_are_a_list(suite: Suite) -> None:

@@ -566,6 +566,18 @@ class TestCommand:
         assert "exited with 3 and left no records" in error
         assert error.rstrip().endswith("what happened")
 
+    def test_the_end_of_a_commands_output_tells_no_secret(
+        self, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HF_TOKEN", "planted-in-a-variable")
+        monkeypatch.setenv("HOME", "/home/someone")
+        command = "echo $HF_TOKEN in $HOME/x; : --hub-token planted-by-flag; exit 3"
+        args = ["ab", "--base", command, "--now", "true", "--fail", "latency:10%", "--out", str(tmp_path / "out")]
+        assert main(args) == 4
+        error = capsys.readouterr().err
+        assert "planted" not in error
+        assert error.rstrip().endswith("*** in ~/x")
+
 
 def test_order_of_runs() -> None:
     assert [side for side, _ in order(3)] == ["base", "now", "now", "base", "base", "now"]

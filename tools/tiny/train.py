@@ -58,7 +58,7 @@ def main() -> None:
                 log=_log,
             )
         torch.save(model.vision_model.state_dict(), results["vision"])
-    model.vision_model.load_state_dict(torch.load(results["vision"]))
+    model.vision_model.load_state_dict(torch.load(results["vision"], weights_only=True))
 
     if not results["language"].exists():
         cache = _features(model, results["features"], options.seed)
@@ -72,14 +72,15 @@ def main() -> None:
                 checkpoint=lambda: save(model, options.work / "latest"),
             )
         torch.save(model.state_dict(), results["language"])
-    model.load_state_dict(torch.load(results["language"]))
+    model.load_state_dict(torch.load(results["language"], weights_only=True))
     save(model, options.out)
     _log(f"wrote {options.out}")
 
 
 def _features(model: InstructBlipForConditionalGeneration, path: Path, seed: int) -> Cache:
     if path.exists():
-        cache: Cache = torch.load(path, weights_only=False)
+        # Scenes are objects of this package, in a file that this script wrote into its own folder.
+        cache: Cache = torch.load(path, weights_only=False)  # nosec B614
         return cache
     with _timed("features"):
         cache = cache_features(model.vision_model, exclude=held_out_scenes(), seed=seed, log=_log)
