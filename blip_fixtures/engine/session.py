@@ -282,9 +282,8 @@ class Session:
         return describe_machine(self._facts)
 
     def _environment(self, job: Job) -> dict[str, Any]:
-        checkpoint = self.stock.checkpoint(job)
-        revisions = {"checkpoint_revision": checkpoint.revision, "hub_revision": checkpoint.hub_revision}
-        return {**self._machine, **revisions}
+        found = self.stock.checkpoint(job)
+        return {**self._machine, "checkpoint_revision": found.revision, "hub_revision": found.hub_revision}
 
 
 def _key(job: Job) -> Job:
