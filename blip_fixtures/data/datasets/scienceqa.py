@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.data.columns import needed, option, text, texts
+from blip_fixtures.data.columns import needed, option, optional_text, options, text
 from blip_fixtures.data.datasets.base import Answers, ColumnType, Dataset, Question, Row, RowContext, Split
 from blip_fixtures.data.samples import Sample
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _sample(row: Row, context: RowContext) -> Sample:
-    choices = texts(row, "choices")
+    choices = options(row, "choices")
     answer_index = option(row, "answer", choices)
     return Sample(
         id=context.id(row),
@@ -24,12 +24,12 @@ def _sample(row: Row, context: RowContext) -> Sample:
         references=(choices[answer_index],),
         choices=choices,
         answer_index=answer_index,
-        context=row.get("hint") or "",
+        context=optional_text(row, "hint"),
     )
 
 
 def _question(row: Row) -> Question:
-    choices = texts(row, "choices")
+    choices = options(row, "choices")
     answer = option(row, "answer", choices)
     return Question((choices[answer],), choices, answer)
 
