@@ -26,7 +26,7 @@ MOST_CHARACTERS_OF_AN_ID = 200
 IMAGE_TOKEN = "<image>"
 # Control characters but tab and ends of lines, and surrogates, which no encoding writes. Those above DEL are let pass:
 # text that was decoded wrongly once is full of them.
-_UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 def text(row: Mapping[str, Any], column: str, *, may_be_blank: bool = False) -> str:
@@ -35,6 +35,17 @@ def text(row: Mapping[str, Any], column: str, *, may_be_blank: bool = False) -> 
     if not isinstance(value, str) or not (may_be_blank or value.strip()):
         raise ValueError(f"{column} is {shown(value)} where a text is needed")
     return _sound(value, column)
+
+
+def free_text(row: Mapping[str, Any], column: str) -> str:
+    """The text in `column` where it is scored and not asked, so that it may be blank and hold any character.
+
+    Raises `ValueError`.
+    """
+    value = row.get(column)
+    if not isinstance(value, str):
+        raise ValueError(f"{column} is {shown(value)} where a text is needed")  # noqa: TRY004  # bad input
+    return _short(value, column)
 
 
 def optional_text(row: Mapping[str, Any], column: str) -> str:
@@ -115,9 +126,13 @@ def needed(entry: Mapping[str, Any], name: str) -> Any:
 
 
 def _sound(value: str, column: str) -> str:
-    if len(value) > MOST_CHARACTERS:
-        raise ValueError(f"{column} has a text of {len(value):,} characters where at most {MOST_CHARACTERS:,} are read")
-    found = _UNSPEAKABLE.search(value)
+    found = UNSPEAKABLE.search(_short(value, column))
     if found is not None:
         raise ValueError(f"{column} has a text with the character {found[0]!r}, which is no part of a text")
+    return value
+
+
+def _short(value: str, column: str) -> str:
+    if len(value) > MOST_CHARACTERS:
+        raise ValueError(f"{column} has a text of {len(value):,} characters where at most {MOST_CHARACTERS:,} are read")
     return value

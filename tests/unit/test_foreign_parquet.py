@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -51,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Asked]:
     server = Asked()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server
     server.shutdown()
@@ -64,8 +65,10 @@ def declare(path: Path, column: str, values: list[Any], feature: dict[str, Any])
     table = pq.read_table(path)
     if column in table.column_names:
         table = table.drop_columns([column])
-    table = table.append_column(column, pa.array(values))
-    features = {name: {"dtype": "string", "_type": "Value"} for name in table.column_names}
+    # As the library stores them; of columns of other types it does not believe the declaration.
+    stored = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = table.append_column(column, pa.array(values, stored))
+    features = datasets.Features.from_arrow_schema(table.schema.remove_metadata()).to_dict()
     metadata = {b"huggingface": json.dumps({"info": {"features": {**features, column: feature}}}).encode()}
     pq.write_table(table.replace_schema_metadata(metadata), path)
 
@@ -80,7 +83,8 @@ def test_no_column_opens_a_path_or_an_address(
     outside.write_bytes(picture()["bytes"])
     path = write_textvqa(tmp_path / "data")
     url = f"http://127.0.0.1:{server.server_port}/a.png"
-    declare(path, column, [str(outside), url, f"file://{outside}", url, str(outside)], {"_type": kind})
+    places = [str(outside), url, f"file://{outside}", url, str(outside)]
+    declare(path, column, [{"bytes": None, "path": place} for place in places], {"_type": kind})
     opened: list[str] = []
     plain_open = io.open
 

@@ -76,7 +76,11 @@ def test_a_bad_line_is_named(
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [("", "holds no predictions"), ("[1]\n", "line 1: it is no object"), ('{"prediction"\n', "line 1: Expecting")],
+    [
+        ("", "holds no predictions"),
+        ("[1]\n", "line 1: it is no object"),
+        ('{"prediction"\n', "line 1: it is no JSON ("),
+    ],
 )
 def test_a_file_that_is_no_predictions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, complaint: str
