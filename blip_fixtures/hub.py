@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+# What an address may hold beside the place that it names: ``https://user:password@host``. The last ``@`` ends it.
+_USER_INFO = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#]*@")
+_HUB_TOKEN = re.compile(r"\bhf_\w{8,}")
 
 # Whose errors mean that the connection broke.
 _CLIENTS = ("huggingface_hub", "httpx", "httpx2", "httpcore", "requests", "urllib3")
@@ -31,7 +36,7 @@ def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind:
         RevisionNotFoundError,
     )
 
-    hub = constants.ENDPOINT
+    hub = _without_credentials(constants.ENDPOINT)
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns), repo_type=kind))
     except GatedRepoError:
@@ -67,4 +72,10 @@ def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    """What an error says, in characters that a terminal shows: a part of it is a server's answer."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return _without_credentials("".join(letter if letter.isprintable() else "?" for letter in line))
+
+
+def _without_credentials(text: str) -> str:
+    return _HUB_TOKEN.sub("hf_***", _USER_INFO.sub(r"\1", text))
