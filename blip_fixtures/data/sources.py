@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import bisect
 import hashlib
-import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,19 +12,15 @@ from typing import TYPE_CHECKING, overload
 
 from blip_fixtures.data.datasets import find_dataset
 from blip_fixtures.data.datasets.base import RowContext, Split
-from blip_fixtures.data.images import ImageError
 from blip_fixtures.data.mapped import MappedRows
 from blip_fixtures.data.parquet import ParquetError, read_footer
+from blip_fixtures.data.places import PlacedImage, Places, RowError
 from blip_fixtures.hub import HubError, fetch
 from blip_fixtures.inside import leading_out
 from blip_fixtures.spelling import shown
 from blip_fixtures.words import DataErrors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from PIL.Image import Image
-
     from blip_fixtures.data.samples import Sample
 
 PACKAGED = "sample"
@@ -36,10 +30,6 @@ _ORDER_SEED = 0
 
 class DataError(ValueError):
     """A dataset that cannot be used; the message says which file, why, and what to do."""
-
-
-class RowError(DataError):
-    """A row that is no sample, or whose picture cannot be used; the message begins with its file and number."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +183,7 @@ class SampleSet(Sequence["Sample"]):
             sample = find_dataset(self.dataset).sample(self.rows[number], context)
         except ValueError as error:
             raise RowError(f"{self.places.name(number)}: {error}") from error
-        return replace(sample, open_image=_Placed(sample.open_image, self.places, number))
+        return replace(sample, open_image=PlacedImage(sample.open_image, self.places, number))
 
 
 def load_samples(
@@ -242,35 +232,6 @@ def _rows(found: Files) -> tuple[MappedRows, tuple[int, ...]]:
             "write them again"
         )
     return rows, counts
-
-
-@dataclass(frozen=True)
-class Places:
-    """Which row of which file a row's number stands for."""
-
-    paths: tuple[Path, ...]
-    counts: tuple[int, ...]
-
-    def name(self, number: int) -> str:
-        """The file and the row in it."""
-        starts = [0, *itertools.accumulate(self.counts)]
-        file = bisect.bisect_right(starts, number) - 1
-        return f"{self.paths[file]}, row {number - starts[file]} (counted from 0)"
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """Decodes the picture of row `number`. Raises `RowError`."""
-
-    open_image: Callable[[], Image]
-    places: Places
-    number: int
-
-    def __call__(self) -> Image:
-        try:
-            return self.open_image()
-        except ImageError as error:
-            raise RowError(f"{self.places.name(self.number)}: {error}") from error
 
 
 def _sound_rows(every: SampleSet, limit: int | None, errors: DataErrors) -> tuple[list[int], int]:

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from blip_fixtures.data.images import FORMATS, MOST_PIXELS, EncodedImage, ImageError, encoded_image
-from blip_fixtures.data.sources import DataError, RowError, load_samples
+from blip_fixtures.data.places import RowError
+from blip_fixtures.data.sources import DataError, load_samples
 from blip_fixtures.device_errors import is_out_of_memory
 from blip_fixtures.words import DataErrors
 from tests.unit.test_sources import animation, write_textvqa
