@@ -5,22 +5,29 @@ What does not fit would end each case with an error of some library, after the o
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.checkpoints.architecture import build_on_meta
+from blip_fixtures.checkpoints.foreign import ForeignError, read_object
 from blip_fixtures.checkpoints.resolve import CheckpointError, weight_files
 from blip_fixtures.device_errors import is_out_of_memory
+from blip_fixtures.spelling import shown
 from blip_fixtures.words import Weights
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from blip_fixtures.checkpoints.resolve import Checkpoint
     from blip_fixtures.families import Vocabulary
 
-# Two prompts of different lengths, so that the shorter one is padded, and as many tokens as are enough for that.
-_TEXTS = ("a", "what is written on the sign in the picture?")
+# Of different lengths, so that the shorter ones are padded; the last has signs that no vocabulary of these models has.
+_TEXTS = ("a", "what is written on the sign in the picture?", "\u2603 \U0001f5ff")
 _TEXT_LIMIT = 12
 _SIZES = ("size", "crop_size", "pad_size")
 _MOST_PIXELS_A_SIDE = 8192
+_MOST_CHARACTERS = 300
+_TODO = "save the checkpoint again with save_pretrained"
 
 
 def check_weights(checkpoint: Checkpoint) -> None:
@@ -51,18 +58,47 @@ def check_weights(checkpoint: Checkpoint) -> None:
 
 def check_processor(checkpoint: Checkpoint, processor: Any) -> None:
     """Make a tiny batch. Raises `CheckpointError` where that fails, or the model could not read it."""
-    try:
+    with refusing(f"the processor of {checkpoint.model!r} makes no batch"):
         problem = _why_unfit(checkpoint, processor)
-    except Exception as error:
-        # Settings from outside reach code that expects its own, and that raises whatever comes of it.
-        if is_out_of_memory(error):
-            raise
-        said = " ".join(str(error).split())[:200]
-        problem = f"makes no batch ({type(error).__name__}: {said})"
     if problem is not None:
-        raise CheckpointError(
-            f"the processor of {checkpoint.model!r} {problem}; save the checkpoint again with save_pretrained"
-        )
+        raise CheckpointError(f"the processor of {checkpoint.model!r} {problem}; {_TODO}")
+
+
+def check_generation(checkpoint: Checkpoint) -> None:
+    """Raises `CheckpointError` for settings of generation that the model could not be loaded with."""
+    from transformers import GenerationConfig
+
+    path = checkpoint.folder / "generation_config.json" if checkpoint.folder is not None else None
+    if path is None or not path.exists():
+        return
+    try:
+        settings = read_object(path)
+    except ForeignError as error:
+        raise CheckpointError(f"{error}; {_TODO}") from None
+    for name, value in settings.items():
+        ids = value if isinstance(value, list) and value else [value]
+        if name.endswith("_token_id") and not all(each is None or type(each) is int for each in ids):
+            raise CheckpointError(f"{path} has the {name} {shown(value)}, which is no token's number; {_TODO}")
+    with refusing(f"{path} cannot be used"):
+        GenerationConfig.from_dict(dict(settings))
+
+
+@contextlib.contextmanager
+def refusing(said: str) -> Iterator[None]:
+    """Raises `CheckpointError` for whatever a library raises over a file from outside, but not for a lack of memory."""
+    try:
+        yield
+    except BaseException as error:
+        # A panic of the tokenizers' Rust is no `Exception`, and its type can be had by its name alone.
+        is_of_library = isinstance(error, Exception) or type(error).__name__ == "PanicException"
+        if not is_of_library or is_out_of_memory(error):
+            raise
+        raise CheckpointError(f"{said} ({type(error).__name__}: {_line(error)}); {_TODO}") from error
+
+
+def _line(error: BaseException) -> str:
+    line = " ".join(str(error).split())[:_MOST_CHARACTERS]
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def _why_unfit(checkpoint: Checkpoint, processor: Any) -> str | None:

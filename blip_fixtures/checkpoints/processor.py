@@ -6,12 +6,12 @@ import re
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.checkpoints.fitting import check_processor
-from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
-from blip_fixtures.device_errors import is_out_of_memory
+from blip_fixtures.checkpoints.fitting import check_processor, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from blip_fixtures.checkpoints.resolve import Checkpoint
 
 
 def load_processor(checkpoint: Checkpoint) -> Any:
@@ -29,17 +29,8 @@ def load_processor(checkpoint: Checkpoint) -> Any:
             for one in family.vocabularies(config)
         }
         return family.processor(config, BlipImageProcessorPil(size=size), tokenizers)
-    try:
+    with refusing(f"cannot load the processor of {checkpoint.model!r}"):
         processor = _of_folder(checkpoint, str(checkpoint.folder))
-    except BaseException as error:
-        # What a file from outside makes a library raise. A panic of the tokenizers' Rust is no `Exception`.
-        is_of_library = isinstance(error, Exception) or type(error).__name__ == "PanicException"
-        if not is_of_library or is_out_of_memory(error):
-            raise
-        raise CheckpointError(
-            f"cannot load the processor of {checkpoint.model!r}: {' '.join(str(error).split())[:300]}; "
-            "save the checkpoint again with save_pretrained"
-        ) from error
     check_processor(checkpoint, processor)
     return processor
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.checkpoints.fitting import check_weights
+from blip_fixtures.checkpoints.fitting import check_generation, check_weights
 from blip_fixtures.checkpoints.processor import load_processor
 from blip_fixtures.checkpoints.resolve import files_digest, find_architecture, with_weights
 from blip_fixtures.data.sources import load_samples
@@ -56,6 +56,7 @@ class Stock:
         if key not in self._whole:
             whole = with_weights(self.architecture(job))
             check_weights(whole)
+            check_generation(whole)
             self._whole[key] = whole
         return self._whole[key]
 
