@@ -7,6 +7,7 @@ from pathlib import Path
 
 # What an address may hold beside the place that it names: ``https://user:password@host``. The last ``@`` ends it.
 _USER_INFO = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#]*@")
+_MOST_CHARACTERS = 300
 _HUB_TOKEN = re.compile(r"\bhf_\w{8,}")
 
 # Whose errors mean that the connection broke.
@@ -74,7 +75,8 @@ def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind:
 def _first_line(error: Exception) -> str:
     """What an error says, in characters that a terminal shows: a part of it is a server's answer."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return _without_credentials("".join(letter if letter.isprintable() else "?" for letter in line))
+    # Before it is cut, so that no part of a name and a password is left without its end.
+    return _without_credentials("".join(letter if letter.isprintable() else "?" for letter in line))[:_MOST_CHARACTERS]
 
 
 def _without_credentials(text: str) -> str:

@@ -13,11 +13,13 @@ from blip_fixtures.spelling import shown
 from blip_fixtures.whole_files import BadFileError, decode_json, read_bytes, why
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 # The largest published configuration has some kilobytes; an index names each tensor of the largest model.
 _MOST_CONFIG_BYTES, _MOST_INDEX_BYTES = 2**20, 32 * 2**20
+# Of a vocabulary, the largest file of text that a checkpoint has: some ten megabytes in the largest models.
+_MOST_TEXT_BYTES = 256 * 2**20
 _MOST_DEPTH = 16
 # Those that the suite knows; another name may be that of a kernel in somebody's repository.
 _ATTENTION = ("eager", "sdpa", "flash_attention_2")
@@ -78,14 +80,17 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def check_folder(folder: Path, patterns: Iterable[str]) -> None:
-    """Raises `ForeignError` for a file that leads out of `folder`, or changes what is loaded from it.
+def check_folder(folder: Path, texts: Sequence[str], weights: Sequence[str]) -> None:
+    """Raises `ForeignError` for a file that leads out of `folder`, is too large, or changes what is loaded.
 
-    `patterns` are those of the files that are read.
+    `texts` are the patterns of the files that are read whole, `weights` those of the others.
     """
-    stray = leading_out(folder, patterns)
+    stray = leading_out(folder, (*texts, *weights))
     if stray is not None:
         raise ForeignError(f"{stray} is no file of {folder}, or a link that leads out of it; put the file itself there")
+    for path in sorted(path for pattern in texts for path in folder.rglob(pattern)):
+        if path.stat().st_size > _MOST_TEXT_BYTES:
+            raise ForeignError(f"{path} has more than {_MOST_TEXT_BYTES // 2**20} MiB, the most that is read")
     for pattern, what in _FOREIGN_FILES.items():
         for path in sorted(folder.glob(pattern)):
             raise ForeignError(f"{path} is {what}")

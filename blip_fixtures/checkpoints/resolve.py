@@ -191,7 +191,7 @@ def _fetch(hub_id: str, hub_revision: str | None, patterns: tuple[str, ...]) -> 
 def _check_folder(folder: Path) -> None:
     """Raises `CheckpointError` for a file that leads out of the folder, or changes what is loaded from it."""
     try:
-        check_folder(folder, (*CONFIG_FILES, *WEIGHT_FILES))
+        check_folder(folder, CONFIG_FILES, WEIGHT_FILES)
     except ForeignError as error:
         raise CheckpointError(f"{error}; give a folder that save_pretrained wrote") from None
 
@@ -275,7 +275,11 @@ def files_digest(checkpoint: Checkpoint) -> str:
         return ""
     digest = hashlib.sha256()
     for path in sorted({path for pattern in CONFIG_FILES for path in checkpoint.folder.rglob(pattern)}):
-        digest.update(path.relative_to(checkpoint.folder).as_posix().encode() + b"\0" + path.read_bytes())
+        # A name is bytes, of any kind.
+        digest.update(os.fsencode(path.relative_to(checkpoint.folder)) + b"\0")
+        with path.open("rb") as file:
+            while block := file.read(_DIGEST_BLOCK_BYTES):
+                digest.update(block)
     return digest.hexdigest()[:12]
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.inside import is_inside
 from blip_fixtures.spelling import shown
+from blip_fixtures.whole_files import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +101,7 @@ def encoded_image(value: Any, folder: Path, *, convert: bool) -> EncodedImage:
         raise ImageError(f"image names {shown(name)}, which is no path") from None
     if not is_there:
         raise ImageError(f"image names {shown(name)}, which is not in {folder}")
-    return EncodedImage(path.read_bytes, convert)
+    return EncodedImage(partial(read_bytes, path), convert)
 
 
 def _rgb(picture: Image) -> Image:

@@ -16,7 +16,7 @@ from blip_fixtures.data.mapped import MappedRows
 from blip_fixtures.data.parquet import ParquetError, read_footer
 from blip_fixtures.data.places import PlacedImage, Places, RowError
 from blip_fixtures.hub import HubError, fetch
-from blip_fixtures.inside import leading_out
+from blip_fixtures.inside import is_inside, leading_out
 from blip_fixtures.spelling import shown
 from blip_fixtures.words import DataErrors
 
@@ -57,7 +57,10 @@ def find_files(dataset: str, source: str, override: str | None = None) -> Files:
 def _folder(dataset: str, source: str) -> Path:
     """The dataset's folder in `source`. Raises `DataError` where the package has none of it."""
     if source != PACKAGED:
-        return data_folder(source) / dataset
+        folder = data_folder(source)
+        if not is_inside(folder / dataset, folder):
+            raise DataError(f"{folder / dataset} is a link that leads out of {folder}; put the folder itself there")
+        return folder / dataset
     folder = find_dataset(dataset).samples or data_folder(PACKAGED) / dataset
     if not folder.is_dir():
         raise DataError(
@@ -132,11 +135,11 @@ def _of_hub(dataset: str, split: Split, revision: str | None) -> Files:
     try:
         folder = fetch(split.repository, revision, (split.pattern,), kind="dataset")
     except HubError as error:
-        raise DataError(f"cannot fetch {dataset} from {split.repository!r}: {error}") from None
+        raise DataError(f"cannot fetch {dataset} from {shown(split.repository)}: {error}") from None
     paths = tuple(sorted(folder.glob(split.pattern)))
     if not paths:
         raise DataError(
-            f"{split.repository!r} has no {split.pattern}; give another repository or a folder with "
+            f"{shown(split.repository)} has no {split.pattern}; give another repository or a folder with "
             f"--blip-dataset {dataset}=..."
         )
     _check_inside(folder)

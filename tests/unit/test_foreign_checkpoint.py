@@ -22,6 +22,7 @@ from blip_fixtures.checkpoints.resolve import (
     PACKAGED,
     Checkpoint,
     CheckpointError,
+    files_digest,
     find_architecture,
     resolve_checkpoint,
 )
@@ -229,6 +230,20 @@ def test_what_is_never_done_is_refused_wherever_it_is_asked_for(tmp_path: Path, 
 def test_files_that_change_what_is_loaded(folder: Path, name: str, complaint: str) -> None:
     (folder / name).write_text("{}")
     assert complaint in refusal(str(folder))
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "vocab.txt", "spiece.model", "qformer_tokenizer/vocab.txt"])
+def test_a_file_of_text_that_is_too_large(folder: Path, name: str) -> None:
+    """A file that is all holes: it takes no room, and reading it would take all memory."""
+    with (folder / name).open("wb") as file:
+        file.truncate(2**40)
+    assert f"{folder / name} has more than 256 MiB, the most that is read" in refusal(str(folder))
+
+
+def test_a_name_that_is_no_text(folder: Path, checkpoint: Checkpoint) -> None:
+    plain = files_digest(dataclasses.replace(checkpoint, folder=folder))
+    (folder / os.fsdecode(b"\xff.json")).write_text("{}")
+    assert files_digest(find_architecture(str(folder))) != plain == files_digest(checkpoint)
 
 
 CODE = "import pathlib\npathlib.Path({marker!r}).write_text('ran')\n"

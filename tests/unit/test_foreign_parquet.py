@@ -201,6 +201,17 @@ def test_a_link_that_leads_out_of_the_folder(tmp_path: Path) -> None:
         load_samples("textvqa", str(tmp_path / "data"))
 
 
+def test_a_folder_of_a_dataset_that_leads_out(tmp_path: Path) -> None:
+    path = write_textvqa(tmp_path / "elsewhere")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "textvqa").symlink_to(path.parent)
+    with pytest.raises(DataError, match=r"data/textvqa is a link that leads out of .*; put the folder itself there"):
+        load_samples("textvqa", str(tmp_path / "data"))
+    # Who gives a link gives what it names.
+    (tmp_path / "link").symlink_to(path.parent.parent)
+    assert len(load_samples("textvqa", str(tmp_path / "link"))) == 5
+
+
 def test_a_link_within_the_folder_and_the_layout_of_the_hubs_cache(tmp_path: Path) -> None:
     path = write_textvqa(tmp_path / "data")
     path.rename(path.parent / "kept")

@@ -14,9 +14,14 @@ from typing import Any
 
 import pytest
 
+from blip_fixtures.case import Case
 from blip_fixtures.checkpoints.fitting import check_generation, refusing
 from blip_fixtures.checkpoints.processor import load_processor
 from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
+from blip_fixtures.engine.preflight import PreflightError
+from blip_fixtures.engine.session import Session
+from blip_fixtures.job import Job
+from tests.unit.test_session import QUICK, make_job
 
 VALUES: list[Any] = [None, 0, -1, 3, 2.5, 1e308, True, "", "x/y", "<image>", [], {}, 10**6, 10**30, [1]]
 SEED, CHANGES = 17, 25
@@ -141,3 +146,19 @@ def test_settings_of_generation_that_are_no_json(copied: Checkpoint) -> None:
 def test_what_is_no_fault_of_a_file_is_passed_on(error: BaseException) -> None:
     with pytest.raises(type(error)), refusing("it"):
         raise error
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        ("tokenizer.json", ("model", "type"), "Nothing"),
+        ("processor_config.json", ("image_processor", "do_resize"), False),
+        ("generation_config.json", ("eos_token_id",), "x"),
+    ],
+)
+def test_it_is_found_before_the_first_case(copied: Checkpoint, name: str, place: Place, value: Any) -> None:
+    change(copied, name, (place, value))
+    job = make_job()
+    broken = Job.of(Case(**{**dataclasses.asdict(job.case), "model": str(copied.folder)}), **QUICK)
+    with pytest.raises(PreflightError, match="; save the checkpoint again with save_pretrained"):
+        Session().prepare([broken])
