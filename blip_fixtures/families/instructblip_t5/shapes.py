@@ -1,7 +1,7 @@
 """The settings of an InstructBLIP with a T5: their types, bounds, and what a configuration that lacks one means.
 
 A library builds what a configuration says, however long that takes, so that the bounds are checked before. They are
-several times those of the largest published models of their kinds.
+beyond those of the largest published models of their kinds.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PARTS = ("vision_config", "qformer_config", "text_config")
 _MOST_LABELS = 10_000
+# Attention looks at every pair of patches.
+_MOST_PATCHES_A_SIDE = 1024
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Of:
         return None if type(value) is self.kind else f"{self.name} is needed"
 
 
-_WIDTH, _LAYERS, _HEADS, _VOCABULARY = 2**16, 512, 1024, 2**22
+_WIDTH, _LAYERS, _HEADS, _VOCABULARY = 2**16, 128, 1024, 2**22
 _TEXT, _YES_OR_NO = Of(str, "a text"), Of(bool, "true or false")
 _SHARE, _TINY = Number(0, 1), Number(0, 1e3)
 _TOKEN = Whole(-1, _VOCABULARY, may_be_null=True)
@@ -157,6 +159,11 @@ def _why_unfit(config: Mapping[str, Any]) -> str | None:
     image_size, patch_size = (setting(config, "vision_config", name) for name in ("image_size", "patch_size"))
     if patch_size > image_size:
         return f"vision_config.patch_size is {patch_size}, which is more than its image_size of {image_size}"
+    if image_size // patch_size > _MOST_PATCHES_A_SIDE:
+        return (
+            f"vision_config has pictures of {image_size // patch_size:,} patches a side, and at most "
+            f"{_MOST_PATCHES_A_SIDE:,} are computed"
+        )
     buckets, distance = (
         setting(config, "text_config", f"relative_attention_{name}") for name in ("num_buckets", "max_distance")
     )
