@@ -68,11 +68,12 @@ def _run(command: str, side: str, into: Path) -> Process:
         )
     found = sorted(into.rglob("records.json"))
     if done.returncode not in (0, _TESTS_FAILED) or len(found) != 1:
-        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:])
+        tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:]
         left = "no records" if not found else f"{len(found)} files of records"
         raise Refusal(
             f"the {side} command `{command}` exited with {done.returncode} and left {left} in {into}; it must run "
             "pytest with this plugin once, take PYTEST_ADDOPTS from its environment (tox: pass_env), and not set "
-            f"--blip-report-dir itself. Its output ends with:\n{tail}"
+            "--blip-report-dir itself. Its output ends with:",
+            tail,
         )
     return read_process(found[0])

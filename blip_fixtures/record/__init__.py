@@ -4,7 +4,9 @@
 `files.py` reads what runs wrote, `version1.py` turns records of the first schema into those of this one.
 """
 
-from blip_fixtures.record.files import RecordError, read_records, validated
+from blip_fixtures.record.document import Document, Selected
+from blip_fixtures.record.files import RecordError, StoredRun, read_document, read_records, read_run, validated
+from blip_fixtures.record.json_schema import schema
 from blip_fixtures.record.structs import (
     SCHEMA_VERSION,
     CaseFields,
@@ -22,13 +24,13 @@ from blip_fixtures.record.structs import (
     Throughput,
     Tokens,
     as_plain,
-    schema,
 )
 
 __all__ = [
     "SCHEMA_VERSION",
     "CaseFields",
     "Data",
+    "Document",
     "Energy",
     "EnergyWindow",
     "Flops",
@@ -40,10 +42,14 @@ __all__ = [
     "Phases",
     "Record",
     "RecordError",
+    "Selected",
+    "StoredRun",
     "Throughput",
     "Tokens",
     "as_plain",
+    "read_document",
     "read_records",
+    "read_run",
     "schema",
     "validated",
 ]

@@ -205,8 +205,8 @@ def test_what_is_allowed_may_differ(gated: Gated) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "is not complete JSON"),
-        ('{"benchmarks": [{"name": "x"', "is not complete JSON"),
+        ("", "it is no JSON"),
+        ('{"benchmarks": [{"name": "x"', "it is no JSON"),
         ('{"benchmarks": [{"fullname": "t", "stats": {}, "extra_info": {}}], "machine_info": {}}', "no blip records"),
     ],
 )
