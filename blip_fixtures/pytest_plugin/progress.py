@@ -7,6 +7,8 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
+from blip_fixtures import foreign
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -45,7 +47,7 @@ class Progress:
 
     def start(self, case_id: str) -> None:
         """A case begins."""
-        self._running = case_id
+        self._running = foreign.terminal(case_id)
         with self._terminal() as terminal:
             if terminal is None:
                 return
@@ -53,7 +55,7 @@ class Progress:
             if terminal.isatty:
                 self._draw_bar(terminal)
             else:
-                terminal.write(f"{self._count()} {case_id}  {self._times()}", flush=True)
+                terminal.write(f"{self._count()} {self._running}  {self._times()}", flush=True)
 
     def tick(self) -> None:
         """A round begins: move the clock of the bar, at most five times a second."""
@@ -65,6 +67,7 @@ class Progress:
 
     def finish(self, result: str) -> None:
         """The running case ended with `result`."""
+        result = foreign.terminal(result)
         with self._terminal() as terminal:
             if terminal is not None and terminal.isatty:
                 terminal.rewrite(f"{self._count()} {self._running}  {result}", erase=True)
