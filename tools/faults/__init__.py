@@ -1,0 +1,1 @@
+"""Campaigns of faults and hostile input; `docs/reliability.md` has what they found."""
