@@ -61,12 +61,15 @@ def calibrated(latency: Latency, batches: int, summary: Callable[[Any], Any] = n
     rounds stand as they are, in seconds.
     """
     rounds, reference = np.asarray(latency.rounds_s), np.asarray(latency.reference_s)
-    with np.errstate(divide="ignore"):  # a round of 0 s is minus infinity, which nobody compares
-        values = np.log(rounds / reference if has_references(latency) else rounds)
     if not batches:
         return np.array([])
-    numbers = np.arange(len(values)) % batches
-    return np.array([summary(values[numbers == batch]) if batch < len(values) else np.nan for batch in range(batches)])
+    numbers = np.arange(len(rounds)) % batches
+    # The logarithm of a round of 0 s is minus infinity; nobody compares what comes of it.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.log(rounds / reference if has_references(latency) else rounds)
+        return np.array(
+            [summary(values[numbers == batch]) if batch < len(values) else np.nan for batch in range(batches)]
+        )
 
 
 def has_references(latency: Latency) -> bool:
