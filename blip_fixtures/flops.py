@@ -11,6 +11,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from blip_fixtures import foreign
 from blip_fixtures.checkpoints.catalog import CATALOG
 from blip_fixtures.checkpoints.resolve import PACKAGED, find_architecture
 from blip_fixtures.engine.flops import COUNTER, BatchShape, FlopCounter
@@ -26,6 +27,7 @@ EXIT_BAD_INPUT = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 with one sentence on stderr when the input is no use."""
+    foreign.speak_any_encoding()
     options = _parser().parse_args(arguments)
     try:
         _check(options)
@@ -36,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = checkpoint.why_impossible(options.image_size, options.qformer_tokens or options.text_tokens)
         counter = FlopCounter(checkpoint)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(foreign.terminal(f"error: {error}"), file=sys.stderr)
         return EXIT_BAD_INPUT
     if reason is not None:
-        print(f"error: {reason}", file=sys.stderr)
+        print(foreign.terminal(f"error: {reason}"), file=sys.stderr)
         return EXIT_BAD_INPUT
     shape = BatchShape(
         batch_size=options.batch_size,
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = {"model": options.model, "shape": asdict(shape), "total": count.total, **asdict(count)}
         print(json.dumps({**found, "counter": COUNTER}, indent=1))
     else:
-        print(_table(options.model, shape, count))
+        print(_table(foreign.terminal(options.model), shape, count))
     return 0
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures import foreign
 from blip_fixtures.data.columns import text
 from blip_fixtures.data.datasets import dataset_names, find_dataset
 from blip_fixtures.data.prompts import PromptsError, find_prompts, preset_names
@@ -58,12 +59,13 @@ def _object(line: str) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 with a JSON object on stdout, or 2 with one sentence on stderr when the input is no use."""
+    foreign.speak_any_encoding()
     options = _parser().parse_args(arguments)
     try:
         prompt = find_prompts(options.prompts).of(options.dataset)
         predictions, questions = read_predictions(options.dataset, options.file)
     except (PredictionsError, PromptsError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(foreign.terminal(f"error: {error}"), file=sys.stderr)
         return EXIT_BAD_INPUT
     metrics = score(options.dataset, predictions, questions, digits_from_zero=prompt.digits_from_zero)
     print(json.dumps({name: metric.value for name, metric in metrics.items()}))
