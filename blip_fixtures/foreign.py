@@ -30,9 +30,10 @@ _JOINERS = "\u200c\u200d"
 _INVISIBLE = {"Cc", "Cf"}
 # Bytes of a file name that were no text, as Python carries them.
 _FIRST_BYTE, _LAST_BYTE = 0xDC80, 0xDCFF
-# What GitHub's runner takes for a command: `::` at the start of a line, blanks before it or not, and `##[` anywhere.
-_COMMAND = re.compile(r"^(\s*:):|##\[")
-MOST_IN_A_PLOT = 120
+# What a runner takes for a command. GitHub's: `::` at the start of a line, blanks before it or not, and `##[` anywhere;
+# those of Azure and TeamCity have a name before the bracket.
+_COMMAND = re.compile(r"^(\s*:)(?=:)|(##)(?=\w*\[)")
+MOST_IN_A_PLOT = 300
 
 
 def plain(text: str) -> str:
@@ -53,8 +54,8 @@ def _shown(character: str) -> str:
 
 
 def terminal(text: str) -> str:
-    """For a line of a terminal or a log: also where it opens the line, GitHub's runner takes it for no command."""
-    return _COMMAND.sub(lambda found: f"{found[1]} :" if found[1] else "## [", plain(text))
+    """For a line of a terminal or a log: no runner takes it for a command, also where it opens the line."""
+    return _COMMAND.sub(lambda found: f"{found[0]} ", plain(text))
 
 
 # What begins or ends something in Markdown wherever it stands. `|` is the table's own to escape.

@@ -218,6 +218,13 @@ def test_a_crash_is_no_regression(
     assert line.startswith("error: the gate itself failed, so nothing was judged: ZeroDivisionError: division by zero")
 
 
+@pytest.mark.parametrize("command", [[], ["compare"], ["ab"]])
+def test_the_help_tells_the_exit_codes(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    assert "70 the gate itself failed" in " ".join(capsys.readouterr().out.split())
+
+
 def test_an_interrupted_baseline_is_refused_or_says_what_it_lacks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

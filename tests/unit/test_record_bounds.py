@@ -96,6 +96,7 @@ def test_further_facts_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [100_001])
 def test_lists_have_a_most(length: int) -> None:
+    path: tuple[str, ...]
     for path in (("latency", "rounds_s"), ("latency", "reference_s")):
         assert refused_by_both(with_value(PLAIN, path, [0.1] * length))
     for path in (("notes",), ("sweeps",), ("energy", "cpu_package", "windows")):

@@ -220,7 +220,7 @@ class Trial:
 def fault_of_terminal(text: str) -> str | None:
     """Lines that a runner would obey, and characters that a terminal would."""
     for line in text.splitlines():
-        if line.lstrip().startswith("::") or "##[" in line:
+        if line.lstrip().startswith("::") or re.search(r"##\w*\[", line):
             return f"a line that is a workflow command: {line[:80]!r}"
     return fault_of_characters(text)
 
