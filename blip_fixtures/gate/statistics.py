@@ -64,8 +64,8 @@ def calibrated(latency: Latency, batches: int, summary: Callable[[Any], Any] = n
     if not batches:
         return np.array([])
     numbers = np.arange(len(rounds)) % batches
-    # The logarithm of a round of 0 s is minus infinity; nobody compares what comes of it.
-    with np.errstate(divide="ignore", invalid="ignore"):
+    # The logarithm of a round of 0 s is minus infinity, and a quotient may be beyond any float; nobody compares those.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         values = np.log(rounds / reference if has_references(latency) else rounds)
         return np.array(
             [summary(values[numbers == batch]) if batch < len(values) else np.nan for batch in range(batches)]

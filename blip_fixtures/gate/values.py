@@ -101,7 +101,8 @@ def calibrated_first_token(record: Record) -> Any:
     latency = _measured(record)
     usual = float(np.median(latency.reference_s)) if statistics.has_references(latency) else 1.0
     assert seconds is not None
-    return np.array([math.log(seconds / usual) if seconds > 0 else -math.inf])
+    quotient = seconds / usual
+    return np.array([math.log(quotient) if quotient > 0 else -math.inf])
 
 
 def _measured(record: Record) -> Latency:

@@ -70,7 +70,7 @@ def _replace(record: dict[str, Any], field: str, kind: type, change: Callable[[A
 
 def _without_again(notes: Iterable[Any]) -> list[Any]:
     """The second timing is a record of its own, and the document says what the note said."""
-    return [note for note in notes if not (isinstance(note, dict) and note["code"] == _AGAIN)]
+    return [note for note in notes if not (isinstance(note, dict) and note.get("code") == _AGAIN)]
 
 
 def _reason(text: Any, scope: str = "") -> Any:

@@ -226,6 +226,29 @@ def test_the_terminal_shows_it_and_does_nothing_of_it() -> None:
     assert shown > 40
 
 
+FOUND = [
+    # What the first campaign found on a tree that refused most of it already.
+    (("limit", "bytes_per_s"), {}),
+    (("limit", "own_bytes_per_s"), {}),
+    (("latency", "reference_s"), [5e-324] * 5),
+    (("phases", "time_to_first_token_s"), 5e-324),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), FOUND, ids=lambda part: str(part)[:30])
+def test_what_a_campaign_found_stays_mended(path: tuple[str, ...], value: Any, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(json.dumps(DOCUMENT))
+    document = DOCUMENT
+    for number in range(len(DOCUMENT["benchmarks"])):
+        document = with_value(document, ("benchmarks", number, "extra_info", "blip", *path), value)
+    bad.write_text(json.dumps(document))
+    assert report([str(bad), f"--out={tmp_path / 'out'}"]) == 0
+    for base, now in ((good, bad), (bad, good)):
+        for rule in ("latency:10%", "time_to_first_token:10%"):
+            assert gate(["compare", "--base", str(base), "--now", str(now), f"--fail={rule}"]) in (0, 1, 4)
+
+
 def test_hostile_values_in_any_place_end_in_a_result_or_in_one_sentence() -> None:
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")

@@ -109,7 +109,7 @@ def test_the_second_timing_within_an_old_record_becomes_a_record_of_its_own() ->
     assert not [note for note in first.notes if note.code == "timed_again"]
 
 
-ODD: list[Any] = [None, 7, "text", [], [7], [None], {}, {"a": 7}, {"a": None}, True]
+ODD: list[Any] = [[{"a": 1}], None, 7, "text", [], [7], [None], {}, {"a": 7}, {"a": None}, True]
 CHANGED = ("reason", "notes", "missing", "energy", "memory", "latency", "schema_version", "case", "status")
 
 

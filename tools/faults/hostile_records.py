@@ -175,10 +175,14 @@ class Trial:
         with mock.patch("blip_fixtures.report.document.draw_plots", drawing):
             self._one("report", report, [str(bad), f"--out={out}"], {0, EXIT_NO_PLOTS, EXIT_BAD_INPUT}, example)
         exits = {EXIT_PASS, EXIT_REGRESSION, EXIT_REFUSAL}
-        for base, now, name in ((bad, self._good, "gate, as the baseline"), (self._good, bad, "gate, as the run")):
+        one, other = [str(bad)], [str(self._good)]
+        for base, now, name in ((one, other, "gate, as the baseline"), (other, one, "gate, as the run")):
             for rules in RULES:
-                sides = ["compare", "--base", str(base), "--now", str(now), *rules, f"--out={out}"]
+                sides = ["compare", "--base", *base, "--now", *now, *rules, f"--out={out}"]
                 self._one(name, gate, sides, exits, example)
+            # Several processes a side are judged otherwise than one.
+            sides = ["compare", "--base", *base, *other, "--now", *now, *other, *RULES[0], "--history", *other]
+            self._one(name, gate, sides, exits, example)
 
     def _one(
         self, name: str, command: Callable[[list[str]], int], arguments: list[str], exits: set[int], example: str
