@@ -43,3 +43,9 @@ else:
 
     # Facts by name, nested at most five deep.
     Facts = Annotated[Mapping[Key, _OUTER], _ENTRIES]
+
+
+def fitting(text: str) -> str:
+    """A text as a record can hold it: a compiler's message may have any length, and a path need not be text at all."""
+    shown = text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
+    return shown.encode(errors="backslashreplace").decode()

@@ -14,6 +14,7 @@ from blip_fixtures.gate.findings import Verdict
 from blip_fixtures.gate.judge import check_rules, judge
 from blip_fixtures.gate.metrics import find_metric
 from blip_fixtures.gate.sides import Process, Refusal, Selected, check_comparable, read_process
+from blip_fixtures.plain import fitting
 from blip_fixtures.pytest_plugin.stored import why_unreadable
 from blip_fixtures.record import read_document
 from blip_fixtures.whole_files import BadFileError, decode_json, read_bytes, replace_file, why
@@ -217,8 +218,8 @@ def selection_of(config: pytest.Config) -> Selected:
         place = (config.invocation_params.dir / path).resolve()
         if place.is_relative_to(config.rootpath):
             path = place.relative_to(config.rootpath).as_posix()
-        arguments.append("::".join([path, *rest]))
-    return Selected(tuple(arguments), config.option.keyword or "", config.option.markexpr or "")
+        arguments.append(fitting("::".join([path, *rest])))
+    return Selected(tuple(arguments), fitting(config.option.keyword or ""), fitting(config.option.markexpr or ""))
 
 
 class Gate:
@@ -256,7 +257,7 @@ class Gate:
             "regressed": regressed,
             "accepted": regressed and self._accept,
             "rejected": self.refusal is not None or (regressed and not self._accept),
-            "refusal": self.refusal,
+            "refusal": None if self.refusal is None else fitting(self.refusal),
         }
 
     def properties(self) -> dict[str, str]:

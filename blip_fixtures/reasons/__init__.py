@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from blip_fixtures.plain import MOST_CHARACTERS, MOST_ENTRIES, Argument, Key
+from blip_fixtures.plain import MOST_ENTRIES, Argument, Key, fitting
 from blip_fixtures.words import LANGUAGES
 
 # A text that is nobody's template: that of an exception, of a driver, or of a record that an older release wrote.
@@ -47,7 +47,7 @@ class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @classmethod
     def verbatim(cls, text: str, *, scope: str = "") -> Reason:
         """A text from elsewhere, the same in every language."""
-        return cls(VERBATIM, {"text": _fitting(text)}, scope)
+        return cls(VERBATIM, {"text": fitting(text)}, scope)
 
     def say(self, lang: str = "en") -> str:
         """The sentence.
@@ -141,13 +141,7 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return _fitting(str(value))
-
-
-def _fitting(text: str) -> str:
-    """A text that a record can hold: what a compiler said of its error may be of any length, a path no text at all."""
-    shown = text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
-    return shown.encode(errors="backslashreplace").decode()
+    return fitting(str(value))
 
 
 def _shown(value: Any) -> Any:
