@@ -13,6 +13,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures import foreign
 from blip_fixtures.bounds import argument, path, readable
 from blip_fixtures.data.columns import needed
 from blip_fixtures.data.datasets import dataset_names, find_dataset
@@ -143,14 +144,15 @@ def _write(dataset: Dataset, rows: Sequence[Mapping[str, Any]], path: Path) -> N
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 with one sentence on stderr when the input is no use."""
+    foreign.speak_any_encoding()
     options = _parser().parse_args(arguments)
     try:
         count = make_folder(options.dataset, options.images, options.questions, options.out)
     except (FolderError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(foreign.terminal(f"error: {error}"), file=sys.stderr)
         return EXIT_BAD_INPUT
-    print(f"wrote {count} rows to {options.out / options.dataset}; to measure on them:")
-    print(f"pytest benchmarks -k {options.dataset} --blip-data {options.out}")
+    print(foreign.terminal(f"wrote {count} rows to {options.out / options.dataset}; to measure on them:"))
+    print(foreign.terminal(f"pytest benchmarks -k {options.dataset} --blip-data {options.out}"))
     return 0
 
 

@@ -10,6 +10,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures import foreign
 from blip_fixtures.bounds import argument, name_or_path, path, readable
 from blip_fixtures.data.columns import free_text
 from blip_fixtures.data.datasets import dataset_names, find_dataset
@@ -65,12 +66,13 @@ def _object(line: bytes) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 with a JSON object on stdout, or 2 with one sentence on stderr when the input is no use."""
+    foreign.speak_any_encoding()
     options = _parser().parse_args(arguments)
     try:
         prompt = find_prompts(options.prompts).of(options.dataset)
         predictions, questions = read_predictions(options.dataset, options.file)
     except (PredictionsError, PromptsError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(foreign.terminal(f"error: {error}"), file=sys.stderr)
         return EXIT_BAD_INPUT
     metrics = score(options.dataset, predictions, questions, digits_from_zero=prompt.digits_from_zero)
     print(json.dumps({name: metric.value for name, metric in metrics.items()}))
