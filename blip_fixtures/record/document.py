@@ -39,7 +39,8 @@ class Beside(msgspec.Struct, frozen=True):
 
     `not_run` are those of cases that did not run to their end, `again` those of second timings; each is a record of
     its own and checked as one. `order` are the ids of the cases in the order of the run. `interrupted` says that the
-    run was broken off, so that cases are missing which it would have measured.
+    run was broken off, so that cases are missing which it would have measured; `planned` is how many it had then.
+    `resumed` are the ids of cases that an earlier process of the run had finished.
     """
 
     not_run: Annotated[tuple[Any, ...], Meta(max_length=MOST_CASES)] | None = None
@@ -48,6 +49,8 @@ class Beside(msgspec.Struct, frozen=True):
     selected: Selected | None = None
     gate: GateFacts | None = None
     interrupted: bool = False
+    planned: Annotated[int, Meta(ge=0, le=MOST_CASES)] | None = None
+    resumed: Annotated[tuple[Word, ...], Meta(max_length=MOST_CASES)] = ()
 
 
 class _ExtraInfo(msgspec.Struct, frozen=True):

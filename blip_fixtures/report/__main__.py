@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from blip_fixtures import foreign
 from blip_fixtures.bounds import argument, path, readable
-from blip_fixtures.record import RecordError, read_records
+from blip_fixtures.record import RecordError, read_run
+from blip_fixtures.report.course import Course
 from blip_fixtures.report.document import ReportError, write_document
 from blip_fixtures.whole_files import why
 from blip_fixtures.words import LANGUAGES
@@ -27,8 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     foreign.speak_any_encoding()
     options = _parser().parse_args(arguments)
     try:
-        records = [record for file in options.records for record in read_records(file)]
-        written = write_document(records, options.out, lang=options.lang)
+        runs = [read_run(file) for file in options.records]
+        courses = [Course.of(run.document, run.records) for run in runs]
+        records = [record for run in runs for record in run.records]
+        written = write_document(records, options.out, lang=options.lang, courses=courses)
     except (RecordError, ReportError) as error:
         return _fail(str(error))
     except OSError as error:

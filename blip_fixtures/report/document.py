@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from blip_fixtures import foreign
 from blip_fixtures.case import checkpoint_name
 from blip_fixtures.report.blocks import Paragraph, Picture
+from blip_fixtures.report.course import Course, course_blocks
 from blip_fixtures.report.head import head
 from blip_fixtures.report.plots import draw_plots
 from blip_fixtures.report.prose import Prose, load_prose
@@ -39,10 +40,18 @@ class Written:
     without_plots: str | None = None
 
 
-def write_document(records: Sequence[Record], out: Path, *, lang: str = "en", command: str | None = None) -> Written:
+def write_document(
+    records: Sequence[Record],
+    out: Path,
+    *,
+    lang: str = "en",
+    command: str | None = None,
+    courses: Sequence[Course] = (),
+) -> Written:
     """Writes ``out/README.md`` and ``out/plots/*.png``.
 
-    `command` replaces the commands that the records name under "How to reproduce". Everything is rendered before the
+    `command` replaces the commands that the records name under "How to reproduce"; `courses` say how the runs that the
+    records are of came to their ends. Everything is rendered before the
     first file is touched, and each file is replaced in one step. Where a plot cannot be drawn, the tables are written
     all the same. Raises `ReportError` when the records belong to different checkpoints, `OSError` when `out` cannot be
     written.
@@ -50,7 +59,7 @@ def write_document(records: Sequence[Record], out: Path, *, lang: str = "en", co
     check_one_checkpoint(records)
     prose = load_prose(lang)
     drawn = draw_plots(select(records, foreign.plot))
-    blocks = document(select(records, foreign.markdown, command=command), prose)
+    blocks = document(select(records, foreign.markdown, command=command), prose, courses)
     text = markdown.text(_with_failures(blocks, drawn.failures, prose))
     _write_plots(drawn.images, out / "plots")
     readme = out / "README.md"
@@ -82,9 +91,9 @@ def _write_plots(images: Mapping[str, bytes], folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def document(selection: Selection, prose: Prose) -> list[Block]:
+def document(selection: Selection, prose: Prose, courses: Sequence[Course] = ()) -> list[Block]:
     """All blocks in their order."""
-    blocks = head(selection.records, prose)
+    blocks = [*head(selection.records, prose), *course_blocks(courses, prose)]
     for sweep in sweeps_of(selection.records):
         blocks += sweep_blocks(sweep, selection, prose)
     for section in SECTIONS:
