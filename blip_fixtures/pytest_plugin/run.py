@@ -13,6 +13,7 @@ from blip_fixtures.engine.preflight import PreflightError, check_architectures, 
 from blip_fixtures.engine.session import Session
 from blip_fixtures.gate.sides import Process
 from blip_fixtures.journal import NAME, Journal
+from blip_fixtures.plain import fitting
 from blip_fixtures.privacy import command_line, without_credentials
 from blip_fixtures.pytest_plugin.baseline import Baseline, Gate, selection_of
 from blip_fixtures.pytest_plugin.files import RunFiles, check_writable
@@ -277,5 +278,5 @@ def _facts(files: RunFiles) -> dict[str, Any]:
     return {
         "commit": files.commit_info.get("id"),
         "dirty": files.commit_info.get("dirty"),
-        "command": command_line(["pytest", *sys.argv[1:]], files.show),
+        "command": fitting(command_line(["pytest", *sys.argv[1:]], files.show)),
     }
