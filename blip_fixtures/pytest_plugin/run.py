@@ -83,6 +83,9 @@ class Run:
             if run.guard is not None:
                 run._ledger.look_back([plan.job(case) for case in plan.cases], run._resumed_by)
                 run.guard.start()
+        except PreflightError as error:
+            run.end()
+            raise pytest.UsageError(str(error)) from None
         except Stopped as stopped:
             # It was raised wherever the signal met it, which may be a place that pytest cannot show.
             config.stash[STOPPED_BY] = run._stopped_by or pytest.ExitCode.INTERRUPTED
