@@ -60,4 +60,4 @@ def test_no_error_tells_what_logs_in(monkeypatch: pytest.MonkeyPatch, endpoint: 
     assert TOKEN not in said
     assert said.isprintable()
     if name != "id":
-        assert "://hub.example" in said
+        assert "://***@hub.example" in said
