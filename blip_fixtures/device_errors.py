@@ -27,8 +27,22 @@ _NO_MEMORY = re.compile(
             r"\bCU[A-Z]+_STATUS_([A-Z_]+_)?ALLOC(ATION)?_FAILED",
             # The CPU's allocator has no type of its own: c10/core/impl/alloc_cpu.cpp, elsewhere and on Windows.
             r"DefaultCPUAllocator: (can't allocate|not enough) memory",
-            # Files that cannot be mapped, as Rust's libraries say it.
-            r"Cannot allocate memory \(os error 12\)",
+            # numpy, whose own error is a MemoryError, where another error quotes it: numpy/_core/_exceptions.py.
+            r"Unable to allocate [\d.]+ \w+ for an array with shape",
+            # Arrow's pool of memory: cpp/src/arrow/memory_pool.cc.
+            r"\b(malloc|realloc) of size \d+ failed",
+            # The standard library of C++, as whoever catches it says it.
+            r"\bstd::bad_(array_new_length|alloc)\b",
+            # oneDNN says no status, and these calls fail for want of memory; "a primitive descriptor" fails for others.
+            r"^could not create a (memory|memory object|primitive)$",
+            r"\bdnnl_out_of_memory\b",
+            # ENOMEM, as the C library and Python say it; room in a table of threads' variables is another matter.
+            r"\b[Cc]annot allocate memory\b(?! in static TLS block)",
+            r"\[Errno 12\]",
+            # A library that does not fit under a limit; a folder that forbids running says so after a colon.
+            r"failed to map segment from shared object(?!: )",
+            # A compiler that torch has called: gcc and LLVM.
+            r"\bout of memory allocating \d+ bytes\b|\bvirtual memory exhausted\b|\bLLVM ERROR: out of memory\b",
         )
     )
 )

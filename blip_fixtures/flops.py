@@ -11,6 +11,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from blip_fixtures import foreign
 from blip_fixtures.bounds import (
     MOST_BEAMS,
     MOST_NEW_TOKENS,
@@ -44,6 +45,7 @@ _MOST = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 with one sentence on stderr when the input is no use."""
+    foreign.speak_any_encoding()
     options = _parser().parse_args(arguments)
     try:
         shape = _shape(options)
@@ -54,17 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = checkpoint.why_impossible(shape.image_size, shape.qformer_tokens)
         counter = FlopCounter(checkpoint)
     except ValueError as error:
-        print(f"error: {without_credentials(str(error))}", file=sys.stderr)
+        print(foreign.terminal(f"error: {without_credentials(str(error))}"), file=sys.stderr)
         return EXIT_BAD_INPUT
     if reason is not None:
-        print(f"error: {reason}", file=sys.stderr)
+        print(foreign.terminal(f"error: {reason}"), file=sys.stderr)
         return EXIT_BAD_INPUT
     count = counter.count(shape)
     if options.json:
         found = {"model": options.model, "shape": asdict(shape), "total": count.total, **asdict(count)}
         print(json.dumps({**found, "counter": COUNTER}, indent=1))
     else:
-        print(_table(options.model, shape, count))
+        print(_table(foreign.terminal(options.model), shape, count))
     return 0
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from blip_fixtures.privacy import without_credentials
 
+# Of what an error says.
+_MOST_CHARACTERS = 300
+
 # Whose errors mean that the connection broke.
 _CLIENTS = ("huggingface_hub", "httpx", "httpx2", "httpcore", "requests", "urllib3")
 
@@ -70,4 +73,7 @@ def fetch(hub_id: str, revision: str | None, patterns: tuple[str, ...], *, kind:
 
 
 def _first_line(error: Exception) -> str:
-    return without_credentials((str(error).strip().splitlines() or [type(error).__name__])[0].rstrip("."))
+    """What an error says, in characters that a terminal shows: a part of it is a server's answer."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    # Before it is cut, so that no part of a name and a password is left without its end.
+    return without_credentials("".join(letter if letter.isprintable() else "?" for letter in line))[:_MOST_CHARACTERS]

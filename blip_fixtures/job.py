@@ -11,7 +11,7 @@ from blip_fixtures.data.datasets import find_dataset
 from blip_fixtures.data.prompts import Prompt, find_prompts
 from blip_fixtures.meters.rapl import DEFAULT_ROOT
 from blip_fixtures.optimizations import find_optimization
-from blip_fixtures.record.structs import AtLeastOne, Count
+from blip_fixtures.record.units import AtLeastOne, Count
 from blip_fixtures.spelling import did_you_mean
 from blip_fixtures.words import DataErrors, EnergyMode, PassName, Weights
 

@@ -6,18 +6,19 @@ import re
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
+from blip_fixtures.checkpoints.fitting import check_processor, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from blip_fixtures.checkpoints.resolve import Checkpoint
+
 
 def load_processor(checkpoint: Checkpoint) -> Any:
-    """The checkpoint's processor, with the Pillow image processor, which needs no torchvision.
+    """The checkpoint's processor, with the Pillow image processor, which needs no torchvision; it makes a batch.
 
     An architecture of the catalog has no files, so it gets generic tokenizers. Raises `CheckpointError`.
     """
-    from transformers import AutoTokenizer
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
     family, config = checkpoint.family, checkpoint.config
@@ -28,21 +29,26 @@ def load_processor(checkpoint: Checkpoint) -> Any:
             for one in family.vocabularies(config)
         }
         return family.processor(config, BlipImageProcessorPil(size=size), tokenizers)
-    folder = str(checkpoint.folder)
-    local = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        # Local files alone: those of the hub were fetched by commit (`hub.py`).
-        image_processor = BlipImageProcessorPil.from_pretrained(folder, local_files_only=True)  # nosec B615
-        tokenizers = {
-            one.argument: AutoTokenizer.from_pretrained(folder, subfolder=one.subfolder, **local)  # nosec B615
-            for one in family.vocabularies(config)
-        }
-        return family.processor(config, image_processor, tokenizers)
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"cannot load the processor of {checkpoint.model!r}: {error}; "
-            "save the checkpoint again with save_pretrained"
-        ) from error
+    with refusing(f"cannot load the processor of {checkpoint.model!r}"):
+        processor = _of_folder(checkpoint, str(checkpoint.folder))
+    check_processor(checkpoint, processor)
+    return processor
+
+
+def _of_folder(checkpoint: Checkpoint, folder: str) -> Any:
+    from transformers import AutoTokenizer
+    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+    family, config = checkpoint.family, checkpoint.config
+    # Local files alone: those of the hub were fetched by commit (`hub.py`).
+    image_processor = BlipImageProcessorPil.from_pretrained(folder, local_files_only=True)  # nosec B615
+    tokenizers = {
+        one.argument: AutoTokenizer.from_pretrained(  # nosec B615
+            folder, subfolder=one.subfolder, local_files_only=True, trust_remote_code=False
+        )
+        for one in family.vocabularies(config)
+    }
+    return family.processor(config, image_processor, tokenizers)
 
 
 # A piece is a word of up to eight letters, the next eight of a longer one, up to three capitals, two digits, or one

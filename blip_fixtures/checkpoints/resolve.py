@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.checkpoints.catalog import CATALOG, catalog_config
+from blip_fixtures.checkpoints.foreign import ForeignError, check_folder, read_config, shard_names
 from blip_fixtures.families import family_of
 from blip_fixtures.hub import HubError, UnknownRepositoryError, fetch
-from blip_fixtures.spelling import did_you_mean
+from blip_fixtures.spelling import did_you_mean, shown
 from blip_fixtures.words import Weights
 
 if TYPE_CHECKING:
@@ -110,10 +112,10 @@ def find_architecture(model: str, weights: str = Weights.TRAINED, hub_revision: 
 
     With ``random`` weights a hub id must stand in the catalog, and no hub is asked. Raises `CheckpointError`.
     """
-    is_hub_id = model != PACKAGED and not Path(model).is_dir()
+    is_hub_id = model != PACKAGED and not _is_folder(model)
     if is_hub_id and not _HUB_ID.fullmatch(model):
         raise CheckpointError(
-            f"unknown checkpoint {model!r}: it is neither a folder nor a hub id (owner/name); "
+            f"unknown checkpoint {shown(model)}: it is neither a folder nor a hub id (owner/name); "
             f"give one of these, or {PACKAGED} for the packaged checkpoint{_hint(model)}"
         )
     if hub_revision is not None and (not is_hub_id or weights == Weights.RANDOM):
@@ -143,9 +145,10 @@ def with_weights(checkpoint: Checkpoint) -> Checkpoint:
     if checkpoint.weights == Weights.RANDOM or checkpoint.folder is None:
         return dataclasses.replace(checkpoint, revision=_synthetic_revision(checkpoint.config))
     folder = checkpoint.folder
-    if checkpoint.model != PACKAGED and not Path(checkpoint.model).is_dir():
+    if checkpoint.model != PACKAGED and not _is_folder(checkpoint.model):
         folder = _fetch(checkpoint.model, checkpoint.hub_revision, WEIGHT_FILES)
-    weights = _weight_files(checkpoint.model, folder)
+        _check_folder(folder)
+    weights = weight_files(checkpoint.model, folder)
     for path in weights:
         _check_whole(checkpoint.model, path)
     return dataclasses.replace(checkpoint, folder=folder, revision=_digest(weights))
@@ -169,7 +172,11 @@ def _hint(model: str) -> str:
 def _folder_of(model: str, hub_revision: str | None) -> Path:
     if model == PACKAGED:
         return Path(str(files("blip_fixtures.checkpoints").joinpath(PACKAGED)))
-    return Path(model) if Path(model).is_dir() else _fetch(model, hub_revision, CONFIG_FILES)
+    return Path(model) if _is_folder(model) else _fetch(model, hub_revision, CONFIG_FILES)
+
+
+def _is_folder(name: str) -> bool:
+    return os.path.isdir(name)  # noqa: PTH112  # `Path.is_dir` raises for a name that no file can have
 
 
 def _fetch(hub_id: str, hub_revision: str | None, patterns: tuple[str, ...]) -> Path:
@@ -181,33 +188,37 @@ def _fetch(hub_id: str, hub_revision: str | None, patterns: tuple[str, ...]) -> 
         raise CheckpointError(f"cannot fetch checkpoint {hub_id!r}: {error}") from None
 
 
-def _read_config(model: str, folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
+def _check_folder(folder: Path) -> None:
+    """Raises `CheckpointError` for a file that leads out of the folder, or changes what is loaded from it."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        check_folder(folder, CONFIG_FILES, WEIGHT_FILES)
+    except ForeignError as error:
+        raise CheckpointError(f"{error}; give a folder that save_pretrained wrote") from None
+
+
+def _read_config(model: str, folder: Path) -> dict[str, Any]:
+    try:
+        if (folder / "config.json").exists():
+            _check_folder(folder)
+        return read_config(folder / "config.json")
     except FileNotFoundError:
         raise CheckpointError(
             f"checkpoint {model!r} has no config.json in {folder}; give a folder that save_pretrained wrote"
         ) from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {path}: {error}; save the checkpoint again") from None
-    return config if isinstance(config, dict) else {}
+    except ForeignError as error:
+        raise CheckpointError(f"{error}; mend it, or save the checkpoint again") from None
 
 
-def _weight_files(model: str, folder: Path) -> list[Path]:
+def weight_files(model: str, folder: Path) -> list[Path]:
     """What `from_pretrained` will read: one file, or the shards that an index lists."""
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.is_file():
         return [single]
     if index.is_file():
         try:
-            shards = sorted(
-                {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
-            )
-        except (OSError, ValueError, KeyError, AttributeError) as error:
-            raise CheckpointError(
-                f"cannot read {index} ({type(error).__name__}: {error}); fetch or save the checkpoint again"
-            ) from None
+            shards = shard_names(index)
+        except ForeignError as error:
+            raise CheckpointError(f"{error}; fetch or save the checkpoint again") from None
         missing = [name for name in shards if not (folder / name).is_file()]
         if missing or not shards:
             raise CheckpointError(
@@ -264,7 +275,11 @@ def files_digest(checkpoint: Checkpoint) -> str:
         return ""
     digest = hashlib.sha256()
     for path in sorted({path for pattern in CONFIG_FILES for path in checkpoint.folder.rglob(pattern)}):
-        digest.update(path.relative_to(checkpoint.folder).as_posix().encode() + b"\0" + path.read_bytes())
+        # A name is bytes, of any kind.
+        digest.update(os.fsencode(path.relative_to(checkpoint.folder)) + b"\0")
+        with path.open("rb") as file:
+            while block := file.read(_DIGEST_BLOCK_BYTES):
+                digest.update(block)
     return digest.hexdigest()[:12]
 
 

@@ -8,14 +8,19 @@ The result is what ``--blip-data OUT`` reads. The JSON is a list of objects, one
 from __future__ import annotations
 
 import argparse
-import json
+import secrets
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures import foreign
 from blip_fixtures.bounds import argument, path, readable
 from blip_fixtures.data.columns import needed
 from blip_fixtures.data.datasets import dataset_names, find_dataset
 from blip_fixtures.data.datasets.base import IMAGE, ColumnType, RowContext
+from blip_fixtures.inside import is_inside
+from blip_fixtures.spelling import shown
+from blip_fixtures.whole_files import UNFINISHED, BadFileError, decode_json, read_bytes, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,26 +46,28 @@ def make_folder(name: str, images: Path, questions: Path, out: Path, *, show_pro
     target = out / name
     if target.exists() and any(target.iterdir()):
         raise FolderError(f"{target} is not empty; give another --out, or remove it")
-    unfinished = out / f".{name}.unfinished"
-    unfinished.mkdir(parents=True, exist_ok=True)
+    # Nobody can guess the name, and a folder that is there already, or a link, is an error.
+    unfinished = out / f".{name}.{secrets.token_hex(8)}{UNFINISHED}"
+    out.mkdir(parents=True, exist_ok=True)
+    unfinished.mkdir()
     try:
         for number, part in enumerate(_parts(dataset, images, rows, show_progress=show_progress)):
             _write(dataset, part, unfinished / f"part-{number:05d}.parquet")
+        if target.exists():
+            target.rmdir()
+        unfinished.rename(target)
     except BaseException:
-        for path in unfinished.iterdir():
-            path.unlink()
-        unfinished.rmdir()
+        shutil.rmtree(unfinished)
         raise
-    if target.exists():
-        target.rmdir()
-    unfinished.rename(target)
     return len(rows)
 
 
 def _entries(questions: Path) -> list[Any]:
     try:
-        rows = json.loads(questions.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        rows = decode_json(read_bytes(questions))
+    except OSError as error:
+        raise FolderError(f"cannot read {questions}: {why(error)}; give a JSON list of questions") from None
+    except BadFileError as error:
         raise FolderError(f"cannot read {questions}: {error}; give a JSON list of questions") from None
     if not isinstance(rows, list) or not rows:
         raise FolderError(f"{questions} holds no list of questions; give a JSON list of objects")
@@ -90,16 +97,27 @@ def _parts(
 def _row(dataset: Dataset, entry: Any, images: Path, number: int) -> dict[str, Any]:
     """The entry in the hub's columns, its picture embedded."""
     if not isinstance(entry, dict):
-        raise ValueError(f"{entry!r} is no object")  # noqa: TRY004  # one kind of error for all that a file may hold
+        raise ValueError(f"{shown(entry)} is no object")  # noqa: TRY004  # one kind of error for all that a file may hold
     name = needed(entry, IMAGE)
-    path = (images / str(name)).resolve()
-    if not path.is_relative_to(images.resolve()):
-        raise ValueError(f"image {name!r} lies outside {images}")
+    if not isinstance(name, str):
+        raise ValueError(f"image is {shown(name)} where a path is needed")  # noqa: TRY004  # as above
+    path = images / name
+    if "\0" in name or not is_inside(path, images):
+        raise ValueError(f"image {shown(name)} lies outside {images}")
     try:
-        content = path.read_bytes()
+        content = _picture(path)
     except OSError as error:
-        raise ValueError(f"image {name!r} cannot be read ({error.strerror})") from None
+        raise ValueError(f"image {shown(name)} cannot be read ({error.strerror})") from None
+    except BadFileError as error:
+        raise ValueError(f"image {shown(name)} cannot be read: {error}") from None
     return {"question_id": number, IMAGE: {"bytes": content, "path": None}, **dataset.to_row(entry)}
+
+
+def _picture(path: Path) -> bytes:
+    """The bytes of a file. Raises `OSError`, and `BadFileError` for what is none, such as a pipe without an end."""
+    if path.exists() and not path.is_file():
+        raise BadFileError("it is no file")
+    return read_bytes(path)
 
 
 def _write(dataset: Dataset, rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -116,19 +134,25 @@ def _write(dataset: Dataset, rows: Sequence[Mapping[str, Any]], path: Path) -> N
         IMAGE: pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
         **{name: types[kind] for name, kind in dataset.row_types.items()},
     }
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=pa.schema(columns)), path)
+    try:
+        table = pa.Table.from_pylist(list(rows), schema=pa.schema(columns))
+    except pa.ArrowException as error:
+        # A dataset from outside whose entries become another type than its `row_types` say.
+        raise FolderError(f"the entries do not fit the columns of {dataset.name}: {shown(str(error))[1:-1]}") from None
+    pq.write_table(table, path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 with one sentence on stderr when the input is no use."""
+    foreign.speak_any_encoding()
     options = _parser().parse_args(arguments)
     try:
         count = make_folder(options.dataset, options.images, options.questions, options.out)
     except (FolderError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(foreign.terminal(f"error: {error}"), file=sys.stderr)
         return EXIT_BAD_INPUT
-    print(f"wrote {count} rows to {options.out / options.dataset}; to measure on them:")
-    print(f"pytest benchmarks -k {options.dataset} --blip-data {options.out}")
+    print(foreign.terminal(f"wrote {count} rows to {options.out / options.dataset}; to measure on them:"))
+    print(foreign.terminal(f"pytest benchmarks -k {options.dataset} --blip-data {options.out}"))
     return 0
 
 

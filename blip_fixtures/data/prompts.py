@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import string
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -17,14 +16,21 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.data.columns import IMAGE_TOKEN, MOST_CHARACTERS, MOST_TEXTS, UNSPEAKABLE
 from blip_fixtures.data.datasets import dataset_names, find_dataset
-from blip_fixtures.spelling import did_you_mean
+from blip_fixtures.data.toml import read_table
+from blip_fixtures.spelling import did_you_mean, shown
+from blip_fixtures.whole_files import BadFileError
 
 if TYPE_CHECKING:
     from blip_fixtures.data.samples import Sample
 
 _FIELDS = ("question", "context", "ocr_tokens", "choices")
 _OPTION_FIELDS = ("letter", "LETTER", "index", "text")
+# Far more than anybody asks for: decoding works on as many rows for each sample as there are beams.
+_MOST_BEAMS = 64
+_MOST_PENALTY = 100
+_MOST_PARTS = 100
 
 
 class PromptsError(ValueError):
@@ -98,22 +104,20 @@ def find_prompts(name: str) -> PromptSet:
 
     Raises `PromptsError` in one sentence for a file that is missing or says what no preset can.
     """
-    import tomllib
-
     presets = _presets()
     if name in presets:
         return PromptSet(name, presets[name])
     path = Path(name)
     if path.suffix != ".toml":
         raise PromptsError(
-            f"unknown prompts {name!r}; choose one of {', '.join(presets)}, or give a file FILE.toml"
+            f"unknown prompts {shown(name)}; choose one of {', '.join(presets)}, or give a file FILE.toml"
             f"{did_you_mean(name, presets)}"
         )
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = read_table(path)
     except OSError as error:
-        raise PromptsError(f"cannot read the prompts {name}: {error.strerror}; give a TOML file") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PromptsError(f"cannot read the prompts {shown(name)[1:-1]}: {error.strerror}; give a TOML file") from None
+    except BadFileError as error:
         raise PromptsError(f"the prompts {name} are no TOML: {error}; mend the file") from None
     try:
         prompts = _prompts(table)
@@ -139,7 +143,7 @@ def _prompts(table: dict[str, Any]) -> dict[str, Prompt]:
     known = dataset_names()
     strange = sorted(table.keys() - set(known))
     if strange or not table:
-        found = f"it has {strange[0]!r}" if strange else "it is empty"
+        found = f"it has {shown(strange[0])}" if strange else "it is empty"
         hint = did_you_mean(strange[0], known) if strange else ""
         raise ValueError(f"{found}; give tables {', '.join(f'[{dataset}]' for dataset in known)}{hint}")
     return {dataset: _prompt(dataset, entry) for dataset, entry in table.items()}
@@ -152,11 +156,11 @@ def _prompt(dataset: str, entry: object) -> Prompt:
     for name, value in entry.items():
         if name not in known:
             raise ValueError(
-                f"[{dataset}] has {name!r}; the settings are {', '.join(known)}{did_you_mean(name, known)}"
+                f"[{dataset}] has {shown(name)}; the settings are {', '.join(known)}{did_you_mean(name, known)}"
             )
         problem = _problem(name, value)
         if problem is not None:
-            raise ValueError(f"[{dataset}] {name} is {value!r}; {problem}")
+            raise ValueError(f"[{dataset}] {name} is {shown(value)}; {problem}")
     if "parts" not in entry:
         raise ValueError(f"[{dataset}] has no parts; give the prompt's parts, such as parts = ['{{question}}']")
     # A whole number in a file is a number all the same: equal prompts are equal as JSON too.
@@ -180,20 +184,40 @@ def _problem(name: str, value: Any) -> str | None:
         case "parts":
             if not isinstance(value, (list, tuple)) or not value or not all(isinstance(part, str) for part in value):
                 return "give a list of texts"
-            return next((problem for part in value if (problem := _bad_field(part, _FIELDS))), None)
+            if len(value) > _MOST_PARTS:
+                return f"give at most {_MOST_PARTS} texts"
+            return next((problem for part in value if (problem := _bad_text(part, _FIELDS))), None)
         case "option":
-            if not isinstance(value, str):
-                return "give a text"
-            return _bad_field(value, _OPTION_FIELDS)
+            return _bad_text(value, _OPTION_FIELDS) if isinstance(value, str) else "give a text"
         case "join" | "option_join":
-            return None if isinstance(value, str) else "give a text"
+            return _bad_text(value, None) if isinstance(value, str) else "give a text"
         case "capitalize_question":
             return None if isinstance(value, bool) else "give true or false"
         case "length_penalty":
-            is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            return None if is_number else "give a number"
-    least = 1 if name == "num_beams" else 0
-    return None if type(value) is int and value >= least else f"give a whole number of at least {least}"
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            # Powers of a length: beyond this no float holds them.
+            if not is_number or not -_MOST_PENALTY <= value <= _MOST_PENALTY:
+                return f"give a number from -{_MOST_PENALTY} to {_MOST_PENALTY}"
+            return None
+    least, most = (1, _MOST_BEAMS) if name == "num_beams" else (0, MOST_TEXTS)
+    if type(value) is int and least <= value <= most:
+        return None
+    return f"give a whole number of at least {least}" + (f" and at most {most:,}" if _is_above(value, most) else "")
+
+
+def _is_above(value: Any, most: int) -> bool:
+    return type(value) is int and value > most
+
+
+def _bad_text(text: str, fields: tuple[str, ...] | None) -> str | None:
+    """What is wrong with a text of a prompt; `fields` are those that may stand in it, `None` where it has no braces."""
+    if len(text) > MOST_CHARACTERS:
+        return f"give at most {MOST_CHARACTERS:,} characters"
+    if UNSPEAKABLE.search(text):
+        return "give it without control characters"
+    if IMAGE_TOKEN in text:
+        return f"leave {IMAGE_TOKEN} out, the picture comes first in every prompt"
+    return None if fields is None else _bad_field(text, fields)
 
 
 def _bad_field(text: str, known: tuple[str, ...]) -> str | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import bisect
 import hashlib
-import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -12,9 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from blip_fixtures.data.datasets import find_dataset
-from blip_fixtures.data.datasets.base import IMAGE, RowContext, Split
+from blip_fixtures.data.datasets.base import RowContext, Split
 from blip_fixtures.data.mapped import MappedRows
+from blip_fixtures.data.parquet import ParquetError, read_footer
+from blip_fixtures.data.places import PlacedImage, Places, RowError
 from blip_fixtures.hub import HubError, fetch
+from blip_fixtures.inside import is_inside, leading_out
+from blip_fixtures.spelling import shown
 from blip_fixtures.words import DataErrors
 
 if TYPE_CHECKING:
@@ -54,7 +57,10 @@ def find_files(dataset: str, source: str, override: str | None = None) -> Files:
 def _folder(dataset: str, source: str) -> Path:
     """The dataset's folder in `source`. Raises `DataError` where the package has none of it."""
     if source != PACKAGED:
-        return data_folder(source) / dataset
+        folder = data_folder(source)
+        if not is_inside(folder / dataset, folder):
+            raise DataError(f"{folder / dataset} is a link that leads out of {folder}; put the folder itself there")
+        return folder / dataset
     folder = find_dataset(dataset).samples or data_folder(PACKAGED) / dataset
     if not folder.is_dir():
         raise DataError(
@@ -80,9 +86,9 @@ def data_folder(source: str) -> Path:
     if source == PACKAGED:
         return Path(str(files("blip_fixtures.data").joinpath("samples")))
     folder = Path(source)
-    if not folder.is_dir():
-        state = "is a file" if folder.exists() else "does not exist"
-        raise DataError(f"data folder {source!r} {state}; give sample, hub, or a folder with parquet files in it")
+    if not os.path.isdir(folder):  # noqa: PTH112  # `Path.is_dir` raises for a name that no file can have
+        state = "is a file" if os.path.exists(folder) else "does not exist"  # noqa: PTH110  # as above
+        raise DataError(f"data folder {shown(source)} {state}; give sample, hub, or a folder with parquet files in it")
     return folder
 
 
@@ -93,15 +99,23 @@ def _of_folder(dataset: str, folder: Path, source: str) -> Files:
             f"no parquet files in {folder}; put the {dataset} split there, in the hub's columns, "
             "or choose other benchmarks with -k"
         )
+    _check_inside(folder)
     return Files(dataset, source, paths, _digest(paths))
+
+
+def _check_inside(folder: Path) -> None:
+    """Raises `DataError` where a link would make a foreign folder read what is none of its own."""
+    stray = leading_out(folder, ("*.parquet",))
+    if stray is not None:
+        raise DataError(f"{stray} is no file of {folder}, or a link that leads out of it; put the file itself there")
 
 
 def _overridden(dataset: str, override: str) -> Files:
     name, _, revision = override.rpartition("@") if "@" in override else (override, "", "")
     path = Path(override)
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  # `Path.is_dir` raises for a name that no file can have
         return _of_folder(dataset, path, override)
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113  # as above
         return Files(dataset, override, (path,), _digest([path]))
     return _of_hub(dataset, replace(_splits(dataset)[0], repository=name), revision or None)
 
@@ -121,13 +135,14 @@ def _of_hub(dataset: str, split: Split, revision: str | None) -> Files:
     try:
         folder = fetch(split.repository, revision, (split.pattern,), kind="dataset")
     except HubError as error:
-        raise DataError(f"cannot fetch {dataset} from {split.repository!r}: {error}") from None
+        raise DataError(f"cannot fetch {dataset} from {shown(split.repository)}: {error}") from None
     paths = tuple(sorted(folder.glob(split.pattern)))
     if not paths:
         raise DataError(
-            f"{split.repository!r} has no {split.pattern}; give another repository or a folder with "
+            f"{shown(split.repository)} has no {split.pattern}; give another repository or a folder with "
             f"--blip-dataset {dataset}=..."
         )
+    _check_inside(folder)
     # The cache keeps each commit in a folder of its name, which pins what was read.
     return Files(dataset, split.repository, paths, folder.name)
 
@@ -145,6 +160,7 @@ class SampleSet(Sequence["Sample"]):
     rows: MappedRows
     folder: Path
     order: tuple[int, ...]
+    places: Places
     convert: bool = False
     skipped: int = 0
 
@@ -161,9 +177,16 @@ class SampleSet(Sequence["Sample"]):
         return self.row(self.order[index])
 
     def row(self, number: int) -> Sample:
-        """The sample of row `number` of the files, whether taken or not."""
+        """The sample of row `number` of the files, whether taken or not. Raises `RowError`, as its picture does later.
+
+        Files may change while a run lasts, so that each sample carries its place along.
+        """
         context = RowContext(number, self.folder, self.convert)
-        return find_dataset(self.dataset).sample(self.rows[number], context)
+        try:
+            sample = find_dataset(self.dataset).sample(self.rows[number], context)
+        except ValueError as error:
+            raise RowError(f"{self.places.name(number)}: {error}") from error
+        return replace(sample, open_image=PlacedImage(sample.open_image, self.places, number))
 
 
 def load_samples(
@@ -181,30 +204,40 @@ def load_samples(
     under ``convert`` pictures of other modes than RGB are converted.
     """
     found = find_files(dataset, source, override)
-    counts = [_row_count(path, dataset) for path in found.paths]
-    if sum(counts) == 0:
-        raise DataError(f"{found.paths[0].parent} holds no rows; put the {dataset} split there")
-    rows = MappedRows(found.paths, find_dataset(dataset).columns[IMAGE])
-    convert = errors == DataErrors.CONVERT
-    every = SampleSet(dataset, found.source, found.revision, rows, found.paths[0].parent, (), convert=convert)
-    order, skipped = _sound_rows(every, limit, errors, _Places(found.paths, counts))
+    rows, counts = _rows(found)
+    every = SampleSet(
+        dataset=dataset,
+        source=found.source,
+        revision=found.revision,
+        rows=rows,
+        folder=found.paths[0].parent,
+        order=(),
+        places=Places(found.paths, counts),
+        convert=errors == DataErrors.CONVERT,
+    )
+    order, skipped = _sound_rows(every, limit, errors)
     return replace(every, order=tuple(order), skipped=skipped)
 
 
-@dataclass(frozen=True)
-class _Places:
-    """Which row of which file a row's number stands for."""
+def _rows(found: Files) -> tuple[MappedRows, tuple[int, ...]]:
+    """The rows of all files, and how many each has. Raises `DataError`."""
+    try:
+        footers = [read_footer(path, found.dataset) for path in found.paths]
+        counts = tuple(footer.rows for footer in footers)
+        if sum(counts) == 0:
+            raise DataError(f"{found.paths[0].parent} holds no rows; put the {found.dataset} split there")
+        rows = MappedRows(found.paths, footers[0])
+    except ParquetError as error:
+        raise DataError(str(error)) from error
+    if len(rows) != sum(counts):
+        raise DataError(
+            f"the files of {found.paths[0].parent} say that they hold {sum(counts)} rows, and {len(rows)} were found; "
+            "write them again"
+        )
+    return rows, counts
 
-    paths: Sequence[Path]
-    counts: Sequence[int]
 
-    def name(self, number: int) -> str:
-        starts = [0, *itertools.accumulate(self.counts)]
-        file = bisect.bisect_right(starts, number) - 1
-        return f"{self.paths[file]}, row {number - starts[file]} (counted from 0)"
-
-
-def _sound_rows(every: SampleSet, limit: int | None, errors: DataErrors, places: _Places) -> tuple[list[int], int]:
+def _sound_rows(every: SampleSet, limit: int | None, errors: DataErrors) -> tuple[list[int], int]:
     """The first `limit` rows in order that are samples, and how many before them are not."""
     taken: list[int] = []
     skipped = 0
@@ -213,11 +246,9 @@ def _sound_rows(every: SampleSet, limit: int | None, errors: DataErrors, places:
             break
         try:
             every.row(number).image.close()
-        except ValueError as error:
+        except RowError as error:
             if errors != DataErrors.SKIP:
-                raise DataError(
-                    f"{places.name(number)}: {error}; mend the row, or pass --blip-data-errors=skip to leave it out"
-                ) from None
+                raise DataError(f"{error}; mend the row, or pass --blip-data-errors=skip to leave it out") from error
             skipped += 1
         else:
             taken.append(number)
@@ -231,26 +262,6 @@ def _order(count: int, limit: int | None) -> Sequence[int]:
     if limit is None or limit >= count:
         return range(count)
     return sorted(range(count), key=lambda number: hashlib.sha256(f"{_ORDER_SEED}:{number}".encode()).digest())
-
-
-def _row_count(path: Path, dataset: str) -> int:
-    """How many rows the file holds. Raises `DataError` where it is unreadable or lacks a column of `dataset`."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        footer = pq.read_metadata(path)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"cannot read {path}: {str(error).rstrip('.')}; write the file again") from None
-    found = set(footer.schema.to_arrow_schema().names)
-    missing = find_dataset(dataset).missing(found)
-    if missing:
-        expected = ", ".join(" or ".join(names) for names in find_dataset(dataset).columns.values())
-        raise DataError(
-            f"{path} has the columns {', '.join(sorted(found))}; {dataset} needs {expected}; missing: "
-            f"{', '.join(missing)}"
-        )
-    return int(footer.num_rows)
 
 
 def _digest(paths: Sequence[Path]) -> str:

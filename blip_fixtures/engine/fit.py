@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from blip_fixtures.checkpoints.architecture import build_on_meta, weight_bytes
+from blip_fixtures.device_errors import said_by
 from blip_fixtures.engine.limits import CacheShape
 from blip_fixtures.families import family_of
 from blip_fixtures.reasons import Reason
@@ -81,12 +82,18 @@ class Estimator:
         self._language = cache(lambda *axes: _live_bytes(next(walk.language(*axes))))
 
     def need(self, size: Size) -> Need:
-        """The peak over the phases, each run on the meta device with its live tensors counted."""
-        live = (
-            self._vision(size.batch_size, size.image_size),
-            self._qformer(size.batch_size, size.image_size, size.text_tokens),
-            self._language(size.batch_size, size.text_tokens, size.beams),
-        )
+        """The peak over the phases, each run on the meta device with its live tensors counted.
+
+        Raises `ValueError` where a phase cannot run: its shapes do not fit one another.
+        """
+        try:
+            live = (
+                self._vision(size.batch_size, size.image_size),
+                self._qformer(size.batch_size, size.image_size, size.text_tokens),
+                self._language(size.batch_size, size.text_tokens, size.beams),
+            )
+        except (RuntimeError, TypeError, IndexError) as error:
+            raise ValueError(f"its configuration makes no model that runs ({said_by(error)})") from error
         activations = int(_ALLOCATOR_SLACK * max(live))
         held = self._cache.bytes_held(size.batch_size * size.beams, size.text_tokens, size.new_tokens)
         return Need(self.weights, activations, held)

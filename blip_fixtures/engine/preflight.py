@@ -106,6 +106,7 @@ def prepare(
             find_all_meters(jobs, stock)
         for job in jobs:
             stock.checkpoint(job)
+            stock.processor(job)
     except (CheckpointError, DataError) as error:
         raise PreflightError(str(error)) from None
     return unrunnable

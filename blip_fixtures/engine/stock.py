@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.checkpoints.fitting import check_generation, check_weights
 from blip_fixtures.checkpoints.processor import load_processor
 from blip_fixtures.checkpoints.resolve import files_digest, find_architecture, with_weights
 from blip_fixtures.data.sources import load_samples
@@ -50,10 +51,13 @@ class Stock:
         return self._whole.get(key, self._found[key])
 
     def checkpoint(self, job: Job) -> Checkpoint:
-        """The job's checkpoint with its weights at hand. Raises `CheckpointError`."""
+        """The job's checkpoint with its weights at hand, which fit it. Raises `CheckpointError`."""
         key = checkpoint_key(job)
         if key not in self._whole:
-            self._whole[key] = with_weights(self.architecture(job))
+            whole = with_weights(self.architecture(job))
+            check_weights(whole)
+            check_generation(whole)
+            self._whole[key] = whole
         return self._whole[key]
 
     def checkpoint_files(self, job: Job) -> str:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from blip_fixtures import foreign
 from blip_fixtures.bounds import MOST_PROCESSES, argument, path, readable, shortened, whole_number
 from blip_fixtures.gate import show
 from blip_fixtures.gate.ab import run_in_turn
@@ -18,32 +19,51 @@ from blip_fixtures.gate.rules import ALLOWABLE, Missing, RuleError, parse_rules
 from blip_fixtures.gate.sides import Refusal, read_process
 from blip_fixtures.privacy import without_credentials
 from blip_fixtures.spelling import did_you_mean
+from blip_fixtures.whole_files import why
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from blip_fixtures.gate.sides import Process
 
-EXIT_PASS, EXIT_REGRESSION, EXIT_REFUSAL = 0, 1, 4
+# The last one is that of an error of the gate's own, as sysexits.h has it: to CI it is no regression.
+EXIT_PASS, EXIT_REGRESSION, EXIT_REFUSAL, EXIT_CRASH = 0, 1, 4, 70
+_EXIT_CODES = (
+    "Exit codes: 0 nothing regressed, 1 a regression or a lost case, 4 the sides cannot be compared or an argument is "
+    "wrong, 70 the gate itself failed."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 where nothing regressed, 1 where something did, 4 with one sentence where it cannot be judged."""
+    """Exit code 0 where nothing regressed, 1 where something did, 4 with one sentence where it cannot be judged.
+
+    70 with one line where the gate itself failed.
+    """
+    foreign.speak_any_encoding()
     options = _parser().parse_args(arguments)
     try:
-        rules = parse_rules(options.fail)
-        base, now = options.sides(options)
-        history = [read_process(file) for file in options.history]
-        judgement = judge(base, now, rules, history=history, allowed=options.allow, missing=options.missing)
-        print(show.as_text(judgement))
-        if options.out is not None:
-            print(f"\nwrote {show.write(judgement, options.out)} and gate.json beside it")
+        return _judged(options)
     except RuleError as error:
         return _refuse(f"--fail: {error}")
     except Refusal as error:
-        return _refuse(str(error))
-    except OSError as error:
-        return _refuse(f"cannot write to {options.out}: {(error.strerror or str(error)).lower()}; give another --out")
+        return _refuse(str(error), error.output)
+    except Exception as error:  # noqa: BLE001  # whatever it is must not look like a regression
+        return _refuse(show.crash(error), code=EXIT_CRASH)
+
+
+def _judged(options: argparse.Namespace) -> int:
+    """The exit code of a judgement, which is shown and written. Raises `RuleError` or `Refusal`."""
+    rules = parse_rules(options.fail)
+    base, now = options.sides(options)
+    history = [read_process(path) for path in options.history]
+    judgement = judge(base, now, rules, history=history, allowed=options.allow, missing=options.missing)
+    print(show.as_text(judgement))
+    if options.out is not None:
+        try:
+            written = show.write(judgement, options.out)
+        except OSError as error:
+            raise _unwritable(options.out, error) from None
+        print(f"\n{foreign.terminal(f'wrote {written}')} and gate.json beside it")
     show.tell_github(judgement, print)
     return EXIT_REGRESSION if judgement.regressed else EXIT_PASS
 
@@ -53,7 +73,14 @@ def _compare(options: argparse.Namespace) -> tuple[list[Process], list[Process]]
 
 
 def _ab(options: argparse.Namespace) -> tuple[list[Process], list[Process]]:
-    return run_in_turn(options.base, options.now, options.runs, options.out, partial(print, flush=True))
+    try:
+        return run_in_turn(options.base, options.now, options.runs, options.out, partial(print, flush=True))
+    except OSError as error:
+        raise _unwritable(options.out, error) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> Refusal:
+    return Refusal(f"cannot write to {folder}: {why(error)}; give another --out")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,14 +89,17 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """The usage, and one sentence."""
         self.print_usage(sys.stderr)
-        self.exit(EXIT_REFUSAL, f"{self.prog}: error: {message}\n")
+        self.exit(EXIT_REFUSAL, f"{foreign.terminal(f'{self.prog}: error: {message}')}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m blip_fixtures.gate", description=__doc__)
+    parser = _Parser(prog="python -m blip_fixtures.gate", description=__doc__, epilog=_EXIT_CODES)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     compare = commands.add_parser(
-        "compare", help="records against records", description="Judges records against a baseline's. Runs nothing."
+        "compare",
+        help="records against records",
+        description="Judges records against a baseline's. Runs nothing.",
+        epilog=_EXIT_CODES,
     )
     for side, what in (("base", "the baseline"), ("now", "what is judged")):
         compare.add_argument(
@@ -85,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         "ab",
         help="two commands in turn",
         description="Runs two commands in turn (A B B A ...), each in a process of its own, and judges their records.",
+        epilog=_EXIT_CODES,
     )
     for side, example in (("base", "cd ../base && pytest benchmarks"), ("now", "pytest benchmarks")):
         ab.add_argument(
@@ -127,7 +158,7 @@ def _add_rules(command: argparse.ArgumentParser) -> None:
         type=_conditions,
         default=(),
         metavar="NAMES",
-        help=f"what may differ between the sides, separated by commas: {', '.join(ALLOWABLE)}",
+        help=f"what may differ between the sides, or be interrupted, separated by commas: {', '.join(ALLOWABLE)}",
     )
     command.add_argument(
         "--missing",
@@ -168,9 +199,11 @@ def _missing(text: str) -> Missing:
     return Missing(text)
 
 
-def _refuse(message: str) -> int:
-    print(f"error: {without_credentials(message)}", file=sys.stderr)
-    return EXIT_REFUSAL
+def _refuse(message: str, output: Sequence[str] = (), code: int = EXIT_REFUSAL) -> int:
+    """One line, and the last lines of a command's output below it."""
+    for line in (f"error: {without_credentials(message)}", *output):
+        print(foreign.terminal(line), file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

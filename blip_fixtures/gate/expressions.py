@@ -6,6 +6,7 @@ Pytest has no public function for it, and the gate's command runs without pytest
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ _WORD, _END = "identifier", "end of input"
 # As messages call a token.
 _NAMES = {"(": "left parenthesis", ")": "right parenthesis"}
 _SOURCE = "<pytest match expression>"
+# Parentheses and `not` within each other: far more than anybody writes, far fewer than Python can call.
+MOST_NESTED = 50
 
 
 def matches(expression: str, names: Iterable[str]) -> bool:
@@ -44,6 +47,7 @@ class _Parser:
         self._is_true = is_true
         self._tokens = self._read()
         self._token = next(self._tokens)
+        self._depth = 0
 
     def value(self) -> bool:
         """The value of the whole expression. Raises `SyntaxError`."""
@@ -82,14 +86,24 @@ class _Parser:
 
     def _not(self) -> bool:
         if self._take("not"):
-            return not self._not()
+            with self._deeper():
+                return not self._not()
         if self._take("left parenthesis"):
-            found = self._or()
+            with self._deeper():
+                found = self._or()
             self._demand("right parenthesis")
             return found
         word = self._token
         self._demand("not", "left parenthesis", _WORD)
         return self._is_true(word.text)
+
+    @contextmanager
+    def _deeper(self) -> Iterator[None]:
+        self._depth += 1
+        if self._depth > MOST_NESTED:
+            raise self._error(f"more than {MOST_NESTED} parentheses and nots within each other", self._token.place)
+        yield
+        self._depth -= 1
 
     def _take(self, kind: str) -> bool:
         if self._token.kind != kind:

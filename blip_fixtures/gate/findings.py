@@ -73,7 +73,10 @@ class Lost:
 
 @dataclass(frozen=True)
 class Judgement:
-    """All verdicts, worst first. `hypotheses` is how many of them were tested together."""
+    """All verdicts, worst first. `hypotheses` is how many of them were tested together.
+
+    `new` are cases that the baseline lacks, for want of an end where its run was `interrupted`.
+    """
 
     findings: tuple[Finding, ...]
     lost: tuple[Lost, ...] = ()
@@ -82,6 +85,7 @@ class Judgement:
     missing: Missing = Missing.FAIL
     hypotheses: int = 0
     sources: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    interrupted: bool = False
 
     @property
     def regressed(self) -> bool:

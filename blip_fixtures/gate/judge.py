@@ -65,6 +65,7 @@ def judge(
         notes=tuple(notes),
         missing=missing,
         hypotheses=tested,
+        interrupted=any(process.interrupted for process in base),
         sources=(tuple(process.source for process in base), tuple(process.source for process in now)),
     )
 

@@ -53,17 +53,18 @@ class KnownSpread:
             for key, record in process.records.items():
                 if record.status == Status.OK and record.case.device == like.case.device:
                     by_case.setdefault(key, []).append(record)
-        groups = [_with_number(group, metric.read) for group in [*by_case.values(), *sides]]
+        groups = [_like(like, group, metric) for group in [*by_case.values(), *sides]]
         levels = [values.levels(metric, group) for group in groups if len(group) > 1]
         # Cases of one process are not independent, so processes count and not cases.
         return statistics.spread_of(levels), max((len(group) - 1 for group in levels), default=0)
 
-    def together(self, metric: Metric, keys: Sequence[Key]) -> Any:
+    def together(self, metric: Metric, like: Record, keys: Sequence[Key]) -> Any:
         """(processes,) the mean over these cases, of the earlier runs that have them all."""
         found = []
         for process in self._history:
             records = [process.records[key] for key in keys if key in process.records]
-            records = [record for record in records if record.status == Status.OK and metric.has_number(record)]
+            records = [record for record in records if record.status == Status.OK]
+            records = _like(like, records, metric)
             if len(records) == len(keys):
                 found.append(float(values.levels(metric, records).mean()))
         return np.array(found)
@@ -75,9 +76,12 @@ def varying(metric: Metric, pair: Pair, rule: Rule, known: KnownSpread, part: st
     finding = _start(metric, pair, rule, metric.read, part)
     if finding.change is None:
         return [finding]
+    obstacle = _no_shares(metric, *sides)
+    if obstacle is not None:
+        return [replace(finding, change=None, reason=obstacle)]
     base, now = values.logarithms(metric, sides)
     center = statistics.center_of(base, now)
-    finding = replace(finding, change=math.expm1(center))
+    finding = replace(finding, change=statistics.change_of(center))
     doubt = doubt_of(metric, SideName.BASELINE, *sides) or doubt_of(metric, SideName.RUN, *reversed(sides))
     if doubt is not None:
         return [replace(finding, verdict=Verdict.INCONCLUSIVE, reason=doubt)]
@@ -104,7 +108,8 @@ def together(metric: Metric, rule: Rule, pairs: Sequence[Pair], known: KnownSpre
     used = [
         pair
         for pair in used
-        if doubt_of(metric, SideName.BASELINE, pair.base, pair.now) is None
+        if _no_shares(metric, pair.base, pair.now) is None
+        and doubt_of(metric, SideName.BASELINE, pair.base, pair.now) is None
         and doubt_of(metric, SideName.RUN, pair.now, pair.base) is None
     ]
     if rule.kind != PERCENT or len(used) < _ENOUGH_CASES or len({(len(pair.base), len(pair.now)) for pair in used}) > 1:
@@ -119,12 +124,18 @@ def together(metric: Metric, rule: Rule, pairs: Sequence[Pair], known: KnownSpre
     )
     center = statistics.center_of(base, now)
     finding = Finding(
-        f"all {len(used)} cases", metric.name, rule, was, became, Verdict.INCONCLUSIVE, change=math.expm1(center)
+        f"all {len(used)} cases",
+        metric.name,
+        rule,
+        was,
+        became,
+        Verdict.INCONCLUSIVE,
+        change=statistics.change_of(center),
     )
     if whole > 1:
         estimate = statistics.over_processes(base, now)
     else:
-        groups = [known.together(metric, [pair.key for pair in used]), base[:, 0], now[:, 0]]
+        groups = [known.together(metric, used[0].now[0], [pair.key for pair in used]), base[:, 0], now[:, 0]]
         spread = statistics.spread_of(groups)
         if spread is None:
             return []
@@ -152,7 +163,7 @@ def _within(finding: Finding, estimate: Estimate, limit: float, slack: float) ->
     """The verdict on an interval: beyond the limit, within it, or across it."""
     low, high = estimate.low - slack, estimate.high + slack
     p = estimate.p_not_beyond(limit + slack)
-    finding = replace(finding, low=math.expm1(low), high=math.expm1(high), p=p)
+    finding = replace(finding, low=statistics.change_of(low), high=statistics.change_of(high), p=p)
     if low > limit:
         return replace(finding, verdict=Verdict.REGRESSION)
     if high <= limit:
@@ -231,6 +242,26 @@ def _start(metric: Metric, pair: Pair, rule: Rule, read: Read, part: str = "") -
         side, records = (SideName.BASELINE, pair.base) if base is None else (SideName.RUN, pair.now)
         return replace(finding, reason=Reason.of("no_number", side=side, why=metric.why_missing(records[0])))
     return replace(finding, change=now / base - 1 if base else (0.0 if now == base else math.inf))
+
+
+def _no_shares(metric: Metric, base: Sequence[Record], now: Sequence[Record]) -> Reason | None:
+    """Why the numbers of one side cannot be divided by those of the other, or `None`."""
+    for side, records in ((SideName.BASELINE, base), (SideName.RUN, now)):
+        if not all(values.has_share(metric, record) for record in records):
+            return Reason.of("no_share_of_zero", side=side)
+    if len({values.is_calibrated(metric, record) for record in (*base, *now)}) > 1:
+        return Reason.of("not_all_calibrated")
+    return None
+
+
+def _like(like: Record, records: Iterable[Record], metric: Metric) -> list[Record]:
+    """Those whose numbers can be compared with that of `like`."""
+    calibrated = values.is_calibrated(metric, like)
+    return [
+        record
+        for record in records
+        if values.has_share(metric, record) and values.is_calibrated(metric, record) == calibrated
+    ]
 
 
 def _with_number(records: Iterable[Record], read: Read) -> list[Record]:

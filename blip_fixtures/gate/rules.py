@@ -20,8 +20,22 @@ if TYPE_CHECKING:
     from blip_fixtures.gate.metrics import Metric
 
 PERCENT, ABSOLUTE = "percent", "absolute"
-# Conditions of a measurement that may differ between two sides where they are allowed to.
-ALLOWABLE = ("machine", "threads", "torch", "transformers", "python", "driver", "prompts", "data", "new-tokens")
+MOST_CHARACTERS = 1_000
+# A baseline whose run was broken off.
+INTERRUPTED = "interrupted"
+# What may be otherwise than it should where it is allowed: conditions that differ between two sides, and that.
+ALLOWABLE = (
+    "machine",
+    "threads",
+    "torch",
+    "transformers",
+    "python",
+    "driver",
+    "prompts",
+    "data",
+    "new-tokens",
+    INTERRUPTED,
+)
 
 
 class Missing(StrEnum):
@@ -62,6 +76,8 @@ class Rule:
 
 def parse_rule(text: str) -> Rule:
     """The rule that `text` spells. Raises `RuleError` in one sentence."""
+    if len(text) > MOST_CHARACTERS:
+        raise RuleError(f"{_short(text)} has {len(text)} characters; a rule has at most {MOST_CHARACTERS}")
     said, _, expression = (part.strip() for part in text.partition("@"))
     name, _, limit = (part.strip() for part in said.partition(":"))
     metric = _metric(name)
@@ -117,6 +133,10 @@ def _metric(name: str) -> Metric:
         ) from None
 
 
+def _short(text: str, most: int = 60) -> str:
+    return repr(text if len(text) <= most else f"{text[:most]}...")
+
+
 def _check(expression: str) -> None:
     if not expression:
         raise RuleError("there is nothing behind @; give words of case ids, such as latency:5%@compile")
@@ -125,4 +145,4 @@ def _check(expression: str) -> None:
     try:
         matches(expression, [])
     except SyntaxError as error:
-        raise RuleError(f"{expression!r} behind @ is not an expression as for pytest's -k: {error}") from None
+        raise RuleError(f"{_short(expression)} behind @ is not an expression as for pytest's -k: {error.msg}") from None

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import math
 import os
+import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from blip_fixtures import foreign
 from blip_fixtures.gate.findings import Verdict
 from blip_fixtures.gate.metrics import find_metric
 from blip_fixtures.gate.rules import Missing
 from blip_fixtures.report import formats
+from blip_fixtures.whole_files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,18 +27,20 @@ if TYPE_CHECKING:
 HEADERS = ("case", "metric", "baseline", "now", "change", "limit", "verdict")
 # Rows of the terminal's table; what did not pass is always there.
 MOST_ROWS = 30
+# Percent beyond which digits say nothing more.
+_MOST_PERCENT = 1e6
 
 
-def table(findings: Iterable[Finding], style: str) -> str:
-    """The findings as a table of `tabulate`'s `style`."""
+def table(findings: Iterable[Finding], style: str, escape: Callable[[str], str]) -> str:
+    """The findings as a table of `tabulate`'s `style`, whose texts `escape` makes fit for it."""
     rows = [
         (
-            finding.case_id,
-            finding.name,
+            escape(finding.case_id),
+            escape(finding.name),
             number(finding.metric, finding.base),
             number(finding.metric, finding.now),
             change(finding),
-            finding.rule.limit,
+            escape(finding.rule.limit),
             finding.verdict,
         )
         for finding in findings
@@ -59,7 +65,8 @@ def change(finding: Finding) -> str:
 
 
 def _signed(share: float) -> str:
-    return f"{100 * share:+.1f}" if math.isfinite(share) else str(share)
+    percent = 100 * share
+    return f"{percent:+.1f}" if abs(percent) < _MOST_PERCENT else f"{percent:+.3g}"
 
 
 def verdict(judgement: Judgement) -> str:
@@ -75,8 +82,12 @@ def _processes(count: int) -> str:
     return "process" if count == 1 else "processes"
 
 
-def remarks(judgement: Judgement) -> list[str]:
-    """What the table does not say: reasons, lost and new cases, what differs between the sides, how it was judged."""
+def remarks(judgement: Judgement, escape: Callable[[str], str]) -> list[str]:
+    """What the table does not say: reasons, lost and new cases, what differs between the sides, how it was judged.
+
+    `escape` makes the texts of records fit for the place where they are shown.
+    """
+    judgement = _escaped(judgement, escape)
     reasons: dict[str, list[str]] = {}
     for finding in judgement.findings:
         if finding.reason is not None:
@@ -85,7 +96,8 @@ def remarks(judgement: Judgement) -> list[str]:
     found = [f"{_some(names)}: {reason}." for reason, names in reasons.items()]
     found += [f"Lost{relaxed}: {lost.case_id}: {lost.reason}." for lost in judgement.lost]
     if judgement.new:
-        found.append(f"New, without a baseline: {_some(judgement.new)}.")
+        why = "Not judged, the interrupted baseline lacks them" if judgement.interrupted else "New, without a baseline"
+        found.append(f"{why}: {_some(judgement.new)}.")
     found += [f"Allowed to differ: {note}." for note in judgement.notes]
     if any(find_metric(finding.metric).calibrated and finding.change is not None for finding in judgement.findings):
         found.append(
@@ -100,6 +112,28 @@ def remarks(judgement: Judgement) -> list[str]:
     return found
 
 
+def _escaped(judgement: Judgement, escape: Callable[[str], str]) -> Judgement:
+    """With every text that a record or a person gave as `escape` makes it."""
+    return replace(
+        judgement,
+        findings=tuple(
+            replace(
+                finding,
+                case_id=escape(finding.case_id),
+                part=escape(finding.part),
+                reason=foreign.written(finding.reason, escape),
+            )
+            for finding in judgement.findings
+        ),
+        lost=tuple(
+            replace(lost, case_id=escape(lost.case_id), reason=foreign.written(lost.reason, escape))
+            for lost in judgement.lost
+        ),
+        new=tuple(map(escape, judgement.new)),
+        notes=tuple(map(escape, judgement.notes)),
+    )
+
+
 def _some(names: Iterable[str], most: int = 4) -> str:
     names = list(names)
     shown = ", ".join(names[:most])
@@ -111,22 +145,22 @@ def as_text(judgement: Judgement) -> str:
     shown = [finding for finding in judgement.findings if finding.verdict != Verdict.PASS]
     passed = [finding for finding in judgement.findings if finding.verdict == Verdict.PASS]
     room = max(MOST_ROWS - len(shown), 0)
-    lines = [table([*shown, *passed[:room]], "simple")] if judgement.findings else []
+    lines = [table([*shown, *passed[:room]], "simple", foreign.terminal)] if judgement.findings else []
     if len(passed) > room:
         lines.append(f"... and {len(passed) - room} more that pass")
-    return "\n".join([*lines, *(f"  {remark}" for remark in remarks(judgement)), verdict(judgement)])
+    return "\n".join([*lines, *(f"  {remark}" for remark in remarks(judgement, foreign.terminal)), verdict(judgement)])
 
 
 def as_markdown(judgement: Judgement) -> str:
     """The whole table."""
     sources = [
-        f"{name}: {', '.join(f'`{source}`' for source in side)}"
+        f"{name}: {', '.join(map(foreign.code_span, side))}"
         for name, side in zip(("Baseline", "Now"), judgement.sources, strict=True)
     ]
     parts = ["# Gate", f"**{verdict(judgement)}**", *sources]
     if judgement.findings:
-        parts.append(table(judgement.findings, "github"))
-    parts += [f"- {remark}" for remark in remarks(judgement)]
+        parts.append(table(judgement.findings, "github", foreign.cell))
+    parts += [f"- {remark}" for remark in remarks(judgement, foreign.markdown)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -136,8 +170,8 @@ def as_json(judgement: Judgement) -> dict[str, Any]:
         "regressed": judgement.regressed,
         "missing": judgement.missing,
         "hypotheses": judgement.hypotheses,
-        "base": list(judgement.sources[0]),
-        "now": list(judgement.sources[1]),
+        "base": list(map(foreign.plain, judgement.sources[0])),
+        "now": list(map(foreign.plain, judgement.sources[1])),
         "findings": [
             {
                 "case_id": finding.case_id,
@@ -174,8 +208,8 @@ def write(judgement: Judgement, folder: Path) -> Path:
     """`gate.md` and `gate.json` in `folder`; returns the first. Raises `OSError`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "gate.md"
-    path.write_text(as_markdown(judgement), encoding="utf-8")
-    (folder / "gate.json").write_text(json.dumps(as_json(judgement), indent=1) + "\n", encoding="utf-8")
+    replace_file(path, as_markdown(judgement).encode())
+    replace_file(folder / "gate.json", (json.dumps(as_json(judgement), indent=1, allow_nan=False) + "\n").encode())
     return path
 
 
@@ -200,11 +234,17 @@ def github_commands(judgement: Judgement) -> list[str]:
 
 
 def _command(level: str, title: str, message: str) -> str:
-    """Escaped as https://docs.github.com/actions/reference/workflow-commands-for-github-actions asks."""
-    for character, escaped in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
-        title, message = title.replace(character, escaped), message.replace(character, escaped)
-    title = title.replace(":", "%3A").replace(",", "%2C")
-    return f"::{level} title={title}::{message}"
+    return f"::{level} title={foreign.command_property(title)}::{foreign.command_message(message)}"
+
+
+def crash(error: Exception) -> str:
+    """One line on an error of the gate's own: which one, and where it came up."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    said = foreign.terminal(f"{type(error).__name__}: {error}")
+    return (
+        f"the gate itself failed, so nothing was judged: {said} ({Path(place.filename).name}, line {place.lineno}); "
+        "please report it with the files"
+    )
 
 
 def tell_github(judgement: Judgement, say: Callable[[str], None], environment: Mapping[str, str] = os.environ) -> None:

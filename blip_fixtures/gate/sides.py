@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import json
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.case import AXES
 from blip_fixtures.gate.expressions import matches
+from blip_fixtures.gate.rules import INTERRUPTED
 from blip_fixtures.privacy import without_secrets
-from blip_fixtures.record import RecordError, read_records
+from blip_fixtures.record import RecordError, read_run
 from blip_fixtures.words import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from blip_fixtures.record import Record
+    from blip_fixtures.record import Document, Record
 
 # What a case is: its axes. The checkpoint's name is left out, since another checkpoint may be the very change.
 Key = tuple[Any, ...]
 
 
 class Refusal(ValueError):
-    """Two sides that cannot be compared, or a baseline that is no use; the message says why and what to do."""
+    """Two sides that cannot be compared, or a baseline that is no use; the message says why and what to do.
+
+    `output` are the last lines of a command's output that show what went wrong.
+    """
+
+    def __init__(self, message: str, output: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.output = output
 
 
 @dataclass(frozen=True)
@@ -50,12 +58,13 @@ class Selected:
 
 @dataclass(frozen=True)
 class Process:
-    """The records of one run, and where they came from."""
+    """The records of one run, and where they came from. An `interrupted` one lacks cases that it was asked for."""
 
     source: str
     records: Mapping[Key, Record]
     node_ids: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
     selected: Selected | None = None
+    interrupted: bool = False
 
     @classmethod
     def of(
@@ -64,12 +73,14 @@ class Process:
         records: Iterable[Record],
         node_ids: Mapping[str, tuple[str, ...]] | None = None,
         selected: Selected | None = None,
+        *,
+        interrupted: bool = False,
     ) -> Process:
         """From records; `node_ids` maps case ids to pytest's. A second timing is no case, and left out."""
         by_key = {case_key(record): record for record in records if not record.again}
         known = node_ids or {}
         named = {key: known[record.case_id] for key, record in by_key.items() if record.case_id in known}
-        return cls(source, by_key, named, selected)
+        return cls(source, by_key, named, selected, interrupted)
 
 
 def case_key(record: Record) -> Key:
@@ -85,29 +96,27 @@ def read_process(path: Path, show: Callable[[str], str] = without_secrets) -> Pr
     `show` says what verdicts may tell of its path.
     """
     try:
-        records = read_records(path)
+        run = read_run(path)
     except RecordError as error:
         raise Refusal(str(error)) from None
-    if path.suffix == ".jsonl":
-        return Process.of(show(str(path)), records)
-    document = json.loads(path.read_text(encoding="utf-8"))
-    return Process.of(show(str(path)), records, node_ids_of(document), _selected(document))
+    beside = run.document.blip
+    said = beside.selected
+    if said is not None:
+        try:
+            matches(said.keyword, [])
+        except SyntaxError as error:
+            raise Refusal(f"{path}: blip.selected.keyword is not an expression as for -k: {error.msg}") from None
+    selected = None if said is None else Selected(said.arguments, said.keyword, said.marks)
+    return Process.of(show(str(path)), run.records, node_ids_of(run.document), selected, interrupted=beside.interrupted)
 
 
-def node_ids_of(document: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Case id -> the pytest ids of the tests that show it, of the benchmarks of a pytest-benchmark file."""
-    found: dict[str, tuple[str, ...]] = {}
-    for bench in document["benchmarks"]:
-        record = (bench.get("extra_info") or {}).get("blip")
-        if record:
-            case_id = record["case_id"]
-            found[case_id] = (*found.get(case_id, ()), bench["fullname"])
-    return found
-
-
-def _selected(document: Mapping[str, Any]) -> Selected | None:
-    said = (document.get("blip") or {}).get("selected")
-    return Selected(tuple(said["arguments"]), said["keyword"], said["marks"]) if said else None
+def node_ids_of(document: Document) -> dict[str, tuple[str, ...]]:
+    """Case id -> the pytest ids of the tests that show it, of a file whose records were read."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for bench in document.benchmarks:
+        if bench.record is not None:
+            found[bench.record["case_id"]].append(bench.fullname)
+    return {case_id: tuple(names) for case_id, names in found.items()}
 
 
 def _is_under(node_id: str, argument: str) -> bool:
@@ -166,6 +175,15 @@ def check_comparable(base: Sequence[Process], now: Sequence[Process], allowed: I
     Only cases that both sides have count, and only conditions that the records know. The processes of one side must be
     alike too.
     """
+    tolerated, notes = set(allowed), dict[str, str]()
+    broken_off = next((process for process in base if process.interrupted), None)
+    if broken_off is not None:
+        if INTERRUPTED not in tolerated:
+            raise Refusal(
+                f"the baseline {broken_off.source} was interrupted and lacks cases; give a run that came to its end, "
+                f"or allow it with --blip-allow {INTERRUPTED} (gate: --allow {INTERRUPTED})"
+            )
+        notes[INTERRUPTED] = f"the baseline {broken_off.source} was interrupted: cases that it lacks are not judged"
     theirs = {key for process in now for key in process.records}
     both = [key for key in dict.fromkeys(key for process in base for key in process.records) if key in theirs]
     if not both:
@@ -173,7 +191,6 @@ def check_comparable(base: Sequence[Process], now: Sequence[Process], allowed: I
             f"the baseline {base[0].source} has no case in common with this run; save one from the same benchmarks, "
             "such as pytest benchmarks --benchmark-save=base"
         )
-    tolerated, notes = set(allowed), {}
     for name, (what, read) in CONDITIONS.items():
         for key in both:
             was, became = _values(base, key, read), _values(now, key, read)

@@ -8,6 +8,7 @@ which takes out most of what the machine does to both, and batches are compared 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 DRAWS = 4000
 _SEED = 0
+# Numbers of a bootstrap that are held at once, so that many batches need no more memory than few.
+_MOST_AT_ONCE = 4_000_000
+_MOST_LOGARITHM = math.log(1e300)
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,25 @@ def calibrated(latency: Latency, batches: int, summary: Callable[[Any], Any] = n
     rounds stand as they are, in seconds.
     """
     rounds, reference = np.asarray(latency.rounds_s), np.asarray(latency.reference_s)
-    usable = len(reference) == len(rounds) and bool(np.all(reference > 0))
-    values = np.log(rounds / reference if usable else rounds)
-    numbers = np.arange(len(values)) % batches
-    return np.array([summary(values[numbers == batch]) if batch < len(values) else np.nan for batch in range(batches)])
+    if not batches:
+        return np.array([])
+    numbers = np.arange(len(rounds)) % batches
+    # The logarithm of a round of 0 s is minus infinity, and a quotient may be beyond any float; nobody compares those.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        values = np.log(rounds / reference if has_references(latency) else rounds)
+        return np.array(
+            [summary(values[numbers == batch]) if batch < len(values) else np.nan for batch in range(batches)]
+        )
+
+
+def has_references(latency: Latency) -> bool:
+    """Whether each round has a reference product to be divided by."""
+    return 0 < len(latency.reference_s) == len(latency.rounds_s) and min(latency.reference_s) > 0
+
+
+def change_of(logarithm: float) -> float:
+    """The share by which now is more than base. Beyond what a float holds it is as much as that."""
+    return math.expm1(min(logarithm, _MOST_LOGARITHM))
 
 
 def center_of(base: Any, now: Any) -> float:
@@ -85,19 +104,29 @@ def over_processes(base: Any, now: Any, rng: Any = None) -> Estimate:
     rng = np.random.default_rng(_SEED) if rng is None else rng
     base, now = _of_shared_batches(base, now)
     center = center_of(base, now)
-    sides = [_resampled(side, rng) for side in (base, now)]
-    chosen = rng.integers(base.shape[1], size=(DRAWS, base.shape[1]))
-    change = np.take_along_axis(sides[1] - sides[0], chosen, axis=1)
-    draws = np.nanmedian(change, axis=1)
+    drawn = [rng.integers(len(side), size=(DRAWS, len(side))) for side in (base, now)]
+    draws = np.empty(DRAWS)
+    at_once = max(_MOST_AT_ONCE // base.shape[1], 1)
+    for start in range(0, DRAWS, at_once):
+        part = slice(start, min(start + at_once, DRAWS))
+        was, became = (_resampled(side, which[part]) for side, which in zip((base, now), drawn, strict=True))
+        chosen = rng.integers(base.shape[1], size=was.shape)
+        draws[part] = _median(np.take_along_axis(became - was, chosen, axis=1))
     fewest = min(len(base), len(now))
     stretched = center + (draws - center) * math.sqrt(fewest / (fewest - 1))
     return Estimate(center, stretched, spread_of([np.nanmedian(side, axis=1) for side in (base, now)]))
 
 
-def _resampled(side: Any, rng: Any) -> Any:
-    """(draws, batches): the median over processes that were drawn with replacement."""
-    drawn = rng.integers(len(side), size=(DRAWS, len(side)))
-    return np.nanmedian(side[drawn], axis=1)
+def _resampled(side: Any, drawn: Any) -> Any:
+    """(draws, batches): the median over the processes that were drawn, with replacement."""
+    return _median(side[drawn])
+
+
+def _median(values: Any) -> Any:
+    """Over the second axis. Where a draw has nothing but processes without a batch, it knows nothing of it: NaN."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice encountered", RuntimeWarning)
+        return np.nanmedian(values, axis=1)
 
 
 def of_known_spread(base: Any, now: Any, spread: float, degrees: int) -> Estimate:
@@ -146,8 +175,8 @@ def processes_needed(estimate: Estimate, limit: float, most: int = 100) -> int |
     gap = abs(estimate.center - limit)
     if estimate.spread is None or gap == 0:
         return None
-    needed = math.ceil(2 * (_ONE_SIDED * estimate.spread / gap) ** 2)
-    return max(needed, 3) if needed <= most else None
+    ratio = _ONE_SIDED * estimate.spread / gap
+    return max(math.ceil(2 * ratio**2), 3) if ratio <= math.sqrt(most / 2) else None
 
 
 # The normal quantile of `CONFIDENCE`.

@@ -98,10 +98,11 @@ def calibrated_p90(record: Record) -> Any:
 def calibrated_first_token(record: Record) -> Any:
     """(1,) the logarithm of the time to the first token over the usual reference product."""
     seconds = time_to_first_token_s(record)
-    reference = _measured(record).reference_s
-    usual = float(np.median(reference)) if reference else 0.0
+    latency = _measured(record)
+    usual = float(np.median(latency.reference_s)) if statistics.has_references(latency) else 1.0
     assert seconds is not None
-    return np.array([math.log(seconds / usual if usual > 0 else seconds)])
+    quotient = seconds / usual
+    return np.array([math.log(quotient) if quotient > 0 else -math.inf])
 
 
 def _measured(record: Record) -> Latency:
@@ -123,6 +124,20 @@ def logarithms(metric: Metric, sides: Sequence[Sequence[Record]]) -> list[Any]:
 def levels(metric: Metric, records: Sequence[Record]) -> Any:
     """(processes,) one logarithm for each: the median over its batches."""
     return np.array([float(np.nanmedian(metric.logarithms(record))) for record in records])
+
+
+def has_share(metric: Metric, record: Record) -> bool:
+    """Whether the record's numbers can be divided by another's: none is 0, and there is one at all."""
+    value = metric.read(record)
+    if value is None or value <= 0:
+        return False
+    found = metric.logarithms(record)
+    return bool(np.isfinite(found).any()) and not np.isinf(found).any()
+
+
+def is_calibrated(metric: Metric, record: Record) -> bool:
+    """Whether the metric's numbers are rounds over their reference products."""
+    return metric.calibrated is not None and record.latency is not None and statistics.has_references(record.latency)
 
 
 def score(record: Record, name: str) -> float | None:
@@ -149,9 +164,13 @@ def _is_mean(record: Record, name: str) -> bool:
 
 
 def score_differences(base: Sequence[Record], now: Sequence[Record], name: str) -> Any | None:
-    """(samples,) now less base, each the mean over its processes; `None` where the samples are not the same ones."""
+    """(samples,) now less base, each the mean over its processes; `None` where the samples are not the same ones, or
+    one has no score.
+    """
     sides = [[record.quality[name].per_sample for record in side if name in record.quality] for side in (base, now)]
     if len({len(scores) for side in sides for scores in side}) != 1:
+        return None
+    if any(value is None for side in sides for scores in side for value in scores):
         return None
     was, became = (np.mean(np.array(side, dtype=float), axis=0) for side in sides)
     return became - was

@@ -45,10 +45,10 @@ def pytest_load_initial_conftests(
 def pytest_configure(config: pytest.Config) -> None:
     """First, since pytest-benchmark reads its baseline when it is configured."""
     config.stash[OPTIONS] = Options.from_config(config)
-    if getattr(config.option, "benchmark_compare", None) is True:
-        from blip_fixtures.pytest_plugin.baseline import skip_rejected
+    if getattr(config.option, "benchmark_compare", None):
+        from blip_fixtures.pytest_plugin.baseline import choose_baseline
 
-        skip_rejected(config)
+        choose_baseline(config)
     config.addinivalue_line("markers", f"{EVERY_DEVICE}: run the benchmark on every device of --blip-device.")
     config.addinivalue_line("markers", f"{ONLY_ON}(kind): a value of a sweep for devices of this kind: cuda, cpu.")
 

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from blip_fixtures import foreign
 from blip_fixtures.gate import show
 from blip_fixtures.gate.findings import Verdict
 from blip_fixtures.gate.judge import check_rules, judge
 from blip_fixtures.gate.metrics import find_metric
 from blip_fixtures.gate.sides import Process, Refusal, Selected, check_comparable, read_process
+from blip_fixtures.plain import fitting
+from blip_fixtures.pytest_plugin.stored import why_unreadable
+from blip_fixtures.record import read_document
+from blip_fixtures.whole_files import BadFileError, decode_json, read_bytes, replace_file, why
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,26 +30,49 @@ if TYPE_CHECKING:
 # Of the runs stored earlier, so many of the latest tell the spread between processes.
 MOST_HISTORY = 20
 _NUMBERED = "[0-9][0-9][0-9][0-9]_"
+_REJECTED = "the gate rejected it"
+# Stored runs that cannot be a baseline, each with its reason: they are named as soon as there is a terminal.
+_PASSED_OVER: pytest.StashKey[dict[Path, str]] = pytest.StashKey()
 
 
-def skip_rejected(config: pytest.Config) -> None:
-    """``--benchmark-compare`` without a name takes the last stored run that no gate has rejected.
+def choose_baseline(config: pytest.Config) -> None:
+    """``--benchmark-compare`` without a name takes the last stored run that came to its end and no gate has rejected.
 
     pytest-benchmark saves a run before anything is compared, so the last run may be the one that failed. Raises
-    `pytest.UsageError` where every stored run was rejected.
+    `pytest.UsageError` where no stored run can be a baseline, and where a named one would end pytest-benchmark.
     """
-    if getattr(config.option, "benchmark_compare", None) is not True:
+    named = config.option.benchmark_compare
+    if named is not True:
+        for path in _stored(config, str(named)):
+            unreadable = why_unreadable(path)
+            if unreadable is not None:
+                raise _refused(unreadable)
         return
+    passed_over = config.stash.setdefault(_PASSED_OVER, {})
     stored = _stored(config, _NUMBERED)
+    whys = []
     for path in reversed(stored):
-        if not _was_rejected(path):
+        unfit = _why_no_baseline(path)
+        if unfit is None:
             config.option.benchmark_compare = str(path)
             return
-    if stored:
-        raise pytest.UsageError(
-            f"--benchmark-compare: the gate rejected all {len(stored)} stored runs, the last one {stored[-1].name}; "
+        whys.append(unfit)
+        if unfit != _REJECTED:
+            passed_over[path] = unfit
+    if stored and set(whys) == {_REJECTED}:
+        raise _refused(
+            f"the gate rejected all {len(stored)} stored runs, the last one {stored[-1].name}; "
             "name one of them, or let one pass with --blip-accept"
         )
+    if stored:
+        raise _refused(
+            f"none of the {len(stored)} stored runs can be a baseline, the last one {stored[-1].name}: {whys[0]}; "
+            "store another with pytest benchmarks --benchmark-save=base"
+        )
+
+
+def _refused(said: str) -> pytest.UsageError:
+    return pytest.UsageError(foreign.terminal(f"--benchmark-compare: {said}"))
 
 
 def _stored(config: pytest.Config, name: str) -> list[Path]:
@@ -62,26 +90,36 @@ def _stored(config: pytest.Config, name: str) -> list[Path]:
     return list(storage.query(name)) if isinstance(storage, FileStorage) else []
 
 
-def _was_rejected(path: Path) -> bool:
-    """Whether a gate said so; a file that cannot be read is for the comparison to refuse."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    gate = ((document.get("blip") or {}).get("gate") or {}) if isinstance(document, dict) else {}
-    return bool(gate.get("rejected"))
+def _why_no_baseline(path: Path) -> str | None:
+    """Why a stored run cannot be what others are compared with, or `None`."""
+    unreadable = why_unreadable(path)
+    if unreadable is not None:
+        return unreadable
+    beside = read_document(path).blip
+    if beside.gate is not None and beside.gate.rejected:
+        return _REJECTED
+    return f"{path.name} was interrupted and lacks cases" if beside.interrupted else None
 
 
 def reject_saved(config: pytest.Config) -> None:
-    """Mark the run that this session stored: pytest-benchmark's own comparison failed behind the saving."""
+    """Mark the run that this session stored: pytest-benchmark's own comparison failed after the saving."""
     if not (config.option.benchmark_save or config.option.benchmark_autosave) or config.option.blip_accept:
         return
     for path in _stored(config, _NUMBERED)[-1:]:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        document.setdefault("blip", {})["gate"] = {"rejected": True, "by": "--benchmark-compare-fail"}
-        unfinished = path.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(document, indent=4), encoding="utf-8")
-        unfinished.replace(path)
+        try:
+            document = decode_json(read_bytes(path))
+            document.setdefault("blip", {})["gate"] = {"rejected": True, "by": "--benchmark-compare-fail"}
+            replace_file(path, json.dumps(document, indent=4).encode())
+        except (OSError, BadFileError) as error:
+            said = why(error) if isinstance(error, OSError) else error
+            _tell(config, f"{path} cannot be marked as rejected ({said}); remove it, or the next run compares with it")
+
+
+def _tell(config: pytest.Config, line: str) -> None:
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        terminal.ensure_newline()
+        terminal.write_line(foreign.terminal(line))
 
 
 @dataclass(frozen=True)
@@ -98,6 +136,8 @@ class Baseline:
 
         Raises `pytest.UsageError` in one sentence for rules without a baseline, and for a baseline that is no use.
         """
+        for unfit in config.stash.get(_PASSED_OVER, {}).values():
+            _tell(config, f"--benchmark-compare passes over a stored run: {unfit}")
         if not options.compare_fail or config.getoption("benchmark_disable", False):
             return None
         named = getattr(config.option, "benchmark_compare", None)
@@ -124,7 +164,7 @@ class Baseline:
             processes = [read_process(path, options.show) for path in paths]
             check_rules(processes, options.compare_fail)
         except Refusal as error:
-            raise pytest.UsageError(f"--benchmark-compare: {error}") from None
+            raise _refused(str(error)) from None
         return cls(processes, _history(config, paths), options)
 
     def check(self, planned: Process) -> list[str]:
@@ -132,7 +172,7 @@ class Baseline:
         try:
             return check_comparable(self.processes, [planned], self.options.allow)
         except Refusal as error:
-            raise pytest.UsageError(f"--benchmark-compare: {error}") from None
+            raise _refused(str(error)) from None
 
     def judge(self, now: Process) -> Judgement:
         """The verdicts on a finished run. Raises `Refusal`."""
@@ -147,19 +187,26 @@ class Baseline:
 
 
 def _history(config: pytest.Config, baseline: Sequence[Path]) -> list[Process]:
-    """Earlier runs of this machine that no gate rejected, those of the baseline included."""
+    """Earlier runs of this machine that no gate rejected, those of the baseline included.
+
+    A file that is no use is named and passed over; another suite's run in the same storage says nothing of the spread.
+    """
+    told = config.stash.setdefault(_PASSED_OVER, {})
     found: list[Process] = []
     for path in reversed(_stored(config, _NUMBERED)):
         if len(found) == MOST_HISTORY:
             break
-        if _was_rejected(path):
-            continue
         try:
-            found.append(read_process(path))
-        except Refusal:
-            # Another suite's run in the same storage, or a torn one: it says nothing of the spread.
+            unfit = _why_no_baseline(path)
+            if unfit is None and any(bench.record is not None for bench in read_document(path).benchmarks):
+                found.append(read_process(path))
+        except Refusal as error:
             if path in baseline:
                 raise
+            unfit = str(error)
+        if unfit not in (None, _REJECTED) and path not in told:
+            told[path] = unfit
+            _tell(config, f"the gate's history passes over a stored run: {unfit}")
     return found
 
 
@@ -171,8 +218,8 @@ def selection_of(config: pytest.Config) -> Selected:
         place = (config.invocation_params.dir / path).resolve()
         if place.is_relative_to(config.rootpath):
             path = place.relative_to(config.rootpath).as_posix()
-        arguments.append("::".join([path, *rest]))
-    return Selected(tuple(arguments), config.option.keyword or "", config.option.markexpr or "")
+        arguments.append(fitting("::".join([path, *rest])))
+    return Selected(tuple(arguments), fitting(config.option.keyword or ""), fitting(config.option.markexpr or ""))
 
 
 class Gate:
@@ -192,6 +239,8 @@ class Gate:
                 self.judgement = self._baseline.judge(Process.of("this run", records, selected=self._selected))
             except Refusal as error:
                 self.refusal = str(error)
+            except Exception as error:  # noqa: BLE001  # a fault of the gate's must not cost the run its records
+                self.refusal = show.crash(error)
 
     @property
     def exit_code(self) -> int:
@@ -208,15 +257,17 @@ class Gate:
             "regressed": regressed,
             "accepted": regressed and self._accept,
             "rejected": self.refusal is not None or (regressed and not self._accept),
-            "refusal": self.refusal,
+            "refusal": None if self.refusal is None else fitting(self.refusal),
         }
 
     def properties(self) -> dict[str, str]:
         """For JUnit: the verdict, and every finding that did not pass."""
         if self.judgement is None:
-            return {"blip.gate": self.refusal or ""}
+            return {"blip.gate": foreign.terminal(self.refusal or "")}
         found = {
-            f"blip.gate.{finding.case_id}.{finding.name}": f"{finding.verdict}: {show.change(finding)}"
+            foreign.terminal(
+                f"blip.gate.{finding.case_id}.{finding.name}"
+            ): f"{finding.verdict}: {show.change(finding)}"
             for finding in self.judgement.findings
             if finding.verdict != Verdict.PASS
         }
@@ -225,7 +276,7 @@ class Gate:
     def report(self, folder: Path, say: Callable[[str], None]) -> None:
         """The table on the terminal, `gate.md` and `gate.json` in `folder`, annotations where GitHub runs this."""
         if self.judgement is None:
-            say(f"error: {self.refusal}")
+            say(foreign.terminal(f"error: {self.refusal}"))
             return
         say(show.as_text(self.judgement))
         if self.judgement.regressed:
@@ -235,5 +286,8 @@ class Gate:
                 else "a saved run of this session is marked as rejected: --benchmark-compare passes over it; "
                 "--blip-accept accepts the change"
             )
-        say(f"The gate: {show.write(self.judgement, folder).resolve()}")
+        try:
+            say(foreign.terminal(f"The gate: {show.write(self.judgement, folder).resolve()}"))
+        except OSError as error:
+            say(foreign.terminal(f"error: gate.md and gate.json cannot be written to {folder}: {why(error)}"))
         show.tell_github(self.judgement, say)

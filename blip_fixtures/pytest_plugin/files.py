@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from blip_fixtures.pytest_plugin.options import Options
     from blip_fixtures.record import Record
+    from blip_fixtures.report.course import Course
 
 
 class RunFiles:
@@ -61,16 +62,21 @@ class RunFiles:
         records: Sequence[Record],
         stats: Sequence[Metadata],
         command: str,
+        course: Course,
+        *,
         elsewhere: Callable[[], Path],
     ) -> list[str]:
         """records.json first: the document is a function of it. Returns a sentence for what could not be written here.
 
         That goes to the folder `elsewhere`.
         """
-        problems = _written(self.folder, elsewhere, "records.json", partial(self._write_records, stats))
-        return problems + _written(self.folder, elsewhere, "README.md", partial(self._write_document, records, command))
+        document = partial(self._write_document, records, command, course)
+        return [
+            *_written(self.folder, elsewhere, "records.json", partial(self._write_records, stats)),
+            *_written(self.folder, elsewhere, "README.md", document),
+        ]
 
-    def _write_records(self, stats: Sequence[Metadata], folder: Path) -> None:
+    def _write_records(self, stats: Sequence[Metadata], folder: Path) -> list[str]:
         hook = self._config.hook
         machine_info = hook.pytest_benchmark_generate_machine_info(config=self._config)
         hook.pytest_benchmark_update_machine_info(config=self._config, machine_info=machine_info)
@@ -84,26 +90,28 @@ class RunFiles:
         hook.pytest_benchmark_update_json(config=self._config, benchmarks=list(stats), output_json=document)
         text = json.dumps(_strict(document), indent=1, default=str, allow_nan=False) + "\n"
         replace_file(folder / "records.json", text.encode())
+        return []
 
-    def _write_document(self, records: Sequence[Record], command: str, folder: Path) -> None:
+    def _write_document(self, records: Sequence[Record], command: str, course: Course, folder: Path) -> list[str]:
         from blip_fixtures.report.document import write_document
 
-        write_document(list(records), folder, lang=self._lang, command=command)
+        written = write_document(list(records), folder, lang=self._lang, command=command, courses=[course])
+        if written.without_plots is None:
+            return []
+        return [f"plots are missing from {written.readme}, they could not be drawn: {written.without_plots}"]
 
 
-def _written(folder: Path, elsewhere: Callable[[], Path], name: str, write: Callable[[Path], object]) -> list[str]:
-    """Nothing, or one sentence where `write` had to write to the folder `elsewhere`, or nowhere."""
+def _written(folder: Path, elsewhere: Callable[[], Path], name: str, write: Callable[[Path], list[str]]) -> list[str]:
+    """What `write` says, and one sentence where it had to write to the folder `elsewhere`, or nowhere."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write(folder)
+        return write(folder)
     except OSError as error:
         failed = f"cannot write {folder / name} ({why(error)})"
-        try:
-            write(elsewhere())
-        except OSError as second:
-            return [f"{failed}, nor in the temporary folder ({why(second)}); render the journal when there is room"]
-        return [f"{failed}; it is in {elsewhere()}"]
-    return []
+    try:
+        return [f"{failed}; it is in {elsewhere()}", *write(elsewhere())]
+    except OSError as error:
+        return [f"{failed}, nor in the temporary folder ({why(error)}); render the journal when there is room"]
 
 
 def _strict(value: Any) -> Any:

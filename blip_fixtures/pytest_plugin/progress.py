@@ -7,6 +7,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
+from blip_fixtures import foreign
 from blip_fixtures.report import formats
 from blip_fixtures.words import Status
 
@@ -51,7 +52,7 @@ class Progress:
 
     def start(self, case_id: str) -> None:
         """A case begins."""
-        self._running = case_id
+        self._running = foreign.terminal(case_id)
         with self._terminal() as terminal:
             if terminal is None:
                 return
@@ -59,7 +60,7 @@ class Progress:
             if terminal.isatty:
                 self._draw_bar(terminal)
             else:
-                terminal.write(f"{self._count()} {case_id}  {self._times()}", flush=True)
+                terminal.write(f"{self._count()} {self._running}  {self._times()}", flush=True)
 
     def tick(self) -> None:
         """A round begins: move the clock of the bar, at most five times a second."""
@@ -74,6 +75,7 @@ class Progress:
         if is_taken_over:
             self._taken += 1
             result = f"taken over: {result}"
+        result = foreign.terminal(result)
         with self._terminal() as terminal:
             if terminal is not None and terminal.isatty:
                 terminal.rewrite(f"{self._count()} {self._running}  {result}", erase=True)

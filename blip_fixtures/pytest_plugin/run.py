@@ -23,6 +23,7 @@ from blip_fixtures.pytest_plugin.loop import PedanticLoop, list_rounds, mark_use
 from blip_fixtures.pytest_plugin.progress import Progress, result, result_again
 from blip_fixtures.pytest_plugin.signals import Stopped
 from blip_fixtures.record import as_plain
+from blip_fixtures.report.course import Course
 from blip_fixtures.words import Status
 
 if TYPE_CHECKING:
@@ -172,8 +173,10 @@ class Run:
         journal.catch_up()
         if not journal.is_whole:
             self.unwritten.append(f"{journal.path} lacks finished cases, which are in {journal.elsewhere}")
+        course = Course(len(self.records), len(self.plan.cases), len(self._ledger.taken_over))
+        records = [*self.records.values(), *self.again]
         self.unwritten += self.files.write(
-            [*self.records.values(), *self.again], self.stats, self._command, lambda: journal.elsewhere.parent
+            records, self.stats, self._command, course, elsewhere=lambda: journal.elsewhere.parent
         )
 
     def end(self, *, ends_process: bool = False) -> None:
@@ -195,7 +198,7 @@ class Run:
         if self._ledger.taken_over:
             beside["resumed"] = self._ledger.taken_over
         if not self.is_complete:
-            beside["interrupted"] = True
+            beside |= {"interrupted": True, "planned": len(self.plan.cases)}
         if self.gate is not None and self.records:
             self.gate.conclude(self.records.values())
             beside["gate"] = self.gate.facts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blip_fixtures import foreign
 from blip_fixtures.report.render.terminal import terminal_lines
 
 if TYPE_CHECKING:
@@ -16,14 +17,15 @@ def print_summary(run: Run, terminal: pytest.TerminalReporter) -> None:
     """Nothing where no case came to an end."""
     if not run.records:
         return
-    terminal.section(f"InstructBLIP benchmarks of {run.files.folder.name}")
+    terminal.section(foreign.terminal(f"InstructBLIP benchmarks of {run.files.folder.name}"))
     for line in terminal_lines([*run.records.values(), *run.again]):
         terminal.write_line(line)
     for name, error in run.session.absent_meters().items():
-        terminal.write_line(f"No energy of {name}: {error.reason} ({error.status})")
+        terminal.write_line(foreign.terminal(f"No energy of {name}: {error.reason} ({error.status})"))
     for line in run.unwritten:
-        terminal.write_line(f"\nerror: {line}")
-    terminal.write_line(f"\nThe document: {(run.files.folder / 'README.md').resolve()}")
+        terminal.write_line(foreign.terminal(f"error: {line}"))
+    terminal.write_line("")
+    terminal.write_line(foreign.terminal(f"The document: {(run.files.folder / 'README.md').resolve()}"))
     if run.gate is not None:
         terminal.section("gate")
         run.gate.report(run.files.folder, terminal.write_line)

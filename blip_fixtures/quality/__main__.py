@@ -10,11 +10,13 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures import foreign
 from blip_fixtures.bounds import argument, name_or_path, path, readable
-from blip_fixtures.data.columns import text
+from blip_fixtures.data.columns import free_text
 from blip_fixtures.data.datasets import dataset_names, find_dataset
 from blip_fixtures.data.prompts import PromptsError, find_prompts, preset_names
 from blip_fixtures.quality import score
+from blip_fixtures.whole_files import MOST_LINE_BYTES, BadFileError, decode_json, read_bytes, why
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,16 +34,19 @@ class PredictionsError(ValueError):
 def read_predictions(dataset: str, path: Path) -> tuple[list[str], list[Question]]:
     """The predictions of a file and what each is scored against. Raises `PredictionsError`."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        content = read_bytes(path)
+    except OSError as error:
+        raise PredictionsError(f"cannot read {path}: {why(error)}; give a file with one JSON object a line") from None
+    except BadFileError as error:
         raise PredictionsError(f"cannot read {path}: {error}; give a file with one JSON object a line") from None
     predictions, questions = [], []
-    for number, line in enumerate(lines, start=1):
+    # Only a line feed ends a line: JSON may hold the other characters that Unicode calls ends of lines.
+    for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
             continue
         try:
             row = _object(line)
-            predictions.append(text(row, "prediction", may_be_blank=True))
+            predictions.append(free_text(row, "prediction"))
             questions.append(find_dataset(dataset).to_question(row))
         except ValueError as error:
             raise PredictionsError(f"{path}, line {number}: {error}; mend the line or remove it") from None
@@ -50,21 +55,24 @@ def read_predictions(dataset: str, path: Path) -> tuple[list[str], list[Question
     return predictions, questions
 
 
-def _object(line: str) -> dict[str, Any]:
-    row = json.loads(line)
+def _object(line: bytes) -> dict[str, Any]:
+    if len(line) > MOST_LINE_BYTES:
+        raise BadFileError(f"it has more than {MOST_LINE_BYTES // 2**20} MiB, the most that is read")
+    row = decode_json(line)
     if not isinstance(row, dict):
-        raise ValueError("it is no object")  # noqa: TRY004  # one kind of error for all that a file may hold
+        raise BadFileError("it is no object")
     return row
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 with a JSON object on stdout, or 2 with one sentence on stderr when the input is no use."""
+    foreign.speak_any_encoding()
     options = _parser().parse_args(arguments)
     try:
         prompt = find_prompts(options.prompts).of(options.dataset)
         predictions, questions = read_predictions(options.dataset, options.file)
     except (PredictionsError, PromptsError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(foreign.terminal(f"error: {error}"), file=sys.stderr)
         return EXIT_BAD_INPUT
     metrics = score(options.dataset, predictions, questions, digits_from_zero=prompt.digits_from_zero)
     print(json.dumps({name: metric.value for name, metric in metrics.items()}))

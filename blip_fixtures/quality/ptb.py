@@ -49,7 +49,7 @@ _CLITIC = re.compile(r"(?<=\w)(?<!\sy)('(?:s|m|d|ll|re|ve)(?!\w))")
 _PICTURES = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\u200d]")
 _TOKEN = re.compile(
     rf"""
-    \S+@\S+\.\w+ | www\.\S+ | </?[a-z][^<>\s]*>          # addresses, tags
+    [^\s@]+@\S+\.\w+ | www\.\S+ | </?[a-z][^<>\s]*>          # addresses, tags
   | '(?:s|m|d|ll|re|ve)(?!\w) | n't(?!\w)                # what was cut off a word
   | 't(?:is|was)\b | y'all\b | 'n'                       # words that have an apostrophe
   | (?:[a-z]\.){{2,}}(?!\w)                               # u.s., p.m.

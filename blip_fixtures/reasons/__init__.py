@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from blip_fixtures.plain import MOST_ENTRIES, Argument, Key, fitting
 from blip_fixtures.privacy import without_secrets
 from blip_fixtures.words import LANGUAGES
 
@@ -29,9 +30,9 @@ class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `scope` is the field of the record, or the sweep, that it belongs to; without one it belongs to the whole record.
     """
 
-    code: str
-    args: Mapping[str, Any] = {}
-    scope: str = ""
+    code: Key
+    args: Annotated[Mapping[Key, Argument], msgspec.Meta(max_length=MOST_ENTRIES)] = {}
+    scope: Key = ""
 
     @classmethod
     def of(cls, code: str, *, scope: str = "", **args: Any) -> Reason:
@@ -47,15 +48,23 @@ class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @classmethod
     def verbatim(cls, text: str, *, scope: str = "") -> Reason:
         """A text from elsewhere, the same in every language."""
-        return cls(VERBATIM, {"text": text}, scope)
+        return cls(VERBATIM, {"text": fitting(text)}, scope)
 
     def say(self, lang: str = "en") -> str:
-        """The sentence. A code that this release does not know is shown as it stands, with its arguments."""
+        """The sentence.
+
+        What this release has no sentence for is shown as it stands: a code that it does not know, and one with other
+        arguments, as the records of other releases may have them.
+        """
         template = templates().get(self.code)
-        if template is None:
-            shown = ", ".join(f"{name}={value}" for name, value in self.args.items())
-            return f"{self.code} ({shown})" if shown else self.code
-        return template.say(self.args, lang)
+        try:
+            return template.say(self.args, lang) if template is not None else self._as_it_stands()
+        except (KeyError, TypeError, ValueError):
+            return self._as_it_stands()
+
+    def _as_it_stands(self) -> str:
+        shown = ", ".join(f"{name}={value}" for name, value in self.args.items())
+        return f"{self.code} ({shown})" if shown else self.code
 
     def __str__(self) -> str:
         return self.say()
@@ -133,7 +142,7 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return without_secrets(str(value))
+    return fitting(without_secrets(str(value)))
 
 
 def _shown(value: Any) -> Any:

@@ -5,7 +5,9 @@
 `shown.py` says what of a record others may see.
 """
 
-from blip_fixtures.record.files import RecordError, read_records, validated
+from blip_fixtures.record.document import Document, Selected
+from blip_fixtures.record.files import RecordError, StoredRun, read_document, read_records, read_run, validated
+from blip_fixtures.record.json_schema import schema
 from blip_fixtures.record.shown import shown
 from blip_fixtures.record.structs import (
     SCHEMA_VERSION,
@@ -24,13 +26,13 @@ from blip_fixtures.record.structs import (
     Throughput,
     Tokens,
     as_plain,
-    schema,
 )
 
 __all__ = [
     "SCHEMA_VERSION",
     "CaseFields",
     "Data",
+    "Document",
     "Energy",
     "EnergyWindow",
     "Flops",
@@ -42,10 +44,14 @@ __all__ = [
     "Phases",
     "Record",
     "RecordError",
+    "Selected",
+    "StoredRun",
     "Throughput",
     "Tokens",
     "as_plain",
+    "read_document",
     "read_records",
+    "read_run",
     "schema",
     "shown",
     "validated",

@@ -1,28 +1,50 @@
 """The one definition of a record, version 2. Types, validation and `record.schema.json` come from it.
 
+`units.py` has the bounds of its numbers and texts, `environment.py` what is known of its environment.
+
 Missing is null with a reason under `missing`, never 0. After a change here, write the schema again:
 ``python -m tools.record_schema``.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from blip_fixtures.plain import Facts
 from blip_fixtures.reasons import Reason
+from blip_fixtures.record.units import (
+    MOST_SAMPLES,
+    Amount,
+    AtLeastOne,
+    Batches,
+    BatchSeconds,
+    Bytes,
+    Conditions,
+    Count,
+    Few,
+    Joules,
+    Key,
+    Model,
+    Name,
+    NetJoules,
+    Ratio,
+    Rounds,
+    Score,
+    Seconds,
+    Share,
+    Text,
+    Watts,
+    Word,
+)
 from blip_fixtures.words import Bound, Domain, EnergyStatus, Phase, Status, Weights
 
 SCHEMA_VERSION = 2
 
-NotNegative = Annotated[float, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=0)]
-AtLeastOne = Annotated[int, Meta(ge=1)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Name = Annotated[str, Meta(min_length=1)]
+Reasons = Annotated[tuple[Reason, ...], Few]
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,16 +54,16 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CaseFields(Part, frozen=True, kw_only=True):
     """The case, with the device's marketing name beside its torch name."""
 
-    model: Name
+    model: Model
     weights: Weights
-    device: Annotated[str, Meta(description="A torch device: cpu, cuda:0.")]
-    device_name: str | None
-    optimization: str
+    device: Annotated[Word, Meta(description="A torch device: cpu, cuda:0.")]
+    device_name: Word | None
+    optimization: Word
     dataset: Name
     batch_size: AtLeastOne
     image_size: AtLeastOne
     sequence_length: AtLeastOne
-    prompts: str | None
+    prompts: Word | None
 
 
 class Latency(Part, frozen=True, kw_only=True):
@@ -51,14 +73,14 @@ class Latency(Part, frozen=True, kw_only=True):
     a GPU told of its clocks just after each round; a processor tells nothing.
     """
 
-    mean_s: NotNegative | None
-    median_s: NotNegative | None
-    stddev_s: NotNegative | None
-    p90_s: NotNegative | None
-    rounds_s: tuple[NotNegative, ...]
-    reference_s: tuple[NotNegative, ...]
+    mean_s: Seconds | None
+    median_s: Seconds | None
+    stddev_s: Seconds | None
+    p90_s: Seconds | None
+    rounds_s: Rounds
+    reference_s: Rounds
     warmup_rounds: Count | None
-    conditions: tuple[Mapping[str, Any], ...] = ()
+    conditions: Conditions = ()
 
 
 class Throughput(Part, frozen=True, kw_only=True):
@@ -68,8 +90,8 @@ class Throughput(Part, frozen=True, kw_only=True):
     with beams those of the answer that won.
     """
 
-    samples_per_s: NotNegative | None
-    tokens_per_s: NotNegative | None
+    samples_per_s: Amount | None
+    tokens_per_s: Amount | None
 
 
 class Phases(Part, frozen=True, kw_only=True):
@@ -79,23 +101,23 @@ class Phases(Part, frozen=True, kw_only=True):
     latency pass's mean over the same rounds.
     """
 
-    vision_s: NotNegative | None
-    qformer_s: NotNegative | None
-    prefill_s: NotNegative | None
-    decode_per_token_s: NotNegative | None
-    time_to_first_token_s: NotNegative | None
-    decode_s: NotNegative | None = None
-    sum_s: NotNegative | None = None
+    vision_s: Seconds | None
+    qformer_s: Seconds | None
+    prefill_s: Seconds | None
+    decode_per_token_s: Seconds | None
+    time_to_first_token_s: Seconds | None
+    decode_s: Seconds | None = None
+    sum_s: Seconds | None = None
     rounds: AtLeastOne | None = None
-    latency_ratio: NotNegative | None = None
+    latency_ratio: Ratio | None = None
 
 
 class EnergyWindow(Part, frozen=True, kw_only=True):
     """One window of the energy pass: `joules` within `error_bound_j` of the truth."""
 
-    joules: NotNegative
-    error_bound_j: NotNegative
-    window_s: NotNegative
+    joules: Joules
+    error_bound_j: Joules
+    window_s: Seconds
     samples: Count
     tokens: Count
 
@@ -107,22 +129,22 @@ class Energy(Part, frozen=True, kw_only=True):
     before and after each window. `further_reasons` stand beside `reason` where there are several.
     """
 
-    joules_per_sample: NotNegative | None
-    joules_per_token: NotNegative | None
-    joules: NotNegative | None
-    window_s: NotNegative | None
+    joules_per_sample: Joules | None
+    joules_per_token: Joules | None
+    joules: Joules | None
+    window_s: Seconds | None
     samples: Count | None
-    error_bound_j: NotNegative | None
-    idle_watts: NotNegative | None
-    net_joules_per_sample: float | None
+    error_bound_j: Joules | None
+    idle_watts: Watts | None
+    net_joules_per_sample: NetJoules | None
     status: EnergyStatus
     reason: Reason | None
-    source: str | None
-    scope: Annotated[str, Meta(description="machine, board or parent_gpu.")] | None
-    further_reasons: tuple[Reason, ...] = ()
-    update_period_s: NotNegative | None = None
-    windows: tuple[EnergyWindow, ...] = ()
-    conditions: tuple[Mapping[str, Any], ...] = ()
+    source: Word | None
+    scope: Annotated[Word, Meta(description="machine, board or parent_gpu.")] | None
+    further_reasons: Reasons = ()
+    update_period_s: Seconds | None = None
+    windows: Annotated[tuple[EnergyWindow, ...], Few] = ()
+    conditions: Conditions = ()
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -133,12 +155,12 @@ class Energy(Part, frozen=True, kw_only=True):
 class Flops(Part, frozen=True, kw_only=True):
     """Floating-point operations per batch, 2 x multiply-accumulates, the mean over the batches."""
 
-    total: NotNegative | None
-    vision: NotNegative | None
-    qformer: NotNegative | None
-    prefill: NotNegative | None
-    decode: NotNegative | None
-    counter: str | None
+    total: Amount | None
+    vision: Amount | None
+    qformer: Amount | None
+    prefill: Amount | None
+    decode: Amount | None
+    counter: Word | None
 
 
 class Memory(Part, frozen=True, kw_only=True):
@@ -149,29 +171,29 @@ class Memory(Part, frozen=True, kw_only=True):
     of the device meanwhile, for whatever purpose, with what it kept unused.
     """
 
-    weights_bytes: Count | None
-    peak_bytes: Count | None
-    kind: str | None
-    held_bytes: Count | None = None
-    reserved_bytes: Count | None = None
+    weights_bytes: Bytes | None
+    peak_bytes: Bytes | None
+    kind: Word | None
+    held_bytes: Bytes | None = None
+    reserved_bytes: Bytes | None = None
 
 
 class Metric(Part, frozen=True, kw_only=True):
     """A metric over the whole dataset and its value for each sample; `interval` holds 95 % (bootstrap)."""
 
-    value: float | None
-    per_sample: tuple[float | None, ...]
+    value: Score | None
+    per_sample: Annotated[tuple[Score | None, ...], Meta(max_length=MOST_SAMPLES)]
     higher_is_better: bool
-    interval: tuple[float, float] | None = None
+    interval: tuple[Score, Score] | None = None
 
 
 class Tokens(Part, frozen=True, kw_only=True):
     """Text tokens per sample; query tokens are not counted."""
 
-    input_mean: NotNegative | None
+    input_mean: Amount | None
     input_max: Count | None
     truncated_share: Share | None
-    output_mean: NotNegative | None
+    output_mean: Amount | None
     output_max: Count | None
 
 
@@ -187,29 +209,29 @@ class Limit(Part, frozen=True, kw_only=True):
     mean least time, at the rates of the row's own kernels.
     """
 
-    seconds: NotNegative | None
-    ratio: NotNegative | None
+    seconds: Seconds | None
+    ratio: Ratio | None
     bound_by: Mapping[Phase, Bound] | None
-    phases_s: Mapping[Phase, NotNegative] | None = None
-    flops_per_s: NotNegative | None = None
-    bytes_per_s: Mapping[Phase, NotNegative] | None = None
+    phases_s: Mapping[Phase, Seconds] | None = None
+    flops_per_s: Amount | None = None
+    bytes_per_s: Mapping[Phase, Amount] | None = None
     share: Share | None = None
     phases_share: Mapping[Phase, Share] | None = None
-    phases_ratio: Mapping[Phase, NotNegative] | None = None
-    batches_s: tuple[NotNegative, ...] = ()
-    own_flops_per_s: Mapping[Phase, NotNegative] | None = None
-    own_bytes_per_s: Mapping[Phase, NotNegative] | None = None
-    products_per_s: Mapping[str, NotNegative] | None = None
+    phases_ratio: Mapping[Phase, Ratio] | None = None
+    batches_s: BatchSeconds = ()
+    own_flops_per_s: Mapping[Phase, Amount] | None = None
+    own_bytes_per_s: Mapping[Phase, Amount] | None = None
+    products_per_s: Annotated[Mapping[Key, Amount], Few] | None = None
     busy_share: Share | None = None
 
 
 class Data(Part, frozen=True, kw_only=True):
     """Where the samples came from and how many the passes used; `skipped` rows of the source were invalid."""
 
-    source: str
-    revision: str | None
+    source: Text
+    revision: Word | None
     samples: Count | None
-    batches: Count | None
+    batches: Batches | None
     dropped: Count | None
     skipped: Count = 0
 
@@ -223,8 +245,8 @@ class Generation(Part, frozen=True, kw_only=True):
     new_tokens: AtLeastOne
     fixed: bool
     num_beams: AtLeastOne = 1
-    length_penalty: float = 1.0
-    prompt_parts: tuple[str, ...] | None = None
+    length_penalty: Score = 1.0
+    prompt_parts: Annotated[tuple[Text, ...], Few] | None = None
 
 
 class Record(Part, frozen=True, kw_only=True):
@@ -236,9 +258,9 @@ class Record(Part, frozen=True, kw_only=True):
     """
 
     schema_version: Literal[2] = 2
-    case_id: Annotated[str, Meta(min_length=1, description="Such as textvqa-cpu-fp16-batch01-image0224-seq200.")]
-    config_hash: str | None
-    sweeps: tuple[str, ...]
+    case_id: Annotated[Name, Meta(description="Such as textvqa-cpu-fp16-batch01-image0224-seq200.")]
+    config_hash: Word | None
+    sweeps: Annotated[tuple[Name, ...], Few]
     case: CaseFields
     status: Status
     reason: Reason | None = None
@@ -249,17 +271,17 @@ class Record(Part, frozen=True, kw_only=True):
     energy: Mapping[Domain, Energy] = {}
     flops: Flops | None = None
     memory: Memory | None = None
-    quality: Mapping[str, Metric] = {}
-    predictions: tuple[str, ...] = ()
-    model_load_s: NotNegative | None = None
+    quality: Annotated[Mapping[Key, Metric], Few] = {}
+    predictions: Annotated[tuple[Text, ...], Meta(max_length=MOST_SAMPLES)] = ()
+    model_load_s: Seconds | None = None
     tokens: Tokens | None = None
     limit: Limit | None = None
     data: Data | None = None
     generation: Generation | None = None
-    environment: Mapping[str, Any] = {}
-    applied: Mapping[str, Any] = {}
-    notes: tuple[Reason, ...] = ()
-    missing: Mapping[str, Reason] = {}
+    environment: Facts = {}
+    applied: Facts = {}
+    notes: Reasons = ()
+    missing: Annotated[Mapping[Key, Reason], Few] = {}
 
     def to_json(self, *, indent: int = 1) -> str:
         """The record as a text of JSON."""
@@ -270,14 +292,3 @@ def as_plain(record: Record) -> dict[str, Any]:
     """The record as JSON has it: dicts, lists, texts and numbers."""
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(record))
     return plain
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema of a record (draft 2020-12)."""
-    found = msgspec.json.schema(Record)
-    # What a case is called before it is measured, and never in a file.
-    found["$defs"]["Status"]["enum"].remove(Status.PLANNED)
-    for definition in found["$defs"].values():
-        if "description" in definition:
-            definition["description"] = inspect.cleandoc(definition["description"])
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "blip record", **found}

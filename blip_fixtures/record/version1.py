@@ -38,6 +38,9 @@ _MEMORY_KINDS = {f"weights + growth of {kind} during generate": kind for kind in
 _AGAIN = "timed_again"
 _JOINED = "; "
 _NOT_OF_RECORDS = ("gate", "")
+# No sentence of theirs was longer, nor did they join more; what is, takes ever longer to match and stays as it is.
+_MOST_CHARACTERS = 2_000
+_MOST_PIECES = 50
 
 
 def upgraded(old: dict[str, Any]) -> list[dict[str, Any]]:
@@ -67,7 +70,7 @@ def _replace(record: dict[str, Any], field: str, kind: type, change: Callable[[A
 
 def _without_again(notes: Iterable[Any]) -> list[Any]:
     """The second timing is a record of its own, and the document says what the note said."""
-    return [note for note in notes if not (isinstance(note, dict) and note["code"] == _AGAIN)]
+    return [note for note in notes if not (isinstance(note, dict) and note.get("code") == _AGAIN)]
 
 
 def _reason(text: Any, scope: str = "") -> Any:
@@ -108,7 +111,7 @@ def _second_timing(record: dict[str, Any], again: dict[str, Any]) -> dict[str, A
 
 def recognized(text: str) -> Reason:
     """The reason whose English sentence `text` is, in this release or an older one; else `text` as it stands."""
-    for code, pattern, casts in _patterns():
+    for code, pattern, casts in _patterns() if len(text) <= _MOST_CHARACTERS else ():
         match = pattern.fullmatch(text)
         if match is None:
             continue
@@ -118,7 +121,7 @@ def recognized(text: str) -> Reason:
 
 def recognized_all(text: str) -> list[Reason]:
     """Several reasons that one text joined by semicolons, which some of them have within themselves."""
-    pieces = text.split(_JOINED)
+    pieces = text.split(_JOINED, maxsplit=_MOST_PIECES)
     found: list[Reason] = []
     place = 0
     while place < len(pieces):

@@ -6,28 +6,40 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from blip_fixtures import foreign
 from blip_fixtures.bounds import argument, path, readable
-from blip_fixtures.record import RecordError, read_records
+from blip_fixtures.record import RecordError, read_run
+from blip_fixtures.report.course import Course
 from blip_fixtures.report.document import ReportError, write_document
+from blip_fixtures.whole_files import why
 from blip_fixtures.words import LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EXIT_BAD_INPUT = 2
+EXIT_NO_PLOTS, EXIT_BAD_INPUT = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, or 2 with one sentence on stderr when the input or the folder is no use."""
+    """Exit code 0, or 2 with one sentence on stderr when the input or the folder is no use.
+
+    1 where the document is written, and a plot is missing from it.
+    """
+    foreign.speak_any_encoding()
     options = _parser().parse_args(arguments)
     try:
-        records = [record for file in options.records for record in read_records(file)]
-        readme = write_document(records, options.out, lang=options.lang)
+        runs = [read_run(file) for file in options.records]
+        courses = [Course.of(run.document, run.records) for run in runs]
+        records = [record for run in runs for record in run.records]
+        written = write_document(records, options.out, lang=options.lang, courses=courses)
     except (RecordError, ReportError) as error:
         return _fail(str(error))
     except OSError as error:
-        return _fail(f"cannot write the document to {options.out}: {_what(error)}; give another folder as --out")
-    print(f"wrote {readme}")
+        return _fail(f"cannot write the document to {options.out}: {why(error)}; give another folder as --out")
+    print(foreign.terminal(f"wrote {written.readme}"))
+    if written.without_plots is not None:
+        _tell(f"plots are missing from it, they could not be drawn: {written.without_plots}")
+        return EXIT_NO_PLOTS
     return 0
 
 
@@ -55,12 +67,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    _tell(message)
     return EXIT_BAD_INPUT
 
 
-def _what(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _tell(message: str) -> None:
+    print(foreign.terminal(f"error: {message}"), file=sys.stderr)
 
 
 if __name__ == "__main__":

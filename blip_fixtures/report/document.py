@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import errno
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from blip_fixtures import foreign
 from blip_fixtures.case import checkpoint_name
+from blip_fixtures.report.blocks import Paragraph, Picture
+from blip_fixtures.report.course import Course, course_blocks
 from blip_fixtures.report.head import head
 from blip_fixtures.report.plots import draw_plots
 from blip_fixtures.report.prose import Prose, load_prose
@@ -14,9 +18,10 @@ from blip_fixtures.report.sections import SECTIONS
 from blip_fixtures.report.selection import Selection, select
 from blip_fixtures.report.sweep_blocks import sweep_blocks
 from blip_fixtures.report.sweeps import SWEEPS, sweeps_of
+from blip_fixtures.whole_files import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from blip_fixtures.record import Record
@@ -27,34 +32,68 @@ class ReportError(ValueError):
     """The records do not make one document; the message says why and what to do."""
 
 
-def write_document(records: Sequence[Record], out: Path, *, lang: str = "en", command: str | None = None) -> Path:
-    """Writes ``out/README.md`` and ``out/plots/*.png`` and returns the path of the former.
+@dataclass(frozen=True)
+class Written:
+    """The document's path, and in one line why plots are missing, where one could not be drawn."""
 
-    `command` replaces the commands that the records name under "How to reproduce". Everything is rendered before the
-    first file is touched, and each file is replaced in one step. Raises `ReportError` when the records belong to
-    different checkpoints, `OSError` when `out` cannot be written.
+    readme: Path
+    without_plots: str | None = None
+
+
+def write_document(
+    records: Sequence[Record],
+    out: Path,
+    *,
+    lang: str = "en",
+    command: str | None = None,
+    courses: Sequence[Course] = (),
+) -> Written:
+    """Writes ``out/README.md`` and ``out/plots/*.png``.
+
+    `command` replaces the commands that the records name under "How to reproduce"; `courses` say how the runs that the
+    records are of came to their ends. Everything is rendered before the
+    first file is touched, and each file is replaced in one step. Where a plot cannot be drawn, the tables are written
+    all the same. Raises `ReportError` when the records belong to different checkpoints, `OSError` when `out` cannot be
+    written.
     """
-    selection = select(records, command=command)
-    text = markdown.text(document(selection, load_prose(lang)))
-    images = draw_plots(selection)
-    plots = out / "plots"
-    out.mkdir(parents=True, exist_ok=True)
+    check_one_checkpoint(records)
+    prose = load_prose(lang)
+    drawn = draw_plots(select(records, foreign.plot))
+    blocks = document(select(records, foreign.markdown, command=command), prose, courses)
+    text = markdown.text(_with_failures(blocks, drawn.failures, prose))
+    _write_plots(drawn.images, out / "plots")
+    readme = out / "README.md"
+    replace_file(readme, text.encode())
+    return Written(readme, "; ".join(dict.fromkeys(drawn.failures.values())) or None)
+
+
+def _with_failures(blocks: Sequence[Block], failures: Mapping[str, str], prose: Prose) -> list[Block]:
+    """With a sentence in the place of a picture that could not be drawn."""
+    return [
+        Paragraph(prose.say("no_plot", title=block.title, why=foreign.markdown(failures[name])))
+        if isinstance(block, Picture) and (name := block.path.rpartition("/")[2]) in failures
+        else block
+        for block in blocks
+    ]
+
+
+def _write_plots(images: Mapping[str, bytes], folder: Path) -> None:
+    """Those of sweeps without figures are removed: they are of an earlier run. Raises `OSError`."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, "its plots are a symbolic link, and would be written elsewhere")
     if images:
-        plots.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
     for name in [sweep.plot.file for sweep in SWEEPS.values() if sweep.plot is not None]:
         if name in images:
-            _replace(plots / name, images[name])
+            replace_file(folder / name, images[name])
         else:
-            (plots / name).unlink(missing_ok=True)
-    readme = out / "README.md"
-    _replace(readme, text.encode())
-    return readme
+            (folder / name).unlink(missing_ok=True)
 
 
-def document(selection: Selection, prose: Prose) -> list[Block]:
-    """All blocks in their order. Raises `ReportError` when the records belong to different checkpoints."""
-    check_one_checkpoint(selection.records)
-    blocks = head(selection.records, prose)
+def document(selection: Selection, prose: Prose, courses: Sequence[Course] = ()) -> list[Block]:
+    """All blocks in their order."""
+    blocks = [*head(selection.records, prose), *course_blocks(courses, prose)]
     for sweep in sweeps_of(selection.records):
         blocks += sweep_blocks(sweep, selection, prose)
     for section in SECTIONS:
@@ -81,13 +120,3 @@ def check_one_checkpoint(records: Sequence[Record]) -> None:
             f"the records of {names[0]} mix weights ({', '.join(weights)}); a document describes one kind, render each "
             "into a folder of its own"
         )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes beside `path` and renames, so that a reader sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

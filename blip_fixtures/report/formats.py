@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 MISSING = "-"
 FLOPS_UNITS = ("", "K", "M", "G", "T", "P", "E")
+# Room for all digits of any float.
+_EXACT = Context(prec=400, rounding=ROUND_HALF_UP)
 MIB = 2**20
 GIB = 2**30
 
@@ -25,7 +27,7 @@ def fixed(value: float | None, decimals: int) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     # Half up on the shortest decimal that reads back as the float: 2.0005 prints as 2.001, as on paper.
-    rounded = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP)
+    rounded = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-decimals), context=_EXACT)
     return f"{abs(rounded) if rounded.is_zero() else rounded:f}"
 
 
@@ -36,10 +38,10 @@ def significant(value: float | None, digits: int) -> str:
     if value == 0:
         return "0"
     exact = Decimal(repr(float(value)))
-    rounded = exact.quantize(Decimal(1).scaleb(exact.adjusted() - digits + 1), rounding=ROUND_HALF_UP)
+    rounded = exact.quantize(Decimal(1).scaleb(exact.adjusted() - digits + 1), context=_EXACT)
     # 9.96 became 10.0, which has one digit too many.
     decimals = max(0, digits - 1 - rounded.adjusted())
-    return f"{rounded.quantize(Decimal(1).scaleb(-decimals)):f}"
+    return f"{rounded.quantize(Decimal(1).scaleb(-decimals), context=_EXACT):f}"
 
 
 def latency(seconds: float | None) -> str:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from blip_fixtures import foreign
 from blip_fixtures.reasons import Reason
 from blip_fixtures.report.labels import axis_value, dataset_rank, device_kind, device_rank
+from blip_fixtures.report.machine import commands
 from blip_fixtures.words import PassName, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from blip_fixtures.record import CaseFields, Record
     from blip_fixtures.report.sweeps import Sweep
@@ -43,12 +45,13 @@ class Group:
 class Selection:
     """All records of a document with complete device names, and the label of every device.
 
-    `command` is the one that measured them, where it is known otherwise than from the records.
+    Their texts are fit for one kind of place, so that no table and no sentence has to think of it. `commands` are those
+    that measured the records, as they were; what shows them as code makes them fit.
     """
 
     records: tuple[Record, ...]
     device_labels: Mapping[tuple[str, str | None], str]
-    command: str | None = None
+    commands: tuple[str, ...] = ()
 
     def device_label(self, case: CaseFields) -> str:
         """``GPU``; ``GPU (NVIDIA H200)`` where the document holds several GPUs."""
@@ -88,13 +91,16 @@ class Selection:
         return sorted(shown, key=lambda record: (dataset_rank(record.case.dataset), device_rank(record.case.device)))
 
 
-def select(records: Sequence[Record], *, command: str | None = None) -> Selection:
+def select(records: Sequence[Record], escape: Callable[[str], str], *, command: str | None = None) -> Selection:
     """Completes the device names, says of each case how its second timing differed, and drops what says nothing.
 
-    That is a case that did not run for want of a device which another machine has.
+    That is a case that did not run for want of a device which another machine has. `escape`, a function of `foreign`,
+    makes every text of the records fit for the place where they will be shown. `command` replaces those that the
+    records name.
     """
-    named = _without_absent_devices(_with_second_timings(_with_device_names(records)))
-    return Selection(tuple(named), _device_labels(named), command)
+    named = foreign.written(_without_absent_devices(_with_second_timings(_with_device_names(records))), escape)
+    measured = [command] if command else commands(records)
+    return Selection(tuple(named), _device_labels(named), tuple(measured))
 
 
 def latest(records: Iterable[Record]) -> tuple[list[Record], frozenset[Key]]:
@@ -210,7 +216,8 @@ def _device_name(record: Record) -> str | None:
     if kind == "cpu":
         return record.environment.get("cpu_model")
     gpus = record.environment.get("gpus") or []
-    return gpus[int(index)] if kind == "cuda" and index.isdigit() and int(index) < len(gpus) else None
+    numbered = {str(number): name for number, name in enumerate(gpus)}
+    return numbered.get(index) if kind == "cuda" else None
 
 
 def _without_absent_devices(records: list[Record]) -> list[Record]:

@@ -26,6 +26,7 @@ from blip_fixtures.engine.rates import Machine, ModelRates
 from blip_fixtures.quality import score
 from blip_fixtures.record import Record, read_records
 from blip_fixtures.report.document import write_document
+from blip_fixtures.report.plots import Drawn
 from tests.unit.records import make_record
 
 OPERATING_POINT = (Path(__file__).parents[2] / "conftest.py").read_text(encoding="utf-8")
@@ -151,7 +152,7 @@ def suite(pytester: pytest.Pytester, imported: None, monkeypatch: pytest.MonkeyP
     # Each run measures its machine's rates. Plots are drawn where a test asks for them. FLOPs and the need for memory
     # are an architecture's, so runs share them.
     be_quick(monkeypatch)
-    monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection: {})
+    monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection: Drawn({}, {}))
     monkeypatch.setattr("blip_fixtures.engine.stock.FlopCounter", _counter)
     monkeypatch.setattr("blip_fixtures.engine.preflight.Estimator", _estimator)
     return Suite(pytester)

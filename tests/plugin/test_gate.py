@@ -28,6 +28,10 @@ OK, FAILED, REFUSED = pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.E
 # What one run of the suite stored; a run takes seconds, so it is taken once, and its latencies are set for each test.
 _STORED: dict[str, str] = {}
 
+# What another suite may have stored.
+STATS = {**dict.fromkeys(("min", "max", "mean", "stddev", "median", "iqr", "rounds", "iterations"), 1), "outliers": ""}
+FOREIGN: dict[str, Any] = {"fullname": "t", "stats": STATS, "extra_info": {}}
+
 
 class Gated:
     """Runs whose rounds take as long as a test says, behind reference products that always take the same."""
@@ -205,9 +209,15 @@ def test_what_is_allowed_may_differ(gated: Gated) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "is not complete JSON"),
-        ('{"benchmarks": [{"name": "x"', "is not complete JSON"),
-        ('{"benchmarks": [{"fullname": "t", "stats": {}, "extra_info": {}}], "machine_info": {}}', "no blip records"),
+        ("", "it is no JSON"),
+        ('{"benchmarks": [{"name": "x"', "it is no JSON"),
+        (json.dumps({"benchmarks": [FOREIGN], "machine_info": {}}), "no blip records"),
+        (json.dumps({"benchmarks": [{**FOREIGN, "stats": {}}], "machine_info": {}}), "missing required field `min`"),
+        (json.dumps({"benchmarks": [FOREIGN]}), "missing required field `machine_info`"),
+        (json.dumps({"benchmarks": [{"stats": STATS}], "machine_info": {}}), "missing required field `fullname`"),
+        (json.dumps({"benchmarks": [], "blip": {"gate": 7}, "machine_info": {}}), "blip.gate does not fit a file"),
+        (json.dumps({"benchmarks": [], "blip": {"interrupted": True}, "machine_info": {}}), "no blip records"),
+        pytest.param("[" * 50_000, "it is nested too deeply", id="deep"),
     ],
 )
 def test_a_baseline_that_is_no_use(gated: Gated, content: str, message: str) -> None:
@@ -215,6 +225,57 @@ def test_a_baseline_that_is_no_use(gated: Gated, content: str, message: str) -> 
     result = gated.run(0.2, "--benchmark-compare=0001", *RULES)
     assert result.ret == REFUSED
     result.stderr.fnmatch_lines([f"*{message}*"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "it is no JSON"),
+        pytest.param("[" * 50_000, "it is nested too deeply", id="deep"),
+        ('{"benchmarks": [], "machine_info": {}, "x": NaN}', "it is no JSON"),
+        ('{"benchmarks": {}}', "it has no list `benchmarks`"),
+        ('{"benchmarks": [], "machine_info": {}, "blip": []}', "blip does not fit a file of records"),
+        (json.dumps({"benchmarks": [{**FOREIGN, "stats": {"min": "fast"}}]}), "is not a pytest-benchmark file"),
+        (json.dumps({"benchmarks": [FOREIGN], "machine_info": {}, "blip": {"interrupted": True}}), "was interrupted"),
+    ],
+)
+def test_a_stored_run_that_cannot_be_a_baseline_is_named_and_passed_over(
+    gated: Gated, content: str, message: str
+) -> None:
+    good = gated.store()
+    bad = gated.store()
+    bad.write_text(content)
+    result = gated.run(0.2, *GATE)
+    assert result.ret == OK
+    assert gated.verdict()["base"] == [str(good)]
+    result.stdout.fnmatch_lines([f"--benchmark-compare passes over a stored run: *{bad.name}*{message}*"])
+
+
+@pytest.mark.parametrize("place", ["before", "only"])
+def test_a_bad_older_run_says_nothing_of_the_spread(gated: Gated, place: str) -> None:
+    record = {"schema_version": 2, "case_id": "x"}
+    bad = gated.store()
+    bad.write_text(json.dumps({"benchmarks": [{**FOREIGN, "extra_info": {"blip": record}}], "machine_info": {}}))
+    if place == "only":
+        refused = gated.run(0.2, *GATE)
+        assert refused.ret == REFUSED
+        refused.stderr.fnmatch_lines(["*record 1: the record does not fit the record's schema*"])
+        return
+    gated.store()
+    result = gated.run(0.2, *GATE)
+    assert result.ret == OK
+    result.stdout.fnmatch_lines([f"the gate's history passes over a stored run: *{bad.name}, record 1: *"])
+
+
+def test_an_interrupted_run_is_no_baseline_unless_it_is_allowed(gated: Gated) -> None:
+    stored = gated.store()
+    document = json.loads(stored.read_text())
+    stored.write_text(json.dumps({**document, "blip": {**document["blip"], "interrupted": True}}))
+    for named in ("--benchmark-compare", "--benchmark-compare=0001"):
+        refused = gated.run(0.2, named, *RULES)
+        assert refused.ret == REFUSED
+        refused.stderr.fnmatch_lines(["*--benchmark-compare: *was interrupted and lacks cases*"])
+    assert gated.run(0.2, "--benchmark-compare=0001", "--blip-allow=interrupted", *RULES).ret == OK
 
 
 def test_a_rule_without_a_number_is_refused(gated: Gated) -> None:

@@ -71,7 +71,7 @@ def test_a_signal_ends_the_run_after_the_round_with_everything_written(
     assert result.ret == code
     assert sizes(suite.records()) == sizes(read_records(suite.folder / "journal.jsonl")) == [1]
     assert suite.document()["blip"]["interrupted"] is True
-    assert "1 of 3 cases" in (suite.folder / "README.md").read_text()
+    assert "The run was interrupted: 1 of 3 planned cases came to an end" in (suite.folder / "README.md").read_text()
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
@@ -99,7 +99,7 @@ def test_finished_cases_are_taken_over_and_the_rest_runs(
     assert bench["stats"]["rounds"] == len(first.latency.rounds_s)
     assert bench["stats"]["median"] == pytest.approx(first.latency.median_s)
     readme = (suite.folder / "README.md").read_text()
-    assert "1 case was measured by an earlier process" in readme
+    assert "Taken over from an earlier process of the run (`--blip-resume`): 1 of 3 cases." in readme
     assert not (suite.folder / ".run.json").exists()
     measured.clear()
     suite.run(THREE, "--blip-resume").assert_outcomes(passed=3)

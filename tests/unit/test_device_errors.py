@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -27,6 +29,23 @@ OUT_OF_MEMORY: list[Exception] = [
     RuntimeError("[enforce fail at alloc_cpu.cpp:116] data. DefaultCPUAllocator: not enough memory: you tried"),
     OSError(errno.ENOMEM, "Cannot allocate memory"),
     Exception("Error while deserializing header: I/O error: Cannot allocate memory (os error 12)"),
+    ValueError("Unable to allocate 20.0 GiB for an array with shape (5368709120,) and data type float32"),
+    ValueError("Unable to allocate 512. MiB for an array with shape (67108864,) and data type float64"),
+    RuntimeError("std::bad_alloc"),
+    RuntimeError("Caught std::bad_array_new_length in the worker"),
+    RuntimeError("could not create a memory object"),
+    RuntimeError("could not create a primitive"),
+    RuntimeError("mkldnn: dnnl_out_of_memory"),
+    RuntimeError("unable to mmap 5306440 bytes from file </a/model.safetensors>: Cannot allocate memory (12)"),
+    RuntimeError("can't start new process: [Errno 12] Cannot allocate memory"),
+    ImportError("/a/_path.so: failed to map segment from shared object"),
+    ImportError("/a/_path.so: failed to map segment from shared object: Cannot allocate memory"),
+    OSError("Cannot allocate memory"),
+    pa.ArrowMemoryError("malloc of size 1099511627776 failed"),
+    ValueError("realloc of size 64 failed"),
+    RuntimeError("C++ compile error: cc1plus: out of memory allocating 65536 bytes after a total of 8 bytes"),
+    RuntimeError("virtual memory exhausted: Cannot allocate memory"),
+    RuntimeError("LLVM ERROR: out of memory"),
 ]
 OF_CUDA: list[Exception] = [
     torch.AcceleratorError("CUDA error: an illegal memory access was encountered" + HINTS),
@@ -43,6 +62,17 @@ OTHERS: list[Exception] = [
     OSError(errno.ENOENT, "No such file"),
     RuntimeError("Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!"),
     RuntimeError("NVML_SUCCESS == r INTERNAL ASSERT FAILED"),
+    # Words of a lack of memory that mean something else.
+    ImportError("/a/libgomp.so.1: cannot allocate memory in static TLS block"),
+    ImportError("/tmp/a.so: failed to map segment from shared object: Operation not permitted"),
+    RuntimeError("could not create a primitive descriptor for the matmul primitive"),
+    RuntimeError("could not create a memory descriptor from blob"),
+    RuntimeError("could not execute a primitive"),
+    ValueError("the answer was: out of memory"),
+    KeyError("memory"),
+    OSError(errno.ENOSPC, "No space left on device"),
+    ValueError("Unable to allocate a port"),
+    RuntimeError("bad_alloc is no name of a case"),
 ]
 
 
@@ -81,6 +111,16 @@ def test_torch_says_it_so() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(10**16)
     assert is_out_of_memory(caught.value)
+
+
+def test_numpy_and_arrow_say_it_so() -> None:
+    """As themselves, and where a library makes another error of what they say."""
+    with pytest.raises(MemoryError) as caught:
+        np.zeros(2**50)
+    assert is_out_of_memory(ValueError(f"Unable to create tensor: {caught.value}"))
+    with pytest.raises(MemoryError) as caught:
+        pa.allocate_buffer(2**60)
+    assert is_out_of_memory(RuntimeError(str(caught.value)))
 
 
 @pytest.mark.parametrize("error", [*OUT_OF_MEMORY, *OF_CUDA], ids=said)

@@ -461,7 +461,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
-            (["--allow", "machine,trasnformers"], "new-tokens; did you mean transformers?"),
+            (["--allow", "machine,trasnformers"], "interrupted; did you mean transformers?"),
             (["--allow", "weather"], "unknown 'weather'; choose of machine, threads, torch"),
             (["--missing", "wran"], "argument --missing: unknown 'wran'; choose of fail, warn; did you mean warn?"),
             (["--missing", "ignore"], "argument --missing: unknown 'ignore'; choose of fail, warn\n"),
@@ -489,8 +489,8 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ("", "is not complete JSON"),
-            ('{"benchmarks": [{"na', "is not complete JSON"),
+            ("", "it is no JSON"),
+            ('{"benchmarks": [{"na', "it is no JSON"),
             ("[]", "is not a pytest-benchmark file"),
             ('{"benchmarks": []}', "holds no blip records"),
             ('{"benchmarks": [{"fullname": "test_x", "extra_info": {}, "stats": {}}]}', "holds no blip records"),

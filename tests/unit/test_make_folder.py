@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from PIL import Image
 
 from blip_fixtures.data import __main__ as command
 from blip_fixtures.data.sources import load_samples
+from blip_fixtures.whole_files import UNFINISHED
 
 ENTRIES: dict[str, dict[str, Any]] = {
     "textvqa": {"image": "a.png", "question": "what does it say?", "answer": "stop"},
@@ -81,6 +85,109 @@ def test_a_bad_entry_is_named_and_nothing_is_written(
     assert code == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"error: entry 1 (counted from 0): {complaint}")
+    assert list(out.iterdir()) == []
+
+
+WRONG = [5, -1, 2.5, True, "x" * 10_001, "a\0b", [1], [[1]], ["a", None], {}, {"a": 1}, 10**18, "<image>", "../a.png"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "field"),
+    [(name, field) for name, entry in ENTRIES.items() for field in [*entry, "answers", "ocr_tokens", "hint"]],
+)
+@pytest.mark.parametrize("value", WRONG, ids=lambda value: repr(value)[:12])
+def test_a_value_of_any_type_is_written_or_named(
+    images: Path, capsys: pytest.CaptureFixture[str], dataset: str, field: str, value: Any
+) -> None:
+    code, out = make(images, dataset, [{**ENTRIES[dataset], field: value}])
+    said = capsys.readouterr().err.splitlines()[-1:]
+    if code == 0:
+        assert len(load_samples(dataset, str(out))) == 1
+        return
+    assert code == 2
+    assert said[0].startswith("error: entry 0 (counted from 0): ")
+    assert said[0].isprintable()
+    assert len(said[0]) < 400
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("/etc/passwd", "image '/etc/passwd' lies outside "),
+        ("link.png", "image 'link.png' lies outside "),
+        ("folder/../../questions.json", "lies outside "),
+        ("pipe", "image 'pipe' cannot be read: it is no file"),
+        (".", "image '.' cannot be read: it is no file"),
+        ("a.png/b", "cannot be read (Not a directory)"),
+    ],
+)
+def test_a_path_that_leads_elsewhere(
+    images: Path, capsys: pytest.CaptureFixture[str], name: str, complaint: str
+) -> None:
+    (images / "link.png").symlink_to("/etc/hostname")
+    os.mkfifo(images / "pipe")
+    code, _ = make(images, "coco", [{**ENTRIES["coco"], "image": name}])
+    assert code == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"[" * 50_000, "it is nested too deeply"),
+        (b'[{"image": NaN}]', "it is no JSON ("),
+        (b'[{"image": "\\ud800"}]', "it is no JSON ("),
+        (b"\xff", "it is "),
+        (b"", "it is no JSON ("),
+        (b"[" + b"9" * 5_000 + b"]", "it is no JSON ("),
+    ],
+)
+def test_questions_that_are_no_json(
+    images: Path, capsys: pytest.CaptureFixture[str], content: bytes, complaint: str
+) -> None:
+    questions = images.parent / "questions.json"
+    questions.write_bytes(content)
+    arguments = ["make-folder", "--dataset", "coco", "--images", str(images), "--questions", str(questions)]
+    assert command.main([*arguments, "--out", str(images.parent / "out")]) == 2
+    assert complaint in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_byte_order_mark_is_no_fault(images: Path) -> None:
+    questions = images.parent / "questions.json"
+    questions.write_bytes(b"\xef\xbb\xbf" + json.dumps([ENTRIES["coco"]]).encode())
+    assert command.make_folder("coco", images, questions, images.parent / "out") == 1
+
+
+def test_no_other_process_can_take_the_unfinished_folder(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name cannot be guessed; a folder or a link that is there is no place to write to."""
+    names = []
+    write = command._write
+
+    def noting(*arguments: Any) -> None:
+        names.append(arguments[-1].parent.name)
+        write(*arguments)
+
+    monkeypatch.setattr(command, "_write", noting)
+    for _ in range(2):
+        _, out = make(images, "coco", [ENTRIES["coco"]])
+        shutil.rmtree(out / "coco")
+    assert len(set(names)) == 2
+    monkeypatch.setattr("secrets.token_hex", lambda _count: "known")
+    elsewhere = images.parent / "elsewhere"
+    elsewhere.mkdir()
+    (out / f".coco.known{UNFINISHED}").symlink_to(elsewhere)
+    assert make(images, "coco", [ENTRIES["coco"]])[0] == 2
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_nothing_is_left_where_writing_fails(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.write_table", full)
+    code, out = make(images, "coco", [ENTRIES["coco"]])
+    assert code == 2
     assert list(out.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from blip_fixtures.data import mapped
 from blip_fixtures.data.mapped import MappedRows, release_pages
+from blip_fixtures.data.parquet import read_footer
 from tests.unit.test_sources import picture, write_textvqa
 
 linux = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux's /proc")
@@ -49,7 +50,7 @@ def test_a_writable_mapping_keeps_what_was_written(tmp_path: Path) -> None:
 def test_rows_read_in_a_walk_do_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapped, "_RELEASE_EVERY_BYTES", 2**18)
     path = write_textvqa(tmp_path, rows=40, image={"bytes": os.urandom(2**20), "path": None})
-    rows = MappedRows([path], ["image"])
+    rows = MappedRows([path], read_footer(path, "textvqa"))
     (cache,) = (Path(name) for name in rows._cache_files)
     first = rows[0]
     assert len(rows[2]["image"]["bytes"]) == 2**20

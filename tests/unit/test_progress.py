@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from blip_fixtures.pytest_plugin.progress import Progress, clock
+from tools.faults.hostile_records import HOSTILE, fault_of_terminal
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,18 @@ class Config:
 
     def get_plugin(self, name: str) -> Any:
         return self.terminal if name == "terminalreporter" else None
+
+
+@pytest.mark.parametrize("isatty", [True, False])
+def test_what_a_case_says_of_itself_stays_text(isatty: bool) -> None:
+    terminal = Terminal(isatty=isatty)
+    config: Any = Config(terminal)
+    progress = Progress(config, total=1, now=lambda: 0.0)
+    progress.start(HOSTILE)
+    progress.finish(HOSTILE)
+    for line in terminal.text.replace("\r", "\n").splitlines():
+        assert fault_of_terminal(line) is None
+    assert "injected" in terminal.text
 
 
 def walk(*, isatty: bool) -> str:

@@ -5,16 +5,56 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from blip_fixtures.case import PRESETS
 from blip_fixtures.data.datasets import dataset_names
-from blip_fixtures.data.prompts import Prompt, PromptsError, find_prompts, preset_names
+from blip_fixtures.data.prompts import Prompt, PromptsError, _prompts, find_prompts, preset_names
 from blip_fixtures.data.samples import Sample
+
+HOSTILE = [
+    ("a" + ".a" * 100_000 + " = 1", "are no TOML: it has a key of more than 16 parts; mend the file"),
+    ("[" + "a." * 30_000 + "a]", "are no TOML: it has a key of more than 16 parts; mend the file"),
+    ('[coco]\n"a" . ' + "'b' . " * 20 + "c = 1", "are no TOML: it has a key of more than 16 parts; mend the file"),
+    ("  a" + " . a" * 20 + " = 1", "are no TOML: it has a key of more than 16 parts; mend the file"),
+    ("a = " + "[" * 5_000, "are no TOML: it is nested too deeply; mend the file"),
+    ("a = " + "{a=" * 5_000, "are no TOML: it is nested too deeply; mend the file"),
+    ("[coco]\nparts = ['A']\nnum_beams = " + "9" * 5_000, "are no TOML: Exceeds the limit (4300 digits)"),
+    (
+        "[coco]\nparts = ['A']\nnum_beams = 0x" + "f" * 5_000,
+        "num_beams is a number of more than 20 digits; give a whole",
+    ),
+    ("[coco]\nparts = ['A']\nnum_beams = 65", "num_beams is 65; give a whole number of at least 1 and at most 64"),
+    (
+        "[coco]\nparts = ['A']\nocr_limit = 5001",
+        "ocr_limit is 5001; give a whole number of at least 0 and at most 5,000",
+    ),
+    ("[coco]\nparts = ['A']\nlength_penalty = inf", "length_penalty is inf; give a number from -100 to 100"),
+    ("[coco]\nparts = ['A']\nlength_penalty = 0x" + "f" * 500, "length_penalty is a number of more than 20 digits"),
+    ("[coco]\nparts = ['A']\nlength_penalty = 1e300", "length_penalty is 1e+300; give a number from -100 to 100"),
+    ("[textvqa]\nparts = ['{question.__class__}']", "with nothing else in their braces"),
+    ("[textvqa]\nparts = ['{question[0]}']", "with nothing else in their braces"),
+    ("[textvqa]\nparts = ['{0}']", "with nothing else in their braces"),
+    ("[textvqa]\nparts = ['{question:{context}}']", "with nothing else in their braces"),
+    ("[textvqa]\nparts = ['{question:>999999999}']", "with nothing else in their braces"),
+    ("[textvqa]\nparts = ['<image> {question}']", "leave <image> out, the picture comes first in every prompt"),
+    ("[textvqa]\nparts = ['{question}']\njoin = '<image>'", "leave <image> out, the picture comes first in every"),
+    ('[coco]\nparts = ["\\u0000"]', "give it without control characters"),
+    ('[coco]\nparts = ["\\ud800"]', "are no TOML: "),
+    ("[coco]\nparts = ['" + "x" * 10_001 + "']", "give at most 10,000 characters"),
+    ("[coco]\nparts = [" + "'x'," * 101 + "]", "give at most 100 texts"),
+    ("[coco]\nparts = ['A']\njoin = [[[[[[1]]]]]]", "join is [[[[...]]]]; give a text"),
+    ("[" + "x" * 9_000 + "]", "it has 'xxxxx"),
+    ("# " + "x" * 2**20, "are no TOML: it has more than 1 MiB, the most that is read; mend the file"),
+    ("d = 2026-13-45", "are no TOML: "),
+]
 
 SAMPLE = Sample(
     id="1",
@@ -168,6 +208,7 @@ def test_a_file_keeps_the_name_of_older_releases(tmp_path: Path) -> None:
         ),
         ("[textvqa]\nparts = ['{ocr_tokens}']", "would be an empty prompt for some rows; give a part without fields"),
         ("[coco", "are no TOML: "),
+        *HOSTILE,
     ],
 )
 def test_a_file_that_says_what_no_preset_can(tmp_path: Path, text: str, complaint: str) -> None:
@@ -176,6 +217,63 @@ def test_a_file_that_says_what_no_preset_can(tmp_path: Path, text: str, complain
         find_prompts(path)
     assert str(caught.value).startswith(f"the prompts {path}")
     assert complaint in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("text", ["a." * 40, "Wait" + "." * 40, "1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17.18.19"])
+@pytest.mark.parametrize("quoted", ["'{}'", '"{}"', "'''\n{}'''", '"""{}"""'])
+def test_dots_in_a_text_are_no_key(tmp_path: Path, text: str, quoted: str) -> None:
+    said = quoted.format(text)
+    table = f"# {text}\n[coco]\nparts = [{said}, {said}] # {text}\njoin = ' . . . . . . . . . . . . . . . . . . '\n"
+    assert find_prompts(write(tmp_path, table)).of("coco").parts == (text, text)
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf[coco]\nparts = ['A']\n")
+    assert find_prompts(str(path)).of("coco").parts == ("A",)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[coco]\nparts = ['\xff']", b"\0"])
+def test_bytes_that_are_no_toml(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+    with pytest.raises(PromptsError, match=r"are no TOML: .*; mend the file$"):
+        find_prompts(str(path))
+
+
+@pytest.mark.parametrize("text", ["x" * 2**19, "a b " * 2**17, "." * 2**19, "-" * 2**19, " " * 2**19, "'" * 2**19])
+def test_a_megabyte_of_anything_takes_no_time(tmp_path: Path, text: str) -> None:
+    start_s = time.perf_counter()
+    with pytest.raises(PromptsError):
+        find_prompts(write(tmp_path, text))
+    assert time.perf_counter() - start_s < 10
+
+
+TOML_VALUES = st.recursive(
+    st.one_of(
+        st.integers(), st.floats(), st.booleans(), st.text(max_size=9), st.sampled_from(["{question}", "{", "{0.a}"])
+    ),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    entry=st.dictionaries(
+        st.sampled_from([field.name for field in dataclasses.fields(Prompt)]), TOML_VALUES, min_size=1, max_size=4
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_any_values_make_a_prompt_or_a_sentence(entry: dict[str, object]) -> None:
+    try:
+        prompts = _prompts({"textvqa": {"parts": ["{question}"], **entry}})
+    except ValueError as error:
+        said = str(error)
+    else:
+        said = prompts["textvqa"].render(SAMPLE)
+    assert said is not None
 
 
 def test_a_preset_that_is_misspelt() -> None:

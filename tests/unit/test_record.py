@@ -107,7 +107,7 @@ def test_the_second_timing_within_an_old_record_becomes_a_record_of_its_own() ->
     assert not [note for note in first.notes if note.code == "timed_again"]
 
 
-ODD: list[Any] = [None, 7, "text", [], [7], [None], {}, {"a": 7}, {"a": None}, True]
+ODD: list[Any] = [[{"a": 1}], None, 7, "text", [], [7], [None], {}, {"a": 7}, {"a": None}, True]
 CHANGED = ("reason", "notes", "missing", "energy", "memory", "latency", "schema_version", "case", "status")
 
 
@@ -205,12 +205,13 @@ def test_records_json_yields_the_order_of_the_run(tmp_path: Path) -> None:
         (
             "records.json",
             '{"benchmarks": [',
-            r"is not complete JSON \(line 1: .*\); it may be half-written, use the journal",
+            r"cannot be used: it is no JSON \(.*\); where it is half-written, use the journal",
         ),
         ("records.json", "[1, 2]", "is not a pytest-benchmark file: it has no list `benchmarks`"),
         ("records.json", '{"benchmarks": [{"name": "other"}]}', "holds no blip records; give a file that"),
-        ("records.json", '{"benchmarks": [{"extra_info": null}], "blip": []}', "holds no blip records"),
-        ("records.json", '{"benchmarks": [7], "blip": {"not_run": null, "order": null}}', "holds no blip records"),
+        ("records.json", '{"benchmarks": [{"extra_info": null}], "blip": {"order": null}}', "holds no blip records"),
+        ("records.json", '{"benchmarks": [], "blip": []}', "json: blip does not fit a file of records: Expected"),
+        ("records.json", '{"benchmarks": [7]}', r"json: benchmarks\[0\] does not fit a file of records: Expected"),
         (
             "records.json",
             document({"schema_version": 99}),

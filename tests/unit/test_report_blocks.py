@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from blip_fixtures import foreign
 from blip_fixtures.report.blocks import (
     Block,
     Bullets,
@@ -58,7 +59,7 @@ def test_blocks_stand_apart_in_markdown() -> None:
 def test_cells_keep_the_numbers_that_their_texts_round() -> None:
     energy = {"cpu_package": make_energy(43.4412)}
     record = make_record(sweeps=["batch_size"], latency=make_latency([0.29876]), energy=energy)
-    blocks = document(select([record]), load_prose("en"))
+    blocks = document(select([record], foreign.markdown), load_prose("en"))
     table = next(block for block in blocks if isinstance(block, Table))
     (row,) = table.rows
     assert [cell.text for cell in row] == ["1", "0.299", "43"]
@@ -67,7 +68,9 @@ def test_cells_keep_the_numbers_that_their_texts_round() -> None:
 
 
 def test_every_row_of_every_table_has_a_cell_for_each_head() -> None:
-    tables = [block for block in document(select(small_run()), load_prose("en")) if isinstance(block, Table)]
+    tables = [
+        block for block in document(select(small_run(), foreign.markdown), load_prose("en")) if isinstance(block, Table)
+    ]
     assert len(tables) > 10
     assert all(len(row) == len(table.heads) for table in tables for row in table.rows)
 

@@ -110,7 +110,7 @@ def test_half_written_json_points_to_the_journal(
 ) -> None:
     records_json.write_text(records_json.read_text(encoding="utf-8")[:-100], encoding="utf-8")
     message = refused(capsys, records_json, "--out", tmp_path / "out")
-    assert "not complete JSON" in message
+    assert "it is no JSON" in message
     assert "journal.jsonl" in message
     assert not (tmp_path / "out").exists()
 

@@ -21,7 +21,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def document(tmp_path: Path, *records: Any, **options: Any) -> str:
-    return write_document(records, tmp_path, **options).read_text(encoding="utf-8")
+    return write_document(records, tmp_path, **options).readme.read_text(encoding="utf-8")
 
 
 def section(text: str, heading: str) -> str:
@@ -135,12 +135,13 @@ def test_a_failed_write_leaves_the_old_document(tmp_path: Path, monkeypatch: pyt
     document(tmp_path, make_record())
     before = (tmp_path / "README.md").read_bytes()
 
-    def fail(self: Path, content: bytes) -> int:
+    def fail(_file: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr("blip_fixtures.whole_files.os.fsync", fail)
     with pytest.raises(OSError, match="No space left"):
         write_document(small_run(), tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")]
     assert (tmp_path / "README.md").read_bytes() == before
 
 
@@ -412,5 +413,5 @@ if __name__ == "__main__":
 
     for each in LANGUAGES:
         with tempfile.TemporaryDirectory() as folder:
-            readme = write_document(small_run(), Path(folder), lang=each)
+            readme = write_document(small_run(), Path(folder), lang=each).readme
             (GOLDEN / f"small_run.{each}.md").write_bytes(readme.read_bytes())

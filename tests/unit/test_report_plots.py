@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+from blip_fixtures import foreign
 from blip_fixtures.report.plots import draw_plots
 from blip_fixtures.report.plots.bars import draw_bars
 from blip_fixtures.report.plots.lines import draw_lines
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
 
 def lines(records: Sequence[Record], name: str) -> Figure:
-    selection, sweep = select(records), find_sweep(name)
+    selection, sweep = select(records, foreign.plot), find_sweep(name)
     assert sweep.plot is not None
     return draw_lines(selection.groups(sweep), selection, sweep.plot, load_prose("en"))
 
 
 def bars(records: Sequence[Record]) -> Figure:
-    selection, sweep = select(records), find_sweep("optimization")
+    selection, sweep = select(records, foreign.plot), find_sweep("optimization")
     assert sweep.plot is not None
     return draw_bars(selection.groups(sweep), selection, sweep.plot, load_prose("en"))
 
@@ -39,14 +40,14 @@ def texts(axes: Any) -> list[str]:
 
 
 def test_plots_are_readable_images_for_the_sweeps_with_figures() -> None:
-    images = draw_plots(select(small_run()))
+    images = draw_plots(select(small_run(), foreign.plot)).images
     assert set(images) == {"latency_energy_plot.png", "latency_img_size_plot.png", "optimization_bar_plot.png"}
     for content in images.values():
         assert Image.open(io.BytesIO(content)).width == 1600
 
 
 def test_a_sweep_without_any_figure_has_no_plot() -> None:
-    assert draw_plots(select([make_not_run(sweeps=["batch_size"])])) == {}
+    assert draw_plots(select([make_not_run(sweeps=["batch_size"])], foreign.plot)).images == {}
 
 
 def test_axes_carry_units_and_error_bars_the_quartiles() -> None:
@@ -149,5 +150,5 @@ def test_several_devices_share_a_bar_plot_with_a_legend() -> None:
 def test_no_global_state_of_pyplot_is_touched() -> None:
     import sys
 
-    draw_plots(select(small_run()))
+    draw_plots(select(small_run(), foreign.plot))
     assert "matplotlib.pyplot" not in sys.modules

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from blip_fixtures import foreign
 from blip_fixtures.meters import MeterError
 from blip_fixtures.meters.rapl import open_rapl
 from blip_fixtures.reasons import Reason
@@ -46,7 +47,7 @@ NOT_ASKED_FOR = Reason.of("not_asked_for")
 
 
 def text_of(*records: Record, lang: str) -> str:
-    return markdown.text(document(select(records), load_prose(lang)))
+    return markdown.text(document(select(records, foreign.markdown), load_prose(lang)))
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
@@ -95,7 +96,7 @@ def test_a_reason_of_a_newer_release_is_shown_by_its_code() -> None:
 def test_plots_say_reasons_in_english_whatever_the_language(tmp_path: Path) -> None:
     unread = {"cpu_package": make_energy(None, status="disabled", reason=Reason.of("energy_off"))}
     records = [make_record(sweeps=["batch_size"], energy=unread)]
-    selection, sweep = select(records), find_sweep("batch_size")
+    selection, sweep = select(records, foreign.markdown), find_sweep("batch_size")
     assert sweep.plot is not None
     figure = draw_lines(selection.groups(sweep), selection, sweep.plot, load_prose("en"))
     (text,) = figure.axes[1].texts

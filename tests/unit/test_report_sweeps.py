@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from blip_fixtures import foreign
 from blip_fixtures.reasons import Reason
 from blip_fixtures.report.columns import ENERGY, LATENCY
 from blip_fixtures.report.document import document, write_document
@@ -50,7 +51,7 @@ def few_tokens() -> Iterator[Sweep]:
 
 
 def text_of(*records: Record) -> str:
-    return markdown.text(document(select(records), load_prose("en")))
+    return markdown.text(document(select(records, foreign.markdown), load_prose("en")))
 
 
 def in_few_tokens(*lengths: int, **overrides: Any) -> list[Record]:
@@ -61,7 +62,7 @@ def test_a_sweep_from_outside_is_rendered_with_its_title_header_held_lines_and_p
     few_tokens: Sweep, tmp_path: Path
 ) -> None:
     records = [*in_few_tokens(8, 4, 2), make_not_run(sweeps=["few_tokens"], sequence_length=16)]
-    text = write_document(records, tmp_path).read_text(encoding="utf-8")
+    text = write_document(records, tmp_path).readme.read_text(encoding="utf-8")
     shown = text.partition("## A Few Tokens\n")[2].partition("\n## ")[0]
     assert shown.startswith(
         """
@@ -196,11 +197,11 @@ def test_tables_of_the_three_are_sorted_by_device_whichever_of_them_each_has() -
 
 
 def test_the_plot_of_a_size_sweep_has_a_line_more_for_a_dataset_more() -> None:
-    selection, sweep = select(sized("image_size", "textvqa", "vizwiz")), find_sweep("image_size")
+    selection, sweep = select(sized("image_size", "textvqa", "vizwiz"), foreign.plot), find_sweep("image_size")
     assert sweep.plot is not None
     figure = draw_lines(selection.groups(sweep), selection, sweep.plot, load_prose("en"))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["TextVQA", "vizwiz"]
-    assert set(draw_plots(selection)) == {sweep.plot.file}
+    assert set(draw_plots(selection).images) == {sweep.plot.file}
 
 
 def test_a_dataset_that_nobody_registered_is_called_by_its_name_everywhere() -> None:

@@ -117,7 +117,7 @@ def test_folder_without_config(tmp_path: Path) -> None:
 
 def test_config_that_is_no_json(copy: Path) -> None:
     (copy / "config.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"cannot read .*config.json: .*; save the checkpoint again"):
+    with pytest.raises(CheckpointError, match=r"cannot read .*config.json: .*; mend it, or save the checkpoint again"):
         resolve_checkpoint(str(copy))
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from blip_fixtures.gate.metrics import find_metric, metric_names
-from blip_fixtures.gate.rules import ALLOWABLE, RuleError, parse_rule, parse_rules, rule_for
+from blip_fixtures.gate.rules import ALLOWABLE, INTERRUPTED, RuleError, parse_rule, parse_rules, rule_for
 from blip_fixtures.gate.sides import CONDITIONS
 
 
@@ -98,7 +98,7 @@ def test_nothing_like_it_is_suggested_for_a_name_from_nowhere() -> None:
 
 
 def test_what_may_be_allowed_is_what_is_compared() -> None:
-    assert tuple(CONDITIONS) == ALLOWABLE
+    assert (*CONDITIONS, INTERRUPTED) == ALLOWABLE
 
 
 def test_rules_load_nothing_heavy() -> None:

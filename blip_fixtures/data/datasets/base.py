@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.data.columns import askable, identity
 from blip_fixtures.data.images import encoded_image
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 IMAGE = "image"
+# What may name a row.
+_NAMES = ("question_id", "id")
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class RowContext:
     convert: bool = False
 
     def id(self, row: Row) -> str:
-        """The row's own name, or its number."""
-        return str(row.get("question_id", row.get("id", self.number)))
+        """The row's own name, or its number. Raises `ValueError` for a name that is none."""
+        return identity(row, _NAMES, self.number)
 
     def picture(self, row: Row) -> EncodedImage:
         """What decodes the row's picture when it is called. Raises `ImageError` where the row holds none."""
@@ -104,7 +107,8 @@ class Dataset:
     - `columns` are needed; each may go by one of the names listed, the hub's own first. ``image`` is one of them.
     - `hub`: repositories that hold the dataset as parquet, tried in order, and the split that is measured.
     - `samples`: a folder with parquet files that `--blip-data=sample` reads; those of the suite's own are packaged.
-    - `to_sample` gets a row whose columns have their first names; it may use further columns when they are there.
+    - `to_sample` gets a row whose columns have their first names; it may use further columns of `row_types` when they
+      are there. No others are read from a file.
     - `always_filled`: fields of a prompt that are filled in every row; of the others some rows have none.
     - `prompts`: by preset, the settings that `prompts.toml` explains. It has those of the suite's own datasets.
     - `to_question` gets a row of a file of predictions.
@@ -142,9 +146,22 @@ class Dataset:
         names = set(found)
         return [column for column, known in self.columns.items() if not names.intersection(known)]
 
+    def read_of(self, found: Iterable[str]) -> list[str]:
+        """The columns of a file that are read: those that are needed, those of `row_types`, and what names a row."""
+        wanted = {*self.row_types, *_NAMES}
+        there = list(found)
+        for known in self.columns.values():
+            wanted.update(next(([name] for name in known if name in there), []))
+        return [name for name in there if name in wanted]
+
     def sample(self, row: Row, context: RowContext) -> Sample:
-        """The sample of a row in any of the known namings."""
+        """The sample of a row in any of the known namings. Raises `ValueError` for one that cannot be asked."""
         renamed = dict(row)
         for column, known in self.columns.items():
             renamed[column] = row[next(name for name in known if name in row)]
-        return self.to_sample(renamed, context)
+        sample = self.to_sample(renamed, context)
+        for field_of_prompt in ("question", "context", "choices", "ocr_tokens"):
+            value = getattr(sample, field_of_prompt)
+            for part in (value,) if isinstance(value, str) else value:
+                askable(part, field_of_prompt)
+        return sample

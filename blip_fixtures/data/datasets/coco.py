@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.data.columns import texts
+from blip_fixtures.data.columns import optional_text, texts
 from blip_fixtures.data.datasets.base import Answers, ColumnType, Dataset, Question, Row, RowContext, Split
 from blip_fixtures.data.samples import Sample
 
@@ -17,7 +17,7 @@ def _sample(row: Row, context: RowContext) -> Sample:
     return Sample(
         id=context.id(row),
         open_image=context.picture(row),
-        question=str(row.get("question") or ""),
+        question=optional_text(row, "question"),
         references=texts(row, "answer"),
     )
 

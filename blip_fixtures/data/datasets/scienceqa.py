@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.data.columns import needed, option, text, texts
+from blip_fixtures.data.columns import askable, needed, option, optional_text, options, text
 from blip_fixtures.data.datasets.base import Answers, ColumnType, Dataset, Question, Row, RowContext, Split
 from blip_fixtures.data.samples import Sample
+from blip_fixtures.spelling import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from blip_fixtures.record import Metric
 
 
 def _sample(row: Row, context: RowContext) -> Sample:
-    choices = texts(row, "choices")
+    choices = options(row, "choices")
     answer_index = option(row, "answer", choices)
     return Sample(
         id=context.id(row),
@@ -24,12 +23,12 @@ def _sample(row: Row, context: RowContext) -> Sample:
         references=(choices[answer_index],),
         choices=choices,
         answer_index=answer_index,
-        context=row.get("hint") or "",
+        context=askable(optional_text(row, "hint"), "hint"),
     )
 
 
 def _question(row: Row) -> Question:
-    choices = texts(row, "choices")
+    choices = options(row, "choices")
     answer = option(row, "answer", choices)
     return Question((choices[answer],), choices, answer)
 
@@ -55,12 +54,13 @@ def _row(entry: Row) -> dict[str, Any]:
     }
 
 
-def _number(answer: Any, choices: Sequence[str]) -> int:
-    if isinstance(answer, int):
+def _number(answer: Any, choices: Any) -> Any:
+    """The number of an answer that is one of the choices; what is no text is looked at where the row is."""
+    if not isinstance(answer, str) or not isinstance(choices, list):
         return answer
     if answer not in choices:
-        raise ValueError(f"answer {answer!r} is none of its choices")
-    return list(choices).index(answer)
+        raise ValueError(f"answer {shown(answer)} is none of its choices")
+    return choices.index(answer)
 
 
 DATASET = Dataset(

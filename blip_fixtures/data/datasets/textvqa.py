@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.data.columns import PEOPLE, answers_of_people, needed, text
+from blip_fixtures.data.columns import PEOPLE, answers_of_people, needed, optional_texts, text
 from blip_fixtures.data.datasets.base import Answers, ColumnType, Dataset, Question, Row, RowContext, Split
 from blip_fixtures.data.samples import Sample
 
@@ -18,7 +18,7 @@ def _sample(row: Row, context: RowContext) -> Sample:
         open_image=context.picture(row),
         question=text(row, "question"),
         references=answers_of_people(row, "answers"),
-        ocr_tokens=tuple(row.get("ocr_tokens") or ()),
+        ocr_tokens=optional_texts(row, "ocr_tokens"),
     )
 
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.families.family import Family, TokenizedPrompts, Vocabulary, Walk
 from blip_fixtures.families.instructblip_t5 import inputs, weights
+from blip_fixtures.families.instructblip_t5.shapes import PARTS, setting, why_impossible
 from blip_fixtures.families.runner import Part
+from blip_fixtures.spelling import shown
 from blip_fixtures.words import Component
 
 if TYPE_CHECKING:
@@ -30,23 +32,26 @@ class InstructBlipT5(Family):
         found = config.get("model_type")
         if found != MODEL_TYPE:
             return (
-                f"{named} is of model type {found!r} and the suite measures {MODEL_TYPE!r}; "
+                f"{named} is of model type {shown(found)} and the suite measures {MODEL_TYPE!r}; "
                 "give an InstructBLIP checkpoint"
             )
-        for part in ("vision_config", "qformer_config", "text_config"):
+        for part in PARTS:
             if not isinstance(config.get(part), dict):
                 return f"the config.json of {named} has no {part}; give a folder that save_pretrained wrote"
         language = config["text_config"].get("model_type")
         if language != LANGUAGE_MODEL_TYPE:
             return (
-                f"the language model of {named} is of type {language!r} and the suite measures "
+                f"the language model of {named} is of type {shown(language)} and the suite measures "
                 f"{LANGUAGE_MODEL_TYPE!r}, an encoder and a decoder; give an InstructBLIP with Flan-T5"
             )
-        if not isinstance(config.get("image_token_index"), int):
+        if "image_token_index" not in config or config["image_token_index"] is None:
             return (
                 f"the config.json of {named} names no image_token_index, and without it generate ignores the "
                 "image; give a newer revision of the checkpoint, or add the number of its processor's <image> token"
             )
+        problem = why_impossible(config)
+        if problem is not None:
+            return f"the config.json of {named} makes no model: {problem}; mend it, or save the checkpoint again"
         return None
 
     def config_class(self) -> Any:
@@ -63,28 +68,30 @@ class InstructBlipT5(Family):
 
     def query_tokens(self, config: Mapping[str, Any]) -> int:
         """As the configuration says, else the 32 of every published checkpoint."""
-        return int(config.get("num_query_tokens", 32))
+        return setting(config, "", "num_query_tokens")
 
     def image_token_id(self, config: Mapping[str, Any]) -> int:
         """As the configuration says."""
-        return int(config["image_token_index"])
+        return setting(config, "", "image_token_index")
 
     def max_text_tokens(self, config: Mapping[str, Any]) -> int:
         """T5's positions are relative and have no end; the Q-Former's do."""
-        return int(config["qformer_config"].get("max_position_embeddings", 512))
+        return setting(config, "qformer_config", "max_position_embeddings")
 
     def cache_token_bytes(self, config: Mapping[str, Any], itemsize: int) -> int:
         """Of the decoder; those of the prompt are the cross-attention's, of the same size."""
-        text = config["text_config"]
-        layers = text.get("num_decoder_layers") or text["num_layers"]
-        return int(2 * layers * text["num_heads"] * text["d_kv"] * itemsize)
+        layers = config["text_config"].get("num_decoder_layers") or setting(config, "text_config", "num_layers")
+        heads, width = (setting(config, "text_config", name) for name in ("num_heads", "d_kv"))
+        return 2 * int(layers) * heads * width * itemsize
 
     def vocabularies(self, config: Mapping[str, Any]) -> Sequence[Vocabulary]:
         """T5's and, in a folder of its own, the Q-Former's, which is BERT's."""
         reserved = (self.image_token_id(config),)
         return (
-            Vocabulary("tokenizer", "", config["text_config"]["vocab_size"], reserved=reserved),
-            Vocabulary("qformer_tokenizer", "qformer_tokenizer", config["qformer_config"]["vocab_size"], cls=True),
+            Vocabulary("tokenizer", "", setting(config, "text_config", "vocab_size"), reserved=reserved),
+            Vocabulary(
+                "qformer_tokenizer", "qformer_tokenizer", setting(config, "qformer_config", "vocab_size"), cls=True
+            ),
         )
 
     def processor(self, config: Mapping[str, Any], image_processor: Any, tokenizers: Mapping[str, Any]) -> Any:

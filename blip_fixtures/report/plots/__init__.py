@@ -5,6 +5,8 @@ The texts in the plots are English, whatever the document's language.
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blip_fixtures.report import figures
@@ -15,9 +17,15 @@ from blip_fixtures.report.prose import load_prose
 from blip_fixtures.report.sweeps import SWEEPS, PlotKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from matplotlib.figure import Figure
+
+    from blip_fixtures.report.prose import Prose
     from blip_fixtures.report.selection import Group, Selection
+    from blip_fixtures.report.sweeps import Plot
+
+    Draw = Callable[[Sequence[Group], Selection, Plot, Prose], Figure]
 
 
 def has_plot(groups: Sequence[Group]) -> bool:
@@ -27,13 +35,36 @@ def has_plot(groups: Sequence[Group]) -> bool:
     return any(figures.latency_s(record, prose).value is not None for record in records)
 
 
-def draw_plots(selection: Selection) -> dict[str, bytes]:
-    """PNG images by file name, one for every sweep that has figures."""
+@dataclass(frozen=True)
+class Drawn:
+    """PNG images by file name, and why one that there should be could not be drawn."""
+
+    images: Mapping[str, bytes]
+    failures: Mapping[str, str]
+
+
+def draw_plots(selection: Selection) -> Drawn:
+    """One plot for every sweep that has figures, of records whose texts are fit for plots."""
     prose = load_prose("en")
-    images = {}
+    images, failures = {}, {}
     for sweep in SWEEPS.values():
         groups = selection.groups(sweep)
         if sweep.plot is not None and has_plot(groups):
             draw = draw_bars if sweep.plot.kind is PlotKind.BARS else draw_lines
-            images[sweep.plot.file] = png(draw(groups, selection, sweep.plot, prose))
-    return images
+            try:
+                images[sweep.plot.file] = _png(draw, groups, selection, sweep.plot, prose)
+            except Exception as error:  # noqa: BLE001  # no picture is worth the tables; the document says what is missing
+                failures[sweep.plot.file] = _why(error)
+    return Drawn(images, failures)
+
+
+def _png(draw: Draw, groups: Sequence[Group], selection: Selection, plot: Plot, prose: Prose) -> bytes:
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        return png(draw(groups, selection, plot, prose))
+
+
+def _why(error: Exception) -> str:
+    said = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -13,6 +13,7 @@ from blip_fixtures.report.plots.canvas import (
     add_legend,
     group_names,
     new_figure,
+    short,
     why_empty,
     write_captions,
     write_empty,
@@ -36,7 +37,9 @@ def draw_bars(groups: Sequence[Group], selection: Selection, plot: Plot, prose: 
     """A panel of latency and one of energy, which share the values of the axis."""
     axis = groups[0].sweep.axis
     label_of = {
-        getattr(record.case, axis): selection.value(record.case, axis) for group in groups for record in group.records
+        getattr(record.case, axis): short(selection.value(record.case, axis))
+        for group in groups
+        for record in group.records
     }
     names = group_names(groups, selection)
     height = 1.9 + max(len(label_of), 2) * (0.25 + 0.32 * len(groups))

@@ -28,6 +28,9 @@ GREY = "#666666"
 GRID = "#DDDDDD"
 WIDTH_INCHES = 10.0  # 1000 px at 100 dpi, so a point of text is its size there
 DOTS_PER_INCH = 160
+MOST_IN_A_LABEL = 60
+# A dollar that is no formula has one before it.
+_ESCAPE = "\\"
 
 
 def png(figure: Figure) -> bytes:
@@ -89,6 +92,11 @@ def write_empty(ax: Axes, text: str) -> None:
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=11, color=GREY)
 
 
+def short(label: str) -> str:
+    """A label that leaves room for the axes."""
+    return label if len(label) <= MOST_IN_A_LABEL else f"{label[: MOST_IN_A_LABEL - 3].rstrip(_ESCAPE)}..."
+
+
 def group_names(groups: Sequence[Group], selection: Selection) -> list[str]:
     """What tells a group from the others: the held axes that differ; the device for a single group."""
     values = _held_values(groups, selection)
@@ -108,4 +116,4 @@ def _held_title(groups: Sequence[Group], selection: Selection) -> str:
 def _held_values(groups: Sequence[Group], selection: Selection) -> dict[str, list[str]]:
     """Per held axis, the value of every group."""
     cases = [group.records[0].case for group in groups]
-    return {axis: [selection.value(case, axis) for case in cases] for _, axis in groups[0].sweep.held}
+    return {axis: [short(selection.value(case, axis)) for case in cases] for _, axis in groups[0].sweep.held}

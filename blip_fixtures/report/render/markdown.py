@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from blip_fixtures import foreign
 from blip_fixtures.report.blocks import Bullets, Code, Heading, Lines, Notes, Paragraph, Picture, Table
 from blip_fixtures.report.render.grid import grid
 
@@ -31,7 +32,7 @@ def _text(block: Block) -> str:
         case Notes(title, items):
             return f"{title}:\n\n{_bullets(items)}"
         case Code(commands):
-            return "\n".join(["```console", *(f"$ {command}" for command in commands), "```"])
+            return "\n".join(["```console", *(f"$ {foreign.code(command)}" for command in commands), "```"])
         case Picture(title, path):
             return f"![{title}]({path})"
         case Table():

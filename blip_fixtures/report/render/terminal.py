@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from blip_fixtures import foreign
 from blip_fixtures.report.blocks import Bullets, Code, Heading, Lines, Notes, Paragraph, Picture, Table
 from blip_fixtures.report.render.grid import grid
 from blip_fixtures.report.sweep_blocks import summary_blocks
@@ -38,7 +39,7 @@ def _lines(block: Block) -> list[str]:
         case Notes(_, items):
             return [f"  {item}" for item in items]
         case Code(commands):
-            return ["", *(f"  {command}" for command in commands)]
+            return ["", *(f"  {foreign.terminal(command)}" for command in commands)]
         case Picture():
             return []
         case Table():

@@ -35,7 +35,7 @@ def _rates(shown: Sequence[Record], selection: Selection, prose: Prose) -> list[
     said = {}
     for record in shown:
         limit = record.limit
-        if limit is not None and limit.flops_per_s is not None and limit.bytes_per_s is not None:
+        if limit is not None and limit.flops_per_s is not None and limit.bytes_per_s:
             name = f"{selection.value(record.case, 'device')} {selection.value(record.case, 'optimization')}"
             said[name] = prose.say(
                 "limit_rate",

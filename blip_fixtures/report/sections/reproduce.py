@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blip_fixtures.report.blocks import Code, Paragraph
-from blip_fixtures.report.machine import commands
 from blip_fixtures.report.sections.section import Section
 
 if TYPE_CHECKING:
@@ -15,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def _body(selection: Selection, prose: Prose) -> list[Block]:
-    measured = [selection.command] if selection.command else commands(selection.records)
+    measured = selection.commands
     blocks: list[Block] = [Paragraph(prose.say("reproduce_measure" if measured else "reproduce_unknown"))]
     if measured:
-        blocks.append(Code(tuple(measured)))
+        blocks.append(Code(measured))
     rendered = Code(("python -m blip_fixtures.report RECORDS... --out DIR",))
     return [*blocks, Paragraph(prose.say("reproduce_render")), rendered]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blip_fixtures import foreign
 from blip_fixtures.report.prose import Prose, load_prose
 from blip_fixtures.report.selection import Group, Selection, select
 from blip_fixtures.report.sweeps import sweeps_of
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def sweep_tables(records: Sequence[Record], *, lang: str = "en") -> list[SweepTable]:
-    """The tables of every sweep that has records: the five in their order, then a user's own sweeps."""
+    """The tables of every sweep that has records, for a terminal: the five in their order, then a user's own."""
     prose = load_prose(lang)
-    selection = select(records)
+    selection = select(records, foreign.terminal)
     return [
         group_table(group, selection, prose)
         for sweep in sweeps_of(selection.records)
