@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -24,10 +25,11 @@ def main() -> int:
     parser.add_argument("--outcomes", type=Path, metavar="FILE.jsonl", help="gets what came of each input, for the test")
     parser.add_argument("--only", default="", metavar="TEXT", help="only inputs with this text in their command or group")
     options = parser.parse_args()
-    running.prepare()
     begun_s = time.monotonic()
-    asked = [given for given in INPUTS if options.only in f"{given.group}: {given.command}"]
-    outcomes = [(given, running.run(given)) for given in asked]
+    with tempfile.TemporaryDirectory(prefix="bad-inputs-") as caches:
+        running.prepare(Path(caches))
+        asked = [given for given in INPUTS if options.only in f"{given.group}: {given.command}"]
+        outcomes = [(given, running.run(given)) for given in asked]
     text = page(outcomes)
     if options.write:
         PAGE.write_text(text, encoding="utf-8")

@@ -93,7 +93,6 @@ RUNNING = (
         {"test_it.py": "import pytest\n\n\n@pytest.fixture\ndef batch_size():\n    return 1\n\n\ndef test_it(measure):\n"
          "    measure()\n"},
     ),
-    _running("pytest", "a file `torch.py` is in the folder", {"torch.py": "value = 1\n"}),
 )
 
 _baseline = partial(Input, "Baselines and rules")

@@ -32,6 +32,8 @@ ENVIRONMENT = {
 _FOREIGN = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "HF_HOME", "HF_ENDPOINT", "HF_TOKEN")
 _ERROR = re.compile(r"(?:ERROR: |error: |(?:pytest|python -m [\w.]+(?: \w[\w-]*)*): error: )")
 # pytest tells these of itself after a wrong argument.
+# In a process that pytest did not start it calls itself so.
+_PROGRAM = (("pytest.main(): ", "pytest: error: "), ("pytest.main()", "pytest"))
 _OF_PYTEST = re.compile(r"  (?:inifile|rootdir): ")
 _USAGE = re.compile(r"(?:ERROR: )?usage: ")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -75,16 +77,19 @@ def faults_of(given: Input, outcome: Outcome) -> list[str]:
     return [fault for fault, is_there in faults.items() if is_there]
 
 
-def prepare() -> None:
-    """Set the environment of all inputs and import what takes seconds. Once in a process, and before anything else."""
-    os.environ.update(ENVIRONMENT)
+def prepare(caches: Path) -> None:
+    """Set the environment of all inputs and import what takes seconds. Once in a process, and before anything else.
+
+    `caches` is an empty folder for those of the libraries.
+    """
     for name in list(os.environ):
         if name in _FOREIGN or name.startswith("BLIP_"):
             del os.environ[name]
+    os.environ.update({**ENVIRONMENT, "HF_HOME": str(caches.resolve())})
     from tools.faults.runs import warm_up
 
     warm_up()
-    for name in ("PIL.Image", "pyarrow.parquet", "safetensors", "msgspec", "pytest_benchmark.plugin", "scipy.stats"):
+    for name in ("PIL.Image", "pyarrow.parquet", "safetensors", "msgspec", "pytest_benchmark.plugin"):
         importlib.import_module(name)
 
 
@@ -118,7 +123,7 @@ def _wait(pid: int) -> int:
 
 def _outcome(place: Path, code: int) -> Outcome:
     said, shown = (_same_everywhere(place, (place / name).read_bytes()) for name in ("stderr", "stdout"))
-    left = [path for name in ("home", "temporary") for path in (place / name).rglob("*") if path.is_file()]
+    left = [path for name in ("home", "temporary") for path in (place / name).rglob("*") if not path.is_dir()]
     outside = (place / "outside").read_text(encoding="utf-8").splitlines()
     found = dict.fromkeys([*outside, *(str(path.relative_to(place)) for path in left)])
     return Outcome(code, said, shown, tuple(found), (place / "measured").exists())
@@ -129,7 +134,7 @@ def _same_everywhere(place: Path, output: bytes) -> str:
     from pytest_benchmark.utils import get_machine_id
 
     text = output.decode("utf-8", errors="replace")
-    for found, word in ((str(place / "folder"), "FOLDER"), (str(place), "ELSEWHERE"), (get_machine_id(), "MACHINE")):
+    for found, word in ((str(place / "folder"), "FOLDER"), (str(place), "ELSEWHERE"), (get_machine_id(), "MACHINE"), *_PROGRAM):
         text = text.replace(found, word)
     # argparse puts the names that it knows into quotes, or does not, by its release.
     return re.sub(
@@ -146,7 +151,6 @@ def _act(given: Input, place: Path) -> NoReturn:
             os.dup2(descriptor, number)
         os.environ.update({"HOME": str(place / "home"), "TMPDIR": str(place / "temporary")})
         tempfile.tempdir = None
-        sys.dont_write_bytecode = True
         os.chdir(place / "folder")
         given.make(place / "folder")
         journals = _journals(place)
@@ -185,9 +189,13 @@ def _journals(place: Path) -> dict[Path, bytes]:
 
 
 def _watch(place: Path) -> None:
-    """From now on write down each path outside the folder that this process changes, by what Python tells of it."""
+    """From now on write down each path elsewhere that this process changes, by what Python tells of it.
+
+    The caches of libraries may grow, and so may Python's own.
+    """
     seen = os.open(place / "outside", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    own = str(place / "folder")
+    # What is left in the other folders of `place` is looked for when the process has ended.
+    allowed = (str(place), os.environ["HF_HOME"], "/dev/", "/proc/self/")
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
@@ -201,7 +209,7 @@ def _watch(place: Path) -> None:
         if isinstance(path, int) or path is None:
             return
         whole = os.path.realpath(os.fsdecode(path))
-        if whole != own and not whole.startswith((f"{own}/", "/dev/")) and whole != str(place / "measured"):
-            os.write(seen, f"{whole.replace(str(place), 'ELSEWHERE')}\n".encode(errors="backslashreplace"))
+        if not whole.startswith(allowed) and "__pycache__" not in whole:
+            os.write(seen, f"{whole}\n".encode(errors="backslashreplace"))
 
     sys.addaudithook(hook)
