@@ -22,8 +22,12 @@ def main() -> int:
     """Exit code 1 where an input is not refused as it should be; standard error says which, and how."""
     parser = argparse.ArgumentParser(prog="python -m tools.faults.bad_inputs", description=__doc__)
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
-    parser.add_argument("--outcomes", type=Path, metavar="FILE.jsonl", help="gets what came of each input, for the test")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only inputs with this text in their command or group")
+    parser.add_argument(
+        "--outcomes", type=Path, metavar="FILE.jsonl", help="gets what came of each input, for the test"
+    )
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="only inputs with this text in their command or group"
+    )
     options = parser.parse_args()
     begun_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bad-inputs-") as caches:

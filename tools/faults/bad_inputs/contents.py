@@ -1,4 +1,4 @@
-"""What stands in the folders of bad inputs: records, journals, parquet files, pictures and checkpoints, each with a fault.
+"""What stands in the folders of bad inputs: records, journals, parquet files, pictures, checkpoints, each with a fault.
 
 Functions of pyarrow and Pillow are called where a file is made, in the process that reads it then.
 """

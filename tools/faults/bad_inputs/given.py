@@ -13,7 +13,7 @@ Content = str | bytes | Callable[[Path], object]
 # Of a stored run that compares and of `gate`, and of the commands that only read.
 _EXIT_OF_PYTEST = _EXIT_OF_GATE = 4
 _EXIT_OF_OTHERS = 2
-_GATE = "python -m blip_fixtures.gate "
+_GATE = "blip_fixtures.gate"
 _BENCHMARK = """\
 import pytest
 
@@ -59,7 +59,7 @@ class Input:
         """The documented one."""
         if self.is_run:
             return _EXIT_OF_PYTEST
-        return _EXIT_OF_GATE if self.command.startswith(_GATE) else _EXIT_OF_OTHERS
+        return _EXIT_OF_GATE if self.module == _GATE else _EXIT_OF_OTHERS
 
     def make(self, folder: Path) -> None:
         """Put the files there."""

@@ -33,7 +33,10 @@ RENDERING = (
     _render("`records.json` is of another program", '{"hello": 1}'),
     _render("`records.json` has no benchmarks", document(benchmarks=[])),
     _render("a record is of schema version 99", records(schema_version=99)),
-    _render("a record is of schema version 1 and has nothing else", document(benchmarks__0__extra_info={"blip": {"schema_version": 1}})),
+    _render(
+        "a record is of schema version 1 and has nothing else",
+        document(benchmarks__0__extra_info={"blip": {"schema_version": 1}}),
+    ),
     _render("a record has NaN FLOPs", records(flops__total=float("nan"))),
     _render("a record has an infinite latency", records(latency__median_s=float("inf"))),
     _render("a record has a latency of 1e308 s", records(latency__median_s=1e308)),
@@ -44,7 +47,9 @@ RENDERING = (
     _render("a record has half a surrogate", records(case__dataset="a\ud800")),
     _render("`blip.order` is a number", document(blip__order=5)),
     _render("the journal's first line of two is cut off", journal({})[:500] + b"\n" + journal({}), "journal.jsonl"),
-    _render("the journal's first line of two is changed", journal({}).replace(b"ok", b"no") + journal({}), "journal.jsonl"),
+    _render(
+        "the journal's first line of two is changed", journal({}).replace(b"ok", b"no") + journal({}), "journal.jsonl"
+    ),
     _rendering(
         f"{_REPORT} records.json other.json --out out",
         "the files are of two checkpoints",
@@ -54,11 +59,12 @@ RENDERING = (
 
 _gate = partial(Input, "Gate")
 _COMPARE = "python -m blip_fixtures.gate compare"
+_SOUND_RECORDS = records()
 _BOTH = f"{_COMPARE} --base base.json --now now.json"
 _AB = "python -m blip_fixtures.gate ab"
 
 
-def _compared(where: str, content: Content, options: str = " --fail flops:0%", now: Content = records()) -> Input:
+def _compared(where: str, content: Content, options: str = " --fail flops:0%", now: Content = _SOUND_RECORDS) -> Input:
     return _gate(f"{_BOTH}{options}", where, {"base.json": content, "now.json": now})
 
 
@@ -67,7 +73,10 @@ GATE = (
     _gate("python -m blip_fixtures.gate weigh"),
     _gate(f"{_COMPARE} --base base.json --fail flops:0%"),
     _gate(f"{_BOTH}"),
-    *(_compared("", records(), f" --fail {rule}") for rule in ("speed:1%", "flops", "flops:many", "flops:5J", "flops:1%@(")),
+    *(
+        _compared("", records(), f" --fail {rule}")
+        for rule in ("speed:1%", "flops", "flops:many", "flops:5J", "flops:1%@(")
+    ),
     _compared("", records(), " --fail flops:0% --fail flops:1%"),
     _compared("", records(), " --fail flops:0%@compile"),
     _compared("", records(), " --fail flops:0% --allow weather"),
@@ -80,7 +89,9 @@ GATE = (
     _compared("a record of the baseline has NaN FLOPs", records(flops__total=float("nan"))),
     _compared("a record of the run has NaN FLOPs", records(), now=records(flops__total=float("nan"))),
     _compared("a record of the baseline has no FLOPs", records(flops=None)),
-    _compared("a time to the first token is 0 s", records(phases__time_to_first_token_s=0), " --fail time_to_first_token:5%"),
+    _compared(
+        "a time to the first token is 0 s", records(phases__time_to_first_token_s=0), " --fail time_to_first_token:5%"
+    ),
     _compared("the sides have no case in common", records(case__batch_size=2)),
     _compared("the sides have other prompts", records(case__prompts="seed")),
     _compared("the sides have another machine", records(environment__cpu_model="another")),
@@ -90,6 +101,9 @@ GATE = (
     _gate(f"{_AB} --base true --now true --fail flops:0% --runs 0"),
     _gate(f"{_AB} --base true --now true --fail flops:0% --out taken", "`taken` is a file", {"taken": ""}),
     _gate(f"{_AB} --base true --now true --fail speed:1% --out ab"),
+    _gate(f"{_AB} --base true --now true --fail flops:0% --allow weather"),
+    _gate(f"{_AB} --base true --now true --fail flops:0% --missing ignore"),
+    _gate(f"{_AB} --base true --now true --fail flops:0% --history none.json --out ab"),
 )
 
 _quality = partial(Input, "Quality")
@@ -118,8 +132,12 @@ QUALITY = (
     _predicted("a line has nine answers", {**_SOUND, "answers": ["a"] * 9}),
     _predicted("a line's answers are a text", {**_SOUND, "answers": "a"}),
     _predicted("a line has half a surrogate", {**_SOUND, "prediction": "\ud800"}),
-    _predicted("an answer is none of its choices", {"prediction": "a", "choices": ["a", "b"], "answer": 2}, "scienceqa"),
-    _predicted("a line has 27 options", {"prediction": "a", "choices": [f"{n}" for n in range(27)], "answer": 0}, "scienceqa"),
+    _predicted(
+        "an answer is none of its choices", {"prediction": "a", "choices": ["a", "b"], "answer": 2}, "scienceqa"
+    ),
+    _predicted(
+        "a line has 27 options", {"prediction": "a", "choices": [f"{n}" for n in range(27)], "answer": 0}, "scienceqa"
+    ),
     _predicted("a line's captions are empty", {"prediction": "a", "answer": []}, "coco"),
 )
 
@@ -161,7 +179,14 @@ _flops = partial(Input, "FLOPs")
 _FLOPS = "python -m blip_fixtures.flops"
 _COUNTED = (
     *("--batch-size 0", "--image-size 225", "--image-size wide", "--text-tokens 513", "--qformer-tokens 0"),
-    *("--new-tokens -1", f"--new-tokens {'9' * 5000}", "--beams 1.5", "--beams 1000000", "--revision v1", "--revision ''"),
+    *(
+        "--new-tokens -1",
+        f"--new-tokens {'9' * 5000}",
+        "--beams 1.5",
+        "--beams 1000000",
+        "--revision v1",
+        "--revision ''",
+    ),
 )
 
 FLOPS = (

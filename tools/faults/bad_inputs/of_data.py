@@ -55,8 +55,11 @@ DATASETS = (
     _of_file("a row has nine answers", textvqa(answers=["tea"] * 9)),
     _of_file("a row has no answers", textvqa(answers=None)),
     _of_file("a row has an OCR token that is null", textvqa(ocr_tokens=["a", None])),
-    _of_file("a batch needs more rows than there are", textvqa(), " --blip-also batch_size=16"),
-    _of_file("a limit leaves no full batch", textvqa(rows=3), " --blip-baseline batch_size=16"),
+    _dataset(
+        "pytest --blip-data data --blip-limit 4",
+        "the benchmark has batches of 16",
+        {_FILE: textvqa(), "test_it.py": "def test_device(measure):\n    measure()\n"},
+    ),
 )
 
 _picture = partial(Input, "Pictures")

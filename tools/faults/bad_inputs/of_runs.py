@@ -64,7 +64,21 @@ _INI = {
     "blip_resume = maybe": "",
     "blip_round = 3": "",
 }
-_BENCHMARK = "import pytest\n\n\n@pytest.mark.parametrize({axis!r}, [{value!r}])\ndef test_it(measure):\n    measure()\n"
+_BENCHMARK = (
+    "import pytest\n\n\n@pytest.mark.parametrize({axis!r}, [{value!r}])\ndef test_it(measure):\n    measure()\n"
+)
+_WITHOUT_PARAMS = """\
+import pytest
+
+
+@pytest.fixture
+def batch_size():
+    return 1
+
+
+def test_it(measure):
+    measure()
+"""
 _VALUES = (
     ("batch_size", 0),
     ("batch_size", "two"),
@@ -81,18 +95,13 @@ RUNNING = (
     *(_running("pytest", f"`pytest.ini` says `{line}`", {"pytest.ini": f"[pytest]\n{line}\n"}) for line in _INI),
     *(
         _running(
-            "pytest",
+            "pytest --blip-device cpu",
             f"`test_it.py` has the {axis} `{value!r}`",
             {"test_it.py": _BENCHMARK.format(axis=axis, value=value)},
         )
         for axis, value in _VALUES
     ),
-    _running(
-        "pytest",
-        "the fixture `batch_size` has no `params`",
-        {"test_it.py": "import pytest\n\n\n@pytest.fixture\ndef batch_size():\n    return 1\n\n\ndef test_it(measure):\n"
-         "    measure()\n"},
-    ),
+    _running("pytest", "the fixture `batch_size` has no `params`", {"test_it.py": _WITHOUT_PARAMS}),
 )
 
 _baseline = partial(Input, "Baselines and rules")
@@ -144,7 +153,11 @@ BASELINES = (
     _of_stored("it was measured with other prompts", records(case__prompts="seed")),
     _of_stored("it was measured with another number of new tokens", records(generation__new_tokens=7)),
     _of_stored("it was measured on other data", records(data__revision="000000000000")),
-    _of_stored("it was measured with another torch", records(environment__versions__torch="0.1"), _COMPARE.replace("torch,", "")),
+    _of_stored(
+        "it was measured with another torch",
+        records(environment__versions__torch="0.1"),
+        _COMPARE.replace("torch,", ""),
+    ),
     _of_stored("no case of it matches", records(), f"{_COMPARE.replace('5%', '5%@compile')}"),
 )
 

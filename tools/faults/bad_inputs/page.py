@@ -6,6 +6,8 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from blip_fixtures import foreign
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,14 +15,18 @@ if TYPE_CHECKING:
     from tools.faults.bad_inputs.running import Outcome
 
 _MOST_OF_A_WORD = 90
+_LONG_WORD = re.compile(rf"[^\s']{{{_MOST_OF_A_WORD + 1},}}")
 _INTRODUCTION = """\
 # Bad inputs
 
-{count} inputs that cannot work, of every command and every option: what is typed, the one sentence that is said on standard
-error, and the exit code. Nothing is measured and nothing is written outside the folder. `python -m tools.faults.bad_inputs
---write` runs each of them in a folder of its own and writes this page; a test does the same and compares. `FOLDER` stands for
-the folder in which the command is typed, `MACHINE` for pytest-benchmark's name of the machine. `pytest` finds the suite's
-`conftest.py` there and one benchmark with one case. No input can reach a hub or a graphics card.
+{count} inputs that cannot work, of every command and every option: what is typed, the one sentence that standard error
+gets, and the exit code. Nothing is measured, and nothing is written outside the folder but caches of libraries.
+
+`python -m tools.faults.bad_inputs --write` runs each of them in a process and a folder of its own and writes this page;
+`tests/acceptance/test_bad_inputs.py` does the same and compares. A run finds the suite's `conftest.py` there and one
+benchmark with one case; no input reaches a hub, a graphics card or the lock of another run. `FOLDER` stands for the
+folder in which the command is typed, `MACHINE` for pytest-benchmark's name of the machine, `VERSION` for torch's. The
+usage that argparse prints before its sentence is left out.
 """
 
 
@@ -35,9 +41,9 @@ def page(outcomes: Sequence[tuple[Input, Outcome]]) -> str:
 
 
 def _input(given: Input) -> str:
-    command = re.sub(r"[^\s']{%d,}" % (_MOST_OF_A_WORD + 1), _shortened, given.command)
+    command = _LONG_WORD.sub(_shortened, given.command)
     shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in command)
-    return f"{_code(shown)}{f', {given.where}' if given.where else ''}"
+    return f"{foreign.code_span(shown)}{f', {given.where}' if given.where else ''}".replace("|", "\\|")
 
 
 def _shortened(word: re.Match[str]) -> str:
@@ -45,11 +51,4 @@ def _shortened(word: re.Match[str]) -> str:
 
 
 def _message(outcome: Outcome) -> str:
-    return " ".join(re.sub(r"([\\`*_\[\]<>|~$&#])", r"\\\1", sentence) for sentence in outcome.sentences)
-
-
-def _code(text: str) -> str:
-    """A span of code in a cell, fenced by more backticks than the text has in a row."""
-    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
-    padding = " " if "`" in text else ""
-    return f"{fence}{padding}{text}{padding}{fence}".replace("|", "\\|")
+    return foreign.cell(" ".join(outcome.sentences))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import re
@@ -12,6 +13,8 @@ import tempfile
 import time
 import traceback
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,20 +25,29 @@ if TYPE_CHECKING:
 
 MOST_OF_A_MESSAGE = 400
 _MOST_S = 120.0
-# What no input may find: a graphics card, a hub, another run that measures, settings of whoever runs this.
+# What no input may find: a graphics card, a hub, another run that measures, plugins and settings of whoever runs this.
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     "HF_HUB_OFFLINE": "1",
-    "PYTEST_ADDOPTS": "--blip-lock=off -p no:cacheprovider",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    "PYTEST_ADDOPTS": "-p benchmark -p blip -p no:cacheprovider --assert=plain --blip-lock=off",
     "COLUMNS": "80",
 }
 _FOREIGN = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "HF_HOME", "HF_ENDPOINT", "HF_TOKEN")
 _ERROR = re.compile(r"(?:ERROR: |error: |(?:pytest|python -m [\w.]+(?: \w[\w-]*)*): error: )")
-# pytest tells these of itself after a wrong argument.
 # In a process that pytest did not start it calls itself so.
 _PROGRAM = (("pytest.main(): ", "pytest: error: "), ("pytest.main()", "pytest"))
-_OF_PYTEST = re.compile(r"  (?:inifile|rootdir): ")
+# Lines of others: of pytest itself after a wrong argument, and what pytest-benchmark tells along the way.
+_OF_OTHERS = re.compile(
+    r"  (?:inifile|rootdir): |Comparing against benchmarks from: |\S+: PytestBenchmarkWarning: |  warner\(PytestBench"
+)
 _USAGE = re.compile(r"(?:ERROR: )?usage: ")
+_IMPORTED = (
+    *("PIL.Image", "PIL.PngImagePlugin", "pyarrow.parquet", "safetensors", "msgspec", "pytest_benchmark.plugin"),
+    *("blip_fixtures.pytest_plugin.run", "blip_fixtures.pytest_plugin.plan", "blip_fixtures.pytest_plugin.also"),
+    *(f"blip_fixtures.{name}.__main__" for name in ("report", "gate", "quality", "data")),
+    "blip_fixtures.flops",
+)
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate")
 
@@ -53,7 +65,7 @@ class Outcome:
     @property
     def sentences(self) -> list[str]:
         """What standard error says, without the usage that argparse puts before, and the word for an error."""
-        lines = [line for line in self.said.splitlines() if line.strip() and not _OF_PYTEST.match(line)]
+        lines = [line for line in self.said.splitlines() if line.strip() and not _OF_OTHERS.match(line)]
         if lines and _USAGE.match(lines[0]):
             errors = [place for place, line in enumerate(lines) if _ERROR.match(line) and not _USAGE.match(line)]
             lines = lines[errors[0] :] if errors else lines
@@ -89,8 +101,11 @@ def prepare(caches: Path) -> None:
     from tools.faults.runs import warm_up
 
     warm_up()
-    for name in ("PIL.Image", "pyarrow.parquet", "safetensors", "msgspec", "pytest_benchmark.plugin"):
+    for name in _IMPORTED:
         importlib.import_module(name)
+    # Pytest collects at its end, again and again: not what a fork has from its parent.
+    gc.collect()
+    gc.freeze()
 
 
 def run(given: Input) -> Outcome:
@@ -134,7 +149,13 @@ def _same_everywhere(place: Path, output: bytes) -> str:
     from pytest_benchmark.utils import get_machine_id
 
     text = output.decode("utf-8", errors="replace")
-    for found, word in ((str(place / "folder"), "FOLDER"), (str(place), "ELSEWHERE"), (get_machine_id(), "MACHINE"), *_PROGRAM):
+    of_here = (
+        (str(place / "folder"), "FOLDER"),
+        (str(place), "ELSEWHERE"),
+        (get_machine_id(), "MACHINE"),
+        (version("torch"), "VERSION"),
+    )
+    for found, word in (*of_here, *_PROGRAM):
         text = text.replace(found, word)
     # argparse puts the names that it knows into quotes, or does not, by its release.
     return re.sub(
@@ -177,7 +198,7 @@ def _run_pytest(given: Input) -> int:
 
 def _run_module(given: Input) -> int:
     name = given.module
-    package = importlib.util.find_spec(name)
+    package = find_spec(name)
     assert package is not None, name
     inner = f"{name}.__main__" if package.submodule_search_locations else name
     sys.argv = [name, *given.words[3:]]
