@@ -27,7 +27,9 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
 
 
 @pytest.mark.parametrize(
-    ("number", "given"), enumerate(INPUTS), ids=[ascii(f"{each.command[:60]} {each.where}"[:120]) for each in INPUTS]
+    ("number", "given"),
+    list(enumerate(INPUTS)),
+    ids=[ascii(f"{each.command[:60]} {each.where}"[:120]) for each in INPUTS],
 )
 def test_it_is_refused_in_one_sentence(outcomes: list[Outcome], number: int, given: Input) -> None:
     assert faults_of(given, outcomes[number]) == [], outcomes[number].said

@@ -15,7 +15,7 @@ from blip_fixtures.gate import __main__ as gate
 from blip_fixtures.pytest_plugin.specs import SPECS
 from blip_fixtures.quality import __main__ as quality
 from blip_fixtures.report import __main__ as report
-from tools.faults.bad_inputs.given import Input
+from tools.faults.bad_inputs.given import Content, Input
 from tools.faults.bad_inputs.page import page
 from tools.faults.bad_inputs.running import Outcome, faults_of
 from tools.faults.bad_inputs.table import INPUTS
@@ -111,7 +111,7 @@ def test_a_cell_holds_what_it_says() -> None:
 
 
 def test_a_folder_is_made_as_it_is_said(tmp_path: Path) -> None:
-    content = {"a.txt": "text", "b/c.bin": b"\xff", "d": Path.mkdir}
+    content: dict[str, Content] = {"a.txt": "text", "b/c.bin": b"\xff", "d": Path.mkdir}
     Input("A group", "python -m blip_fixtures.report", files=content).make(tmp_path)
     assert ((tmp_path / "a.txt").read_text(), (tmp_path / "b" / "c.bin").read_bytes()) == ("text", b"\xff")
     assert (tmp_path / "d").is_dir()
