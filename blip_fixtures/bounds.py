@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 Parsed = TypeVar("Parsed")
 
-# Far above what a machine measures in a year, far below what a counter or an estimate overflows at.
-MOST_ROUNDS = 1_000_000
-MOST_SAMPLES = 1_000_000_000
-MOST_NEW_TOKENS = 100_000
+# Far above what a machine measures in a month, and as much as a record holds (`record/units.py`): of tokens so many
+# that an answer is no longer than a text of it may be.
+MOST_ROUNDS = 100_000
+MOST_SAMPLES = 1_000_000
+MOST_NEW_TOKENS = 20_000
 MOST_PROCESSES = 1_000
 MOST_OF_AXIS = {"batch_size": 100_000, "image_size": 10_000, "sequence_length": 100_000}
 MOST_BEAMS = 1_000

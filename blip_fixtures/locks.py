@@ -102,8 +102,9 @@ def shared_folder() -> Path:
 
 
 def _is_for_everybody(folder: Path) -> bool:
+    """Also where it is a part of a file system that is mounted for reading alone, as in a container."""
     try:
-        return bool(folder.stat().st_mode & stat.S_IWOTH)
+        return bool(folder.stat().st_mode & stat.S_IWOTH) and os.access(folder, os.W_OK)
     except OSError:
         return False
 

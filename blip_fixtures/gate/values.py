@@ -129,7 +129,7 @@ def levels(metric: Metric, records: Sequence[Record]) -> Any:
 def has_share(metric: Metric, record: Record) -> bool:
     """Whether the record's numbers can be divided by another's: none is 0, and there is one at all."""
     value = metric.read(record)
-    if value is None or value <= 0:
+    if value is None or value <= 0 or (metric.calibrated is not None and record.latency is None):
         return False
     found = metric.logarithms(record)
     return bool(np.isfinite(found).any()) and not np.isinf(found).any()

@@ -32,6 +32,7 @@ class Guard:
     ) -> None:
         self._folder = folder
         self._say = say
+        self._has_timeout = options.case_timeout is not None
         then = f"The case did not end; finished cases are in {folder / 'journal.jsonl'}. Go on with: {resumed_by}"
         self._watchdog = Watchdog(folder / LAST_WORDS, timeout_s=options.case_timeout, then=then)
         self._diary = Diary(folder, planned, options.case_timeout, say)
@@ -78,8 +79,14 @@ class Guard:
             ) from None
 
     def start(self) -> None:
-        """Begin to listen for a crash, when everything else has been checked."""
-        self._watchdog.start()
+        """Begin to listen for a crash, when everything else has been checked. Raises `PreflightError`."""
+        try:
+            self._watchdog.start()
+        except OSError as error:
+            said = f"no process can be started that watches over the cases ({why(error)})"
+            if self._has_timeout:
+                raise PreflightError(f"{said}, and --blip-case-timeout needs it; free some, or leave it out") from None
+            self._say(f"{said}: after a crash nobody will know what it said")
 
     @contextmanager
     def measuring(self, running: Running) -> Iterator[None]:

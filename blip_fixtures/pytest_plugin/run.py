@@ -13,6 +13,7 @@ from blip_fixtures.engine.preflight import PreflightError, check_architectures, 
 from blip_fixtures.engine.session import Session
 from blip_fixtures.gate.sides import Process
 from blip_fixtures.journal import NAME, Journal
+from blip_fixtures.plain import fitting
 from blip_fixtures.privacy import command_line, without_credentials
 from blip_fixtures.pytest_plugin.baseline import Baseline, Gate, selection_of
 from blip_fixtures.pytest_plugin.files import RunFiles, check_writable
@@ -82,6 +83,9 @@ class Run:
             if run.guard is not None:
                 run._ledger.look_back([plan.job(case) for case in plan.cases], run._resumed_by)
                 run.guard.start()
+        except PreflightError as error:
+            run.end()
+            raise pytest.UsageError(str(error)) from None
         except Stopped as stopped:
             # It was raised wherever the signal met it, which may be a place that pytest cannot show.
             config.stash[STOPPED_BY] = run._stopped_by or pytest.ExitCode.INTERRUPTED
@@ -277,5 +281,5 @@ def _facts(files: RunFiles) -> dict[str, Any]:
     return {
         "commit": files.commit_info.get("id"),
         "dirty": files.commit_info.get("dirty"),
-        "command": command_line(["pytest", *sys.argv[1:]], files.show),
+        "command": fitting(command_line(["pytest", *sys.argv[1:]], files.show)),
     }

@@ -34,7 +34,7 @@ class Watchdog:
         self._timeout_s = timeout_s
         self._then = then
         # Before pytest captures what is written to file descriptor 2.
-        self._terminal = os.dup(2)
+        self._terminal = _terminal()
         self._listener: subprocess.Popen[bytes] | None = None
         self._was_enabled = False
         self._took_s: list[float] = []
@@ -42,7 +42,7 @@ class Watchdog:
         self._suspicion: threading.Timer | None = None
 
     def start(self) -> None:
-        """Begin to listen. What an earlier process said is forgotten."""
+        """Begin to listen. What an earlier process said is forgotten. Raises `OSError` without a process to listen."""
         self._kept.unlink(missing_ok=True)
         self._listener = last_words.start(self._kept, self._terminal, self._then)
         self._was_enabled = faulthandler.is_enabled()
@@ -105,3 +105,11 @@ class Watchdog:
             f"{case_id} has run for {clock(wait_s)}, where a case usually takes {clock(usual_s)}; if it hangs, "
             f"--blip-case-timeout={10 * max(round(wait_s / 10), 1)} ends such a case, and --blip-resume then goes on"
         )
+
+
+def _terminal() -> int:
+    """A file descriptor for what everybody should see; a run may have been started without one."""
+    try:
+        return os.dup(2)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)

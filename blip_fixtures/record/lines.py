@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from blip_fixtures.whole_files import MOST_LINE_BYTES, BadFileError, as_text, decode_json
+from blip_fixtures.whole_files import BadFileError, as_text, decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,8 +68,6 @@ def read_lines(content: bytes) -> Lines:
 
 
 def _of_line(line: bytes, *, is_sealed: bool) -> Any:
-    if len(line) > MOST_LINE_BYTES:
-        raise BadFileError(f"it has more than {MOST_LINE_BYTES // 2**20} MiB, the most that is read")
     seal = _SEALED.search(line)
     if seal is not None:
         body = line[: seal.start()] + b"}"

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from blip_fixtures.bounds import MOST_SAMPLES
 from blip_fixtures.plain import Facts
 from blip_fixtures.reasons import Reason
 from blip_fixtures.record.units import (
-    MOST_SAMPLES,
     Amount,
     AtLeastOne,
     Batches,

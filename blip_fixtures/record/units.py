@@ -9,13 +9,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from blip_fixtures.bounds import MOST_ROUNDS, MOST_SAMPLES
 from blip_fixtures.plain import LARGEST_WHOLE, Facts, Key, Text
 
 __all__ = ["Key", "Text"]
 
 # Rounds that one case may keep, and samples or batches that it may have.
-MOST_ROUNDS = 100_000
-MOST_SAMPLES = 1_000_000
 # Entries of what a record has a few of: sweeps, metrics, notes.
 MOST_PARTS = 1_000
 

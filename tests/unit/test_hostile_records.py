@@ -232,6 +232,7 @@ FOUND = [
     (("limit", "own_bytes_per_s"), {}),
     (("latency", "reference_s"), [5e-324] * 5),
     (("phases", "time_to_first_token_s"), 5e-324),
+    (("latency",), None),
 ]
 
 

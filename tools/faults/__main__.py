@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-PARTS = ("kill", "signals", "writes", "locks", "memory")
+PARTS = ("kill", "signals", "writes", "locks", "hang", "memory")
 _PACKAGES = ("torch", "transformers", "pytest", "pytest-benchmark", "filelock")
 
 
