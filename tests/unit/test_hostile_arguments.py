@@ -15,6 +15,7 @@ from blip_fixtures.engine.flops import BatchShape, FlopCount
 from blip_fixtures.gate import __main__ as gate
 from blip_fixtures.quality import __main__ as quality
 from blip_fixtures.report import __main__ as report
+from blip_fixtures.report.plots import Drawn
 from tests.hostile import TEXTS
 from tests.unit.records import make_record
 
@@ -101,7 +102,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("predictions.jsonl").write_text('{"prediction": "a", "answers": ["a"]}\n')
     Path("questions.json").write_text("[]")
     monkeypatch.setattr("blip_fixtures.hub.fetch", lambda *_, **__: pytest.fail("the hub was asked"))
-    monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection: {})
+    monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection: Drawn({}, {}))
     monkeypatch.setattr(flops, "FlopCounter", _Counter)
 
 

@@ -33,7 +33,7 @@ ENVIRONMENT = {
     "PYTEST_ADDOPTS": "-p benchmark -p blip -p no:cacheprovider --assert=plain --blip-lock=off",
     "COLUMNS": "80",
 }
-_FOREIGN = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "HF_HOME", "HF_ENDPOINT", "HF_TOKEN")
+_FOREIGN = ("BLIP_", "GITHUB_", "HF_", "HUGGINGFACE_", "PYTEST_", "TRANSFORMERS_", "XDG_")
 _ERROR = re.compile(r"(?:ERROR: |error: |(?:pytest|python -m [\w.]+(?: \w[\w-]*)*): error: )")
 # In a process that pytest did not start it calls itself so.
 _PROGRAM = (("pytest.main(): ", "pytest: error: "), ("pytest.main()", "pytest"))
@@ -95,7 +95,7 @@ def prepare(caches: Path) -> None:
     `caches` is an empty folder for those of the libraries.
     """
     for name in list(os.environ):
-        if name in _FOREIGN or name.startswith("BLIP_"):
+        if name.startswith(_FOREIGN):
             del os.environ[name]
     os.environ.update({**ENVIRONMENT, "HF_HOME": str(caches.resolve())})
     from tools.faults.runs import warm_up
