@@ -45,7 +45,7 @@ def whole_number(text: str, least: int, most: int) -> int:
 def some_text(text: str, most: int = MOST_OF_TEXT) -> str:
     """As `readable`, and not blank."""
     if not text.strip():
-        raise ValueError("it is empty; leave the option out for the default")
+        raise ValueError("it is empty; give a value, or leave the option out where it has a default")
     return readable(text, most)
 
 

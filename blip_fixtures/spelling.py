@@ -19,7 +19,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     # A comparison takes time with the square of the length, and nobody misspells a name by a hundred characters.
     found = get_close_matches(name[:_MOST_CHARACTERS], list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
+    # A name that is right is not what is wrong.
+    return f"; did you mean {found[0]}?" if found and found[0] != name else ""
 
 
 def shown(value: Any) -> str:

@@ -105,7 +105,8 @@ def why(error: OSError) -> str:
 
 
 def _lowered(text: str) -> str:
-    return text[:1].lower() + text[1:]
+    """For the middle of a sentence; a word of capitals alone stays."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 def _umask() -> int:

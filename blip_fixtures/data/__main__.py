@@ -80,7 +80,8 @@ def _parts(
     from tqdm import tqdm  # type: ignore[import-untyped]  # comes with datasets, without stubs
 
     part: list[dict[str, Any]] = []
-    for number, entry in enumerate(tqdm(rows, unit="row", disable=not show_progress)):
+    # `None` shows it on a terminal alone: in a log it would be a line of its own beside the error's.
+    for number, entry in enumerate(tqdm(rows, unit="row", disable=None if show_progress else True)):
         try:
             row = _row(dataset, entry, images, number)
             dataset.sample(row, RowContext(number, images, convert=True)).image.close()
@@ -148,12 +149,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         count = make_folder(options.dataset, options.images, options.questions, options.out)
-    except (FolderError, OSError) as error:
-        print(foreign.terminal(f"error: {error}"), file=sys.stderr)
-        return EXIT_BAD_INPUT
+    except FolderError as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"cannot write to {options.out}: {why(error)}; give another folder as --out")
     print(foreign.terminal(f"wrote {count} rows to {options.out / options.dataset}; to measure on them:"))
     print(foreign.terminal(f"pytest benchmarks -k {options.dataset} --blip-data {options.out}"))
     return 0
+
+
+def _fail(message: str) -> int:
+    print(foreign.terminal(f"error: {message}"), file=sys.stderr)
+    return EXIT_BAD_INPUT
 
 
 def _parser() -> argparse.ArgumentParser:

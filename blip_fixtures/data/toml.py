@@ -40,6 +40,6 @@ def read_table(path: Path) -> dict[str, Any]:
         raise BadFileError(shown(str(error))[1:-1]) from None
     except RecursionError:
         raise BadFileError("it is nested too deeply") from None
-    except ValueError as error:
-        # A number of some thousands of digits, or a date that no calendar has.
-        raise BadFileError(shown(str(error))[1:-1]) from None
+    except ValueError:
+        # What Python says of it is for programmers, and does not tell which of the two it is.
+        raise BadFileError("it has a number of some thousands of digits, or a date that no calendar has") from None

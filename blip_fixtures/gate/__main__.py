@@ -54,8 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _judged(options: argparse.Namespace) -> int:
     """The exit code of a judgement, which is shown and written. Raises `RuleError` or `Refusal`."""
     rules = parse_rules(options.fail)
-    base, now = options.sides(options)
+    # Before the commands of `ab`, which may take hours.
     history = [read_process(path) for path in options.history]
+    base, now = options.sides(options)
     judgement = judge(base, now, rules, history=history, allowed=options.allow, missing=options.missing)
     print(show.as_text(judgement))
     if options.out is not None:

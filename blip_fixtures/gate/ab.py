@@ -77,7 +77,7 @@ def _run(command: str, side: str, into: Path) -> Process:
         raise Refusal(
             f"the {side} command `{shown}` exited with {done.returncode} and left {left} in {into}; it must run "
             "pytest with this plugin once, take PYTEST_ADDOPTS from its environment (tox: pass_env), and not set "
-            "--blip-report-dir itself. Its output ends with:",
+            f"--blip-report-dir itself. {'Its output ends with:' if tail else 'It had no output.'}",
             tail.splitlines(),
         )
     return read_process(found[0])

@@ -139,10 +139,10 @@ def _short(text: str, most: int = 60) -> str:
 
 def _check(expression: str) -> None:
     if not expression:
-        raise RuleError("there is nothing behind @; give words of case ids, such as latency:5%@compile")
+        raise RuleError("there is nothing after @; give words of case ids, such as latency:5%@compile")
     from blip_fixtures.gate.expressions import matches
 
     try:
         matches(expression, [])
     except SyntaxError as error:
-        raise RuleError(f"{_short(expression)} behind @ is not an expression as for pytest's -k: {error.msg}") from None
+        raise RuleError(f"{_short(expression)} after @ is not an expression as for pytest's -k: {error.msg}") from None

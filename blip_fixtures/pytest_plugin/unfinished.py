@@ -143,7 +143,9 @@ class Earlier:
                 f"{journal.path} cannot be read: {error}; move it elsewhere to measure again"
             ) from None
         except OSError as error:
-            raise UnfinishedError(f"cannot go on with {journal.path}: {why(error)}") from None
+            raise UnfinishedError(
+                f"cannot go on with {journal.path}: {why(error)}; move it elsewhere to measure again"
+            ) from None
         except RecordError as error:
             raise UnfinishedError(str(error)) from None
         return cls(records, _lost(folder, state))

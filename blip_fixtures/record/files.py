@@ -96,7 +96,9 @@ def read_document(path: Path) -> Document:
             f"{path} cannot be used: {error}; where it is half-written, use the journal.jsonl beside it"
         ) from None
     if not isinstance(plain, dict) or not isinstance(plain.get("benchmarks"), list):
-        raise RecordError(f"{path} is not a pytest-benchmark file: it has no list `benchmarks`")
+        raise RecordError(
+            f"{path} is not a pytest-benchmark file: it has no list `benchmarks`; give a records.json that a run wrote"
+        )
     try:
         return msgspec.convert(plain, Document)
     except msgspec.ValidationError as error:

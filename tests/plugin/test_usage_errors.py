@@ -25,7 +25,10 @@ BAD_OPTIONS = [
     ("--blip-prompts=mine.toml", "--blip-prompts: cannot read the prompts mine.toml: No such file or directory; give"),
     ("--blip-lang=de", "--blip-lang cannot be 'de': choose one of en, ru"),
     ("--blip-device=tpu", "--blip-device cannot be 'tpu': choose auto, cpu, cuda or cuda:N"),
-    ("--blip-model=", "--blip-model cannot be '': it is empty; leave the option out for the default"),
+    (
+        "--blip-model=",
+        "--blip-model cannot be '': it is empty; give a value, or leave the option out where it has a default",
+    ),
     ("--blip-model=instructblip-huge", "unknown checkpoint 'instructblip-huge': it is neither a folder nor a hub id"),
     ("--blip-model=.", "checkpoint '.' has no config.json in .; give a folder that save_pretrained wrote"),
     (
@@ -34,7 +37,10 @@ BAD_OPTIONS = [
     ),
     ("--blip-data=.", "no parquet files in textvqa; put the textvqa split there, in the hub's columns"),
     ("--blip-weights=zeros", "--blip-weights cannot be 'zeros': choose one of checkpoint, random"),
-    ("--blip-revision=", "--blip-revision cannot be '': it is empty; leave the option out for the default"),
+    (
+        "--blip-revision=",
+        "--blip-revision cannot be '': it is empty; give a value, or leave the option out where it has a default",
+    ),
     ("--blip-revision=v1", "--blip-revision=v1 has no meaning for 'instructblip-tiny' with checkpoint weights: only"),
     ("--blip-baseline=bf16", "--blip-baseline cannot be 'bf16': give AXIS=VALUE with one of dataset, optimization, "),
     ("--blip-baseline=device=cpu", "--blip-baseline cannot be 'device=cpu': give AXIS=VALUE with one of dataset, "),

@@ -36,6 +36,7 @@ def test_an_unknown_dataset(name: str, hint: str) -> None:
 def test_a_hint_names_the_nearest_name_alone() -> None:
     assert did_you_mean("batch", ["batch_size", "batches", "image"]) == "; did you mean batches?"
     assert did_you_mean("batch", []) == ""
+    assert did_you_mean("image", ["batches", "image"]) == "", "a name that is right is not what is wrong"
 
 
 def test_every_dataset_is_known_without_loading_another_library() -> None:

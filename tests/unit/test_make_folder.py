@@ -83,7 +83,8 @@ def test_a_bad_entry_is_named_and_nothing_is_written(
 ) -> None:
     code, out = make(images, dataset, [ENTRIES[dataset], {**ENTRIES[dataset], **change}])
     assert code == 2
-    error = capsys.readouterr().err.splitlines()[-1]
+    # One line, without a bar of progress where nobody watches it.
+    (error,) = capsys.readouterr().err.splitlines()
     assert error.startswith(f"error: entry 1 (counted from 0): {complaint}")
     assert list(out.iterdir()) == []
 
@@ -197,6 +198,13 @@ def test_a_full_folder_is_left_alone(images: Path, capsys: pytest.CaptureFixture
     assert code == 2
     assert "is not empty; give another --out, or remove it" in capsys.readouterr().err
     assert len(load_samples("coco", str(out))) == 1
+
+
+def test_a_file_in_the_place_of_the_folder(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (images.parent / "out").write_text("")
+    code, out = make(images, "coco", [ENTRIES["coco"]])
+    assert code == 2
+    assert capsys.readouterr().err == f"error: cannot write to {out}: file exists; give another folder as --out\n"
 
 
 @pytest.mark.parametrize("entries", [[], {"a": 1}, [1]])

@@ -50,6 +50,8 @@ PLACES = (
 KEPT = (
     "pytest benchmarks --blip-new-tokens=50 --blip-new-tokens fixed:50 --blip-limit 8",
     "latency:5%@compile",
+    "time_to_first_token:5% can be judged in no case",
+    "python -m blip_fixtures.gate compare --fail time_to_first_token:250us --out gate",
     "latency:7.5%@compile and batch01",
     "Salesforce/instructblip-flan-t5-xl@main",
     "new_tokens=50, text_tokens 13, tokens: 200",

@@ -52,8 +52,8 @@ def test_limits(text: str, kind: str, amount: float) -> None:
         ("latency:5J", "the limit '5J' has the unit 'J'; latency takes us, ms, s, %"),
         ("memory:5ms", "the limit '5ms' has the unit 'ms'; memory takes B, "),
         ("quality:1%", "quality takes points, without a unit"),
-        ("latency:5%@", "there is nothing behind @"),
-        ("latency:5%@(int8", "'(int8' behind @ is not an expression as for pytest's -k"),
+        ("latency:5%@", "there is nothing after @"),
+        ("latency:5%@(int8", "'(int8' after @ is not an expression as for pytest's -k"),
     ],
 )
 def test_a_rule_that_cannot_be_is_one_sentence(text: str, message: str) -> None:
