@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from blip_fixtures.bounds import MOST_OF_AXIS, MOST_OF_TEXT
+from blip_fixtures.bounds import MOST_NEW_TOKENS, MOST_OF_AXIS, MOST_OF_TEXT, MOST_ROUNDS, MOST_SAMPLES
 from blip_fixtures.case import COUNTED_AXES, Case
 from blip_fixtures.pytest_plugin.options import Options
 from blip_fixtures.pytest_plugin.parsing import BASELINE_AXES
@@ -99,7 +99,7 @@ def test_an_ini_value_that_pytest_cannot_read(spec: Spec, error: Exception) -> N
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("rounds", 1_000_000), ("warmup-rounds", 1_000_000), ("limit", 1_000_000_000), ("new-tokens", 100_000)],
+    [("rounds", MOST_ROUNDS), ("warmup-rounds", MOST_ROUNDS), ("limit", MOST_SAMPLES), ("new-tokens", MOST_NEW_TOKENS)],
 )
 def test_the_largest_is_taken_and_named(name: str, most: int) -> None:
     spec = next(spec for spec in SPECS if spec.name == name)
