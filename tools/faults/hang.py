@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import re
 import signal
@@ -26,32 +27,28 @@ def _loop() -> None:
         pass
 
 
-HANGS: dict[str, Callable[[], object]] = {
-    "a loop in Python": _loop,
-    "a wait in Python": lambda: time.sleep(_FOR_EVER_S),
-    "native code without the interpreter's lock": lambda: ctypes.CDLL(None).sleep(_FOR_EVER_S),
-    "native code that holds the interpreter's lock": lambda: ctypes.PyDLL(None).sleep(_FOR_EVER_S),
-    "a regular expression": lambda: re.match(r"(a+)+b", "a" * 64),
-}
-DEATHS: dict[str, Callable[[], object]] = {
-    "segmentation fault": lambda: ctypes.string_at(0),
-    "abort": os.abort,
-    "illegal instruction": lambda: os.kill(os.getpid(), signal.SIGILL),
-}
+# A hang and a death in turn, so that a short campaign has both.
+KINDS: tuple[tuple[str, bool, Callable[[], object]], ...] = (
+    ("hang in native code that holds the interpreter's lock", True, lambda: ctypes.PyDLL(None).sleep(_FOR_EVER_S)),
+    ("segmentation fault", False, lambda: ctypes.string_at(0)),
+    ("hang in a loop", True, _loop),
+    ("abort", False, os.abort),
+    ("hang in a wait", True, lambda: time.sleep(_FOR_EVER_S)),
+    ("illegal instruction", False, lambda: os.kill(os.getpid(), signal.SIGILL)),
+    ("hang in native code without the interpreter's lock", True, lambda: ctypes.CDLL(None).sleep(_FOR_EVER_S)),
+    ("hang in a regular expression", True, lambda: re.match(r"(a+)+b", "a" * 64)),
+)
 
 
 def campaign(place: Path, count: int, seed: int) -> dict[str, Any]:
-    """Each kind of hanging and dying `count` times."""
+    """`count` cases, each kind of hanging and dying in turn."""
     del seed
     wrong: list[str] = []
-    number = 0
-    for _ in range(count):
-        for name, fault in {**HANGS, **DEATHS}.items():
-            number += 1
-            found = _try(new_home(place, number), fault, is_hang=name in HANGS)
-            wrong += [f"{name}: {text}" for text in found]
-            print(f"[{number}] {name}: {found or 'as it should be'}", flush=True)
-    return {"hangs": count * len(HANGS), "deaths": count * len(DEATHS), "wrong": wrong}
+    for number, (name, is_hang, fault) in enumerate(itertools.islice(itertools.cycle(KINDS), count), start=1):
+        found = _try(new_home(place, number), fault, is_hang=is_hang)
+        wrong += [f"{name}: {text}" for text in found]
+        print(f"[{number}/{count}] {name}: {found or 'as it should be'}", flush=True)
+    return {"hangs_and_deaths": count, "kinds": [name for name, _, _ in KINDS], "wrong": wrong}
 
 
 def _try(home: Path, fault: Callable[[], object], *, is_hang: bool) -> list[str]:
