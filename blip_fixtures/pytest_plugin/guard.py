@@ -90,7 +90,10 @@ class Guard:
 
     @contextmanager
     def measuring(self, running: Running) -> Iterator[None]:
-        """Around one case: a signal waits for the end of a round, and the clock of `--blip-case-timeout` runs."""
+        """Around one case: a signal waits for the end of a round, and the clock of `--blip-case-timeout` runs.
+
+        One that comes after the last round waits for the next case, so that this one is kept.
+        """
         self.signals.hold()
         self._diary.begins(running)
         self._watchdog.case_begins(running.case_id)
@@ -98,7 +101,6 @@ class Guard:
             yield
         finally:
             self._watchdog.case_ends()
-        self.signals.check()
 
     @contextmanager
     def writing(self, *, is_done: bool) -> Iterator[None]:

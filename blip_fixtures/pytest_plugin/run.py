@@ -117,8 +117,7 @@ class Run:
 
         `None` where pytest-benchmark is disabled. The error of a case that failed is raised when its record is stored.
         """
-        if self.guard is not None:
-            self.guard.signals.check()
+        self._check_signals()
         if case in self.records:
             self._list_again(self.records[case], benchmark)
             return self.records[case]
@@ -154,6 +153,7 @@ class Run:
             ran = [other for other in others if other in self.records and self.records[other].status == Status.OK]
             if first is None or first.status != Status.OK or not ran:
                 continue
+            self._check_signals()
             self._progress.start(f"{case.id} again")
             loop = self._loops[case.device].unused()
             record = self._ledger.outcome(self.plan.job(case).second_timing(), loop, self.guard).record
@@ -255,6 +255,9 @@ class Run:
 
     def _on_round(self) -> None:
         self._progress.tick()
+        self._check_signals()
+
+    def _check_signals(self) -> None:
         if self.guard is not None:
             self.guard.signals.check()
 

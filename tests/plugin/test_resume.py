@@ -12,6 +12,7 @@ import pytest
 
 from blip_fixtures.engine.session import Outcome, Session
 from blip_fixtures.job import Job
+from blip_fixtures.journal import Journal
 from blip_fixtures.record import Record, read_records
 from tests.plugin.conftest import Suite
 
@@ -74,6 +75,19 @@ def test_a_signal_ends_the_run_after_the_round_with_everything_written(
     assert "The run was interrupted: 1 of 3 planned cases came to an end" in (suite.folder / "README.md").read_text()
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_signal_after_the_last_round_of_a_case_keeps_the_case(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    append = Journal.append
+
+    def appended(self: Journal, record: Record) -> None:
+        append(self, record)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", appended)
+        assert suite.run(THREE).ret == 143
+    assert sizes(suite.records()) == sizes(read_records(suite.folder / "journal.jsonl")) == [1]
 
 
 def test_finished_cases_are_taken_over_and_the_rest_runs(
