@@ -47,5 +47,5 @@ def list_rounds(benchmark: BenchmarkFixture, rounds_s: Sequence[float]) -> None:
 
 
 def mark_used(benchmark: BenchmarkFixture) -> None:
-    """A case may fail before its first round: its test did not forget the fixture, as pytest-benchmark would warn."""
-    benchmark._mode = benchmark._mode or "failed"
+    """A case may end before its first round: its test did not forget the fixture, as pytest-benchmark would warn."""
+    benchmark._mode = benchmark._mode or "ended early"

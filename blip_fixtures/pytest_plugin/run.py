@@ -117,7 +117,14 @@ class Run:
 
         `None` where pytest-benchmark is disabled. The error of a case that failed is raised when its record is stored.
         """
-        self._check_signals()
+        try:
+            self._check_signals()
+            return self._measured(case, benchmark)
+        except Stopped:
+            mark_used(benchmark)
+            raise
+
+    def _measured(self, case: Case, benchmark: BenchmarkFixture) -> Record | None:
         if case in self.records:
             self._list_again(self.records[case], benchmark)
             return self.records[case]
