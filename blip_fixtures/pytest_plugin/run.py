@@ -76,7 +76,9 @@ class Run:
         baseline = Baseline.load(config, options)
         run = cls(config, options, plan, alone=alone, baseline=baseline)
         try:
-            run._prepare(measures=not config.getoption("benchmark_disable", False))
+            # In a worker of pytest-xdist pytest-benchmark measures nothing.
+            is_worker = hasattr(config, "workerinput")
+            run._prepare(measures=not (is_worker or config.getoption("benchmark_disable", False)))
             if baseline is not None:
                 jobs = map(plan.job, plan.cases)
                 baseline.check(Process.of("this run", [run.session.planned(job) for job in jobs]))

@@ -1,4 +1,7 @@
-"""Bad input: one clear sentence, exit code 4, and nothing measured."""
+"""Bad input: one clear sentence, exit code 4, and nothing measured.
+
+Most of it stands in the table that tests/acceptance/test_bad_inputs.py runs.
+"""
 
 from __future__ import annotations
 
@@ -12,79 +15,6 @@ import pytest
 
 from blip_fixtures.checkpoints.resolve import PACKAGED, resolve_checkpoint
 from tests.plugin.conftest import TWO_SWEEPS, Suite
-
-BAD_OPTIONS = [
-    ("--blip-rounds=0", "--blip-rounds cannot be '0': give a whole number of at least 1"),
-    ("--blip-rounds=", "--blip-rounds cannot be '': give a whole number of at least 1"),
-    ("--blip-rounds=many", "--blip-rounds cannot be 'many': give a whole number of at least 1"),
-    ("--blip-warmup-rounds=-1", "--blip-warmup-rounds cannot be '-1': give a whole number of at least 0"),
-    ("--blip-limit=0", "--blip-limit cannot be '0': give a whole number of at least 1"),
-    ("--blip-new-tokens=0", "--blip-new-tokens cannot be '0': give a whole number of at least 1, or fixed:N"),
-    ("--blip-new-tokens=fixed", "--blip-new-tokens cannot be 'fixed': give a whole number of at least 1, or fixed:N"),
-    ("--blip-prompts=mine", "--blip-prompts: unknown prompts 'mine'; choose one of paper, lmms-eval, seed, or give a"),
-    ("--blip-prompts=mine.toml", "--blip-prompts: cannot read the prompts mine.toml: No such file or directory; give"),
-    ("--blip-lang=de", "--blip-lang cannot be 'de': choose one of en, ru"),
-    ("--blip-device=tpu", "--blip-device cannot be 'tpu': choose auto, cpu, cuda or cuda:N"),
-    (
-        "--blip-model=",
-        "--blip-model cannot be '': it is empty; give a value, or leave the option out where it has a default",
-    ),
-    ("--blip-model=instructblip-huge", "unknown checkpoint 'instructblip-huge': it is neither a folder nor a hub id"),
-    ("--blip-model=.", "checkpoint '.' has no config.json in .; give a folder that save_pretrained wrote"),
-    (
-        "--blip-data=nowhere",
-        "data folder 'nowhere' does not exist; give sample, hub, or a folder with parquet files in it",
-    ),
-    ("--blip-data=.", "no parquet files in textvqa; put the textvqa split there, in the hub's columns"),
-    ("--blip-weights=zeros", "--blip-weights cannot be 'zeros': choose one of checkpoint, random"),
-    (
-        "--blip-revision=",
-        "--blip-revision cannot be '': it is empty; give a value, or leave the option out where it has a default",
-    ),
-    ("--blip-revision=v1", "--blip-revision=v1 has no meaning for 'instructblip-tiny' with checkpoint weights: only"),
-    ("--blip-baseline=bf16", "--blip-baseline cannot be 'bf16': give AXIS=VALUE with one of dataset, optimization, "),
-    ("--blip-baseline=device=cpu", "--blip-baseline cannot be 'device=cpu': give AXIS=VALUE with one of dataset, "),
-    (
-        "--blip-rounds=1000000000",
-        "--blip-rounds cannot be '1000000000': give a whole number of at least 1 and at most 1",
-    ),
-    (
-        f"--blip-limit={'9' * 5000}",
-        f"--blip-limit cannot be '{'9' * 80}... (5,000 characters)': it has 5,000 characters; ",
-    ),
-    (f"--blip-new-tokens=fixed:{'9' * 5000}", "--blip-new-tokens cannot be 'fixed:99999999"),
-    (
-        f"--blip-data={'x' * 5000}",
-        f"--blip-data cannot be '{'x' * 80}... (5,000 characters)': it has 5,000 characters;",
-    ),
-    (
-        f"--blip-data={'x' * 300}",
-        f"--blip-data cannot be '{'x' * 80}... (300 characters)': it is too long for a path; ",
-    ),
-    ("--blip-model=a\udcff", "--blip-model cannot be 'a\\udcff': character 2 is no text (U+DCFF); give it without"),
-    ("--blip-report-dir=a\nb", "--blip-report-dir cannot be 'a\\nb': character 2 is no text (U+000A); give it without"),
-    (
-        "--blip-device=cuda:99999999999999999999",
-        "--blip-device cannot be 'cuda:99999999999999999999': choose auto, cpu",
-    ),
-    (
-        "--blip-baseline=batch_size=1000000000",
-        "--blip-baseline cannot be 'batch_size=1000000000': batch_size is a whole number of at least 1 and at most 1",
-    ),
-    ("--blip-model=https://someone:planted@hub.example/a", "unknown checkpoint 'https://***@hub.example/a': it is ne"),
-    ("--blip-report-dir=test_it.py", "cannot write to the report folder test_it.py/instructblip-tiny: "),
-]
-
-
-@pytest.mark.parametrize(("option", "complaint"), BAD_OPTIONS, ids=[ascii(option[:60]) for option, _ in BAD_OPTIONS])
-def test_bad_option(suite: Suite, option: str, complaint: str) -> None:
-    result = suite.run(TWO_SWEEPS, option)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    errors = [line for line in result.errlines if line.startswith("ERROR: ")]
-    assert len(errors) == 1
-    assert errors[0].startswith(f"ERROR: {complaint}")
-    assert not list(suite.pytester.path.rglob("journal.jsonl"))
-    result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
 def test_auto_excludes_other_devices(suite: Suite) -> None:

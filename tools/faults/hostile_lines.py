@@ -25,6 +25,7 @@ from blip_fixtures.data.prompts import PromptsError, find_prompts, preset_names
 from blip_fixtures.quality import score
 from blip_fixtures.quality.__main__ import EXIT_BAD_INPUT
 from blip_fixtures.quality.__main__ import main as quality
+from tools.faults import facts
 from tools.faults.hostile_values import VALUES, damaged, damaged_json, mutated
 
 if TYPE_CHECKING:
@@ -241,6 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.faults.hostile_lines", description=__doc__)
     parser.add_argument("--count", type=int, default=20_000, metavar="N", help="inputs of each kind")
     parser.add_argument("--seed", type=int, default=17, metavar="S", help="another seed, other inputs")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="gets what was found")
     options = parser.parse_args(arguments)
     outcomes = Outcomes()
     hostile_predictions(options.count, options.seed, outcomes)
@@ -251,6 +253,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for frames, content in outcomes.tracebacks.items():
         print(f"\n{frames}\ninput: {content[:300]!r}")
     print(f"seed {options.seed}: {outcomes.bad} neither used nor refused in a sentence")
+    counts = {f"{kind}, {outcome}": count for (kind, outcome), count in sorted(outcomes.counts.items())}
+    found = {"inputs": sum(counts.values()), "outcomes": counts, "wrong": [*outcomes.tracebacks]}
+    facts.write({**found, "seed": options.seed}, "tools.faults.hostile_lines", options.out)
     return 1 if outcomes.bad else 0
 
 

@@ -28,6 +28,7 @@ from blip_fixtures.gate.__main__ import main as gate
 from blip_fixtures.report.__main__ import EXIT_BAD_INPUT, EXIT_NO_PLOTS
 from blip_fixtures.report.__main__ import main as report
 from blip_fixtures.report.plots import Drawn, draw_plots
+from tools.faults import facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -259,6 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.faults.hostile_records", description=__doc__)
     parser.add_argument("--count", type=int, metavar="N", help="mutations, drawn by the seed (default: all)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="default: %(default)s")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="gets what was found")
     options = parser.parse_args(arguments)
     findings = Findings()
     print(f"seed {options.seed}")
@@ -269,6 +271,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for fault, example in findings.faults.items():
         print(f"FAULT {fault}\n      {example}")
     print(f"{len(findings.faults)} distinct faults")
+    found = {"inputs": min(options.count or total, total), "outcomes": findings.outcomes, "wrong": [*findings.faults]}
+    facts.write({**found, "seed": options.seed}, "tools.faults.hostile_records", options.out)
     return 1 if findings.faults else 0
 
 

@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from tools.faults import facts
 from tools.faults.bad_inputs import running
 from tools.faults.bad_inputs.given import ROOT
 from tools.faults.bad_inputs.page import page
@@ -28,6 +29,7 @@ def main() -> int:
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="only inputs with this text in their command or group"
     )
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="gets how many there were, and which were wrong")
     options = parser.parse_args()
     begun_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bad-inputs-") as caches:
@@ -42,13 +44,16 @@ def main() -> int:
         options.outcomes.write_text("".join(lines), encoding="utf-8")
     else:
         print(text, end="")
-    wrong = 0
-    for given, outcome in outcomes:
-        faults = running.faults_of(given, outcome)
-        wrong += bool(faults)
-        for fault in faults:
-            print(f"{given.command[:200]!r}, {given.where}: {fault}", file=sys.stderr)
-    print(f"{len(outcomes)} inputs in {time.monotonic() - begun_s:.0f} s, {wrong} wrong", file=sys.stderr)
+    wrong = [
+        f"{given.command[:200]!r}, {given.where}: {'; '.join(faults)}"
+        for given, outcome in outcomes
+        if (faults := running.faults_of(given, outcome))
+    ]
+    for line in wrong:
+        print(line, file=sys.stderr)
+    print(f"{len(outcomes)} inputs in {time.monotonic() - begun_s:.0f} s, {len(wrong)} wrong", file=sys.stderr)
+    if options.out is not None:
+        facts.write({"inputs": len(outcomes), "wrong": wrong}, "tools.faults.bad_inputs", options.out)
     return 1 if wrong else 0
 
 
