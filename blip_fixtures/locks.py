@@ -50,9 +50,18 @@ class Locks:
     def __exit__(self, *_: object) -> None:
         self.release()
 
-    def take_folder(self, folder: Path) -> None:
-        """That of a report folder, which must be there. Raises `LockedError`."""
+    def take_folder(self, folder: Path) -> bool:
+        """That of a report folder, which must be there: whether it is held then. Raises `LockedError`.
+
+        Where nobody asks for locks it is taken if it is free, so that another run can tell.
+        """
+        if self.mode is LockMode.OFF:
+            with suppress(filelock.Timeout, OSError):
+                self._held.enter_context(filelock.FileLock(folder / FOLDER_LOCK, mode=0o666).acquire(timeout=0))
+                return True
+            return False
         self._take(lambda: folder / FOLDER_LOCK, f"the report folder {folder}", "choose another --blip-report-dir")
+        return True
 
     def take_device(self, identity: str) -> None:
         """That of a device: ``cpu``, or the UUID of a card. Take several in their order. Raises `LockedError`."""

@@ -13,7 +13,6 @@ from blip_fixtures.pytest_plugin.unfinished import LAST_WORDS, Diary, Running
 from blip_fixtures.pytest_plugin.watchdog import Watchdog
 from blip_fixtures.room import Reserve, bytes_of_last_write, bytes_of_records, free_bytes
 from blip_fixtures.whole_files import remove_unfinished, why
-from blip_fixtures.words import LockMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,10 +43,10 @@ class Guard:
     def lock_folder(self) -> None:
         """And remove what a killed process left half-written in it. Raises `PreflightError`."""
         try:
-            self._locks.take_folder(self._folder)
+            is_alone = self._locks.take_folder(self._folder)
         except LockedError as error:
             raise PreflightError(str(error)) from None
-        if self._locks.mode is not LockMode.OFF:
+        if is_alone:
             remove_unfinished(self._folder)
 
     def lock_devices(self, devices: Iterable[str]) -> None:

@@ -75,9 +75,13 @@ def test_a_second_run_waits_and_says_so_once(tmp_path: Path, holder: subprocess.
 
 def test_off_asks_nobody(tmp_path: Path) -> None:
     with locks(LockMode.FAIL, tmp_path, []) as first, locks(LockMode.OFF, tmp_path, []) as second:
-        first.take_folder(tmp_path)
-        second.take_folder(tmp_path)
-        second.take_folder(tmp_path / "nowhere")
+        assert first.take_folder(tmp_path)
+        assert not second.take_folder(tmp_path)
+        second.take_device("cpu")
+    with locks(LockMode.OFF, tmp_path, []) as one, locks(LockMode.FAIL, tmp_path, []) as other:
+        assert one.take_folder(tmp_path), "nobody else is there"
+        with pytest.raises(LockedError, match="another run"):
+            other.take_folder(tmp_path)
 
 
 def test_that_of_a_process_that_was_killed_stops_nobody(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
