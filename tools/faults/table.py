@@ -69,6 +69,7 @@ def table() -> str:
     """The rows of the parts that were run, and on what."""
     lines = ["| tried | goal | found | wrong | command |", "|---|---|---|---|---|"]
     machines: dict[str, None] = {}
+    wrong: list[str] = []
     for part, (tried, goal, found) in ROWS.items():
         path = FOUND / f"{part}.json"
         if not path.exists():
@@ -83,7 +84,9 @@ def table() -> str:
         machines[f"{facts['machine']}; {versions}"] = None
         cells = (tried, goal, found.format(**facts), str(len(facts["wrong"])), f"`{facts['command']}`")
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *(f"Measured on: {machine}." for machine in machines)]) + "\n"
+        wrong += [f"- `{part}`: {text}" for text in facts["wrong"]]
+    found_wrong = ["What was wrong:", "", *wrong, ""] if wrong else []
+    return "\n".join([*lines, "", *found_wrong, *(f"Measured on: {machine}." for machine in machines)]) + "\n"
 
 
 def page() -> str:
