@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
 # What the process exits with: pytest's own code for Ctrl-C, and what a shell says of the others.
 EXIT_CODES = {
@@ -18,6 +19,7 @@ EXIT_CODES = {
     signal.SIGTERM: 128 + signal.SIGTERM,
     **({signal.SIGHUP: 128 + signal.SIGHUP} if hasattr(signal, "SIGHUP") else {}),
 }
+_AGAIN_S = 0.02
 # Handlers that nobody chose. Another one is left alone, and so is a signal that is ignored, as under nohup.
 _NOBODYS = (signal.SIG_DFL, signal.default_int_handler)
 
@@ -73,8 +75,12 @@ class Signals:
         """Nothing is left to write, and the process is about to end: from now on a signal ends it at once."""
         self._is_over = True
 
-    def _handle(self, number: int, _frame: object) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         found = signal.Signals(number)
+        if not self._is_held and not self._is_over and _is_swallowed_in(frame):
+            # What is raised there is printed with a traceback and forgotten: come again when it is over.
+            threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number)).start()
+            return
         if self._is_over:
             _exit(found)
         if self.got is not None:
@@ -86,6 +92,16 @@ class Signals:
             self._say(f"{found.name}: the run ends after the running round; once more stops it at once")
         else:
             self.check()
+
+
+def _is_swallowed_in(frame: FrameType | None) -> bool:
+    """Whether Python ignores what is raised in this frame: a finalizer, or what is called when an object is gone."""
+    if frame is None:
+        return False
+    code = frame.f_code
+    return code.co_name in ("__del__", "remove", "_remove", "cb", "callback") or code.co_filename.endswith(
+        ("weakref.py", "_weakrefset.py")
+    )
 
 
 def _exit(number: signal.Signals) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import time
@@ -60,10 +61,16 @@ def _wait_for_handlers(run: Run) -> None:
         time.sleep(0.01)
 
 
+def _is_whole(run: Run) -> bool:
+    path = run.folder / "records.json"
+    return path.exists() and "interrupted" not in json.loads(path.read_text(encoding="utf-8"))["blip"]
+
+
 def _faults(run: Run, sent: signal.Signals, *, is_twice: bool) -> list[str]:
-    had_ended = run.poll() is not None
     code = run.wait()
-    found = [] if code == (0 if had_ended else EXIT_CODES[sent]) else [f"exit code {code}"]
+    # A signal in the last moment finds nothing left to end.
+    had_ended = code == 0 and _is_whole(run)
+    found = [] if had_ended or code == EXIT_CODES[sent] else [f"exit code {code}"]
     found += [f"{count} tracebacks: {run.said[-800:]}"] if (count := tracebacks(run.said)) else []
     lines = run.journal()
     if any(not line.endswith(b"\n") for line in lines):
