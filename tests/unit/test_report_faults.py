@@ -152,7 +152,7 @@ def test_links_in_the_place_of_a_file_are_replaced_and_what_they_name_is_left_al
     assert {path.name for path in out.iterdir()} == {"README.md", "plots", "gate.md", "gate.json"}
 
 
-@pytest.mark.parametrize("name", ["Отчёт", NO_TEXT, "a\n::error::b", "a\x1b[31mb"])
+@pytest.mark.parametrize("name", ["Отчёт", NO_TEXT, "a\n::error::b", "a\x1b[31mb"], ids=ascii)
 @pytest.mark.parametrize("command", ["report", "gate"])
 def test_any_name_of_a_file_under_any_encoding(command: str, name: str, records_json: Path, tmp_path: Path) -> None:
     """A name of letters works whatever the encoding; one that is no text is refused in a sentence."""
