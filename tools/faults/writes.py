@@ -31,7 +31,8 @@ def campaign(place: Path, count: int, seed: int) -> dict[str, Any]:
     assert whole.wait() == 0, whole.said
     calls = int((whole.home / "calls.txt").read_text(encoding="ascii"))
     cases = len(whole.journal())
-    numbers = sorted({round(1 + place * (calls - 1) / max(count - 1, 1)) for place in range(min(count, calls))})
+    most = min(count, calls)
+    numbers = sorted({round(1 + place * (calls - 1) / max(most - 1, 1)) for place in range(most)})
     wrong: list[str] = []
     refused = 0
     for kind in LASTING:
