@@ -5,6 +5,7 @@ The locks are the kernel's (`filelock`, flock(2)): that of a process that is gon
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 FOLDER_LOCK = ".lock"
 # Beside each other on every Linux; a folder that all users may write to, whatever TMPDIR says to one of them.
-_SHARED = (Path("/run/lock"), Path("/tmp"))  # see `_shared_folder`
+# A folder of one's own would be of no use, and no link is followed in it (see `shared_folder`).
+_SHARED = (Path("/run/lock"), Path("/tmp"))  # nosec B108
 _NAME = "pytest-blip"
 _LOCKS = Path("/proc/locks")
 _POLL_S = 0.5
@@ -107,6 +109,8 @@ def shared_folder() -> Path:
     with suppress(FileExistsError):
         folder.mkdir()
         folder.chmod(0o777)
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, "it is a symbolic link, and its locks would lie elsewhere", str(folder))
     return folder
 
 

@@ -111,6 +111,18 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     assert victim.read_text() == "mine"
 
 
+def test_a_planted_folder_of_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, elsewhere = tmp_path / "lock", tmp_path / "elsewhere"
+    place.mkdir()
+    place.chmod(0o1777)
+    elsewhere.mkdir()
+    (place / "pytest-blip").symlink_to(elsewhere)
+    monkeypatch.setattr("blip_fixtures.locks._SHARED", (place,))
+    with Locks(LockMode.WAIT, print) as one, pytest.raises(LockedError, match="it is a symbolic link"):
+        one.take_device("cpu")
+    assert not list(elsewhere.iterdir())
+
+
 def test_every_user_of_the_machine_has_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "lock"
     place.mkdir()
