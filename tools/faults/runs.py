@@ -15,7 +15,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,11 +122,8 @@ def start(home: Path, *arguments: str, before: Callable[[], object] = lambda: No
     """Fork, call `before` there, and run pytest with `arguments` in `home`."""
     output = home / "output.txt"
     sys.stdout.flush()
-    pid = os.fork()
-    if pid:
-        return Run(pid, home, output)
-    code = 70
-    try:
+
+    def work() -> int:
         with output.open("wb") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
@@ -137,10 +134,22 @@ def start(home: Path, *arguments: str, before: Callable[[], object] = lambda: No
         import pytest
 
         before()
-        code = int(pytest.main(list(arguments)))
+        return int(pytest.main(list(arguments)))
+
+    pid = os.fork()
+    if not pid:
+        end_with(work)
+    return Run(pid, home, output)
+
+
+def end_with(work: Callable[[], int]) -> NoReturn:
+    """End this fork with what `work` returns or exits with; it never goes on in its parent's code."""
+    code = 70
+    try:
+        code = work()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException:  # noqa: BLE001  # a fork must never go on in its parent's code
+    except BaseException:  # noqa: BLE001  # whatever it was, the parent must not see it
         traceback.print_exc()
     finally:
         sys.stdout.flush()

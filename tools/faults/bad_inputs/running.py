@@ -11,14 +11,13 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tools.faults.runs import tracebacks
+from tools.faults.runs import end_with, tracebacks
 
 if TYPE_CHECKING:
     from tools.faults.bad_inputs.given import Input
@@ -165,8 +164,8 @@ def _same_everywhere(place: Path, output: bytes) -> str:
 
 def _act(given: Input, place: Path) -> NoReturn:
     """In the fork: make the folder, run the command there, and end the process."""
-    code = 70
-    try:
+
+    def work() -> int:
         for name, number in (("stdout", 1), ("stderr", 2)):
             descriptor = os.open(place / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(descriptor, number)
@@ -179,14 +178,9 @@ def _act(given: Input, place: Path) -> NoReturn:
         code = _run_pytest(given) if given.is_run else _run_module(given)
         if _journals(place) != journals:
             (place / "measured").touch()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    except BaseException:  # noqa: BLE001  # a fork must never go on in its parent's code
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        return code
+
+    end_with(work)
 
 
 def _run_pytest(given: Input) -> int:
