@@ -48,7 +48,7 @@ ROWS = {
         "{runs} runs in {minutes} minutes: {growth_percent:+.1f} %",
     ),
     "hostile_records": (
-        "every leaf of a file of records with ten hostile values, through `report` and `gate`",
+        "hostile values in places of a file of records, drawn by the seed, through `report` and `gate`",
         "no traceback, nothing written outside, no injected line",
         "{inputs} inputs",
     ),
