@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 HIDDEN = "***"
+# Of a record: what the model answered is what was measured, and says nothing of the machine.
+AS_MEASURED = frozenset({"predictions"})
 # A shorter value of a variable would be found inside words that it has nothing to do with.
 _LEAST_SECRET = 6
 # What stands alone before the host of an address is a token, or a name such as `git`.
@@ -113,11 +115,11 @@ def command_line(arguments: Iterable[str], show: Callable[[str], str] = without_
 
 
 def leaves(value: Any, show: Callable[[str], str]) -> Any:
-    """A value of JSON with every text in it shown by `show`; keys stay, since they are names of fields."""
+    """A value of JSON with every text in it shown by `show`, but answers (`AS_MEASURED`); keys are names, and stay."""
     if type(value) is str:
         return show(value)
     if isinstance(value, dict):
-        return {key: leaves(item, show) for key, item in value.items()}
+        return {key: item if key in AS_MEASURED else leaves(item, show) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         shown = [leaves(item, show) for item in value]
         return tuple(shown) if isinstance(value, tuple) else shown

@@ -201,8 +201,8 @@ def _lost(folder: Path, state: State | None) -> tuple[Running, Reason | None] | 
     if state is None or state.running is None:
         return None
     said = _read(folder / LAST_WORDS).strip()
-    if said.startswith(_TIMED_OUT):
-        return state.running, Reason.of("timed_out", seconds=state.timeout_s or 0.0)
+    if said.startswith(_TIMED_OUT) and state.timeout_s is not None:
+        return state.running, Reason.of("timed_out", seconds=state.timeout_s)
     if said:
         return state.running, Reason.of("died_while_measuring", how=said.splitlines()[0][:200])
     if state.boot_id != _read(_BOOT_ID).strip():

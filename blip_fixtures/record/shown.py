@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from blip_fixtures.privacy import AS_MEASURED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from blip_fixtures.record.structs import Record
-
-# Answers are what was measured, and say nothing of the machine.
-_AS_MEASURED = frozenset({"predictions"})
 
 
 def shown(record: Record, show: Callable[[str], str]) -> Record:
@@ -27,7 +26,7 @@ def _shown(value: Any, show: Callable[[str], str]) -> Any:
     if type(value) is str:
         return show(value)
     if isinstance(value, msgspec.Struct):
-        fields = [name for name in value.__struct_fields__ if name not in _AS_MEASURED]
+        fields = [name for name in value.__struct_fields__ if name not in AS_MEASURED]
         return _replaced(value, {name: _shown(getattr(value, name), show) for name in fields})
     if isinstance(value, Mapping):
         found = {key: _shown(item, show) for key, item in value.items()}

@@ -22,7 +22,7 @@ from blip_fixtures.privacy import (
     without_secrets,
 )
 from blip_fixtures.reasons import Reason
-from blip_fixtures.record import Record, shown
+from blip_fixtures.record import Record, as_plain, shown
 from tests.planted import REMOTE, TOKENS, USER, VARIABLES
 from tests.unit.records import make_record
 
@@ -224,6 +224,15 @@ def test_every_text_of_a_record_but_its_answers() -> None:
 def test_a_record_without_secrets_is_itself() -> None:
     record = make_record()
     assert shown(record, without_secrets) is record
+
+
+def test_answers_are_in_a_document_what_they_are_in_the_journal() -> None:
+    """An answer may look like a secret; a file that changes it holds another answer than was scored."""
+    record = as_plain(make_record(predictions=["api_key=abc123xyz", "a cat"]))
+    found = leaves({"benchmarks": [{"name": "api_key=abc123xyz", "extra_info": {"blip": record}}]}, without_secrets)
+    (bench,) = found["benchmarks"]
+    assert bench["extra_info"]["blip"]["predictions"] == record["predictions"]
+    assert bench["name"] == "api_key=***"
 
 
 def test_leaves_keep_keys_numbers_and_kinds() -> None:

@@ -34,13 +34,14 @@ def left(folder: Path, said: str = "", deaths: int = 0, **state: Any) -> Earlier
     ("said", "deaths", "state", "sentence"),
     [
         ("Timeout (0:00:05)!\nThread 0x1", 0, {"timeout_s": 5.0}, "timed out: it had not ended after 5 s"),
+        ("Timeout (0:00:05)!\nThread 0x1", 0, {}, "died while measuring: Timeout (0:00:05)!"),
         (SEGFAULT, 0, {}, "died while measuring: Fatal Python error: Segmentation fault;"),
         ("", 0, {"oom_kills": -1}, "died while measuring: the kernel ended processes for want of memory"),
         ("", 1, {}, "died while measuring: it ended 2 processes"),
         ("", 0, {}, None),
         ("", 0, {"oom_kills": -1, "boot_id": "another"}, None),
     ],
-    ids=["timed out", "crash", "out of memory", "killed twice", "killed once", "power cut"],
+    ids=["timed out", "timed out by another", "crash", "out of memory", "killed twice", "killed once", "power cut"],
 )
 def test_how_it_ended(tmp_path: Path, said: str, deaths: int, state: dict[str, Any], sentence: str | None) -> None:
     earlier = left(tmp_path, said, deaths, **state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shlex
 import sys
@@ -22,7 +23,7 @@ def described(found: Mapping[str, Any], module: str) -> dict[str, Any]:
 
     return {
         **found,
-        "command": shlex.join(["python", "-m", module, *_arguments()]),
+        "command": shlex.join([*_variables(), "python", "-m", module, *_arguments()]),
         "machine": f"{cpu_model()}, {platform.platform()}",
         "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
     }
@@ -34,6 +35,11 @@ def write(found: Mapping[str, Any], module: str, out: Path | None) -> str:
     if out is not None:
         out.write_text(text, encoding="utf-8")
     return text
+
+
+def _variables() -> list[str]:
+    """Those of the environment that change how fast a run is."""
+    return [f"{name}={os.environ[name]}" for name in ("OMP_NUM_THREADS",) if name in os.environ]
 
 
 def _arguments() -> list[str]:
