@@ -204,7 +204,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     run, stopped_by = session.config.stash.get(RUN, None), session.config.stash.get(STOPPED_BY, None)
     if run is not None:
         run.conclude()
-        stopped_by = run.exit_code_of_signal()
+        stopped_by = run.stopped_by
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = run.exit_code
     if stopped_by is not None:

@@ -9,7 +9,7 @@ from blip_fixtures.engine.environment import device_identity
 from blip_fixtures.engine.preflight import PreflightError
 from blip_fixtures.locks import LockedError, Locks
 from blip_fixtures.pytest_plugin.signals import Signals
-from blip_fixtures.pytest_plugin.unfinished import LAST_WORDS, Diary, Running
+from blip_fixtures.pytest_plugin.unfinished import LAST_WORDS, Running, StateFile
 from blip_fixtures.pytest_plugin.watchdog import Watchdog
 from blip_fixtures.room import Reserve, bytes_of_last_write, bytes_of_records, free_bytes
 from blip_fixtures.whole_files import remove_unfinished, why
@@ -34,7 +34,7 @@ class Guard:
         self._has_timeout = options.case_timeout is not None
         then = f"The case did not end; finished cases are in {folder / 'journal.jsonl'}. Go on with: {resumed_by}"
         self._watchdog = Watchdog(folder / LAST_WORDS, timeout_s=options.case_timeout, then=then)
-        self._diary = Diary(folder, planned, options.case_timeout, say)
+        self._state_file = StateFile(folder, planned, options.case_timeout, say)
         self._locks = Locks(options.lock, say)
         self._reserve: Reserve | None = None
         self.signals = Signals(self._watchdog.say, self._clean)
@@ -94,7 +94,7 @@ class Guard:
         One that comes after the last round waits for the next case, so that this one is kept.
         """
         self.signals.hold()
-        self._diary.begins(running)
+        self._state_file.begins(running)
         self._watchdog.case_begins(running.case_id)
         try:
             yield
@@ -109,9 +109,9 @@ class Guard:
             self._reserve.release()
         yield
         if is_done:
-            self._diary.ends()
+            self._state_file.ends()
         else:
-            self._diary.rests()
+            self._state_file.rests()
 
     def end(self, *, ends_process: bool = False) -> None:
         """Let go of everything. `ends_process` says that the process is about to end, too."""

@@ -9,7 +9,7 @@ import pytest
 
 from blip_fixtures.engine.session import Outcome
 from blip_fixtures.pytest_plugin.loop import list_rounds
-from blip_fixtures.pytest_plugin.unfinished import Earlier, Running, UnfinishedError, told
+from blip_fixtures.pytest_plugin.unfinished import Earlier, Running, UnfinishedError, unfinished_run
 from blip_fixtures.words import Status
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Ledger:
         Raises `pytest.UsageError` for a journal that cannot be gone on with.
         """
         if not self._options.resume:
-            line = told(self.journal.path.parent, resumed_by)
+            line = unfinished_run(self.journal.path.parent, resumed_by)
             if line is not None:
                 self._say(line)
             return

@@ -55,6 +55,8 @@ class Run:
         self.again: list[Record] = []
         self.stats: list[Metadata] = []
         self.tell_junit: Callable[[str, object], None] = lambda _name, _value: None
+        # The exit code of a signal that came before everything was written.
+        self.stopped_by: int | None = None
         # What could not be written, a sentence for each file.
         self.unwritten: list[str] = []
         self._options = options
@@ -63,7 +65,6 @@ class Run:
         journal = Journal(self.files.folder / NAME, self._progress.say)
         self._ledger = Ledger(self.session, journal, options, self._progress.say)
         self._was_timed_again = False
-        self._told_stopped_by: int | None = None
         self._loops: dict[str, PedanticLoop] = {}
         self.guard: Guard | None = None
 
@@ -90,7 +91,7 @@ class Run:
             raise pytest.UsageError(str(error)) from None
         except Stopped as stopped:
             # It was raised wherever the signal met it, which may be a place that pytest cannot show.
-            config.stash[STOPPED_BY] = run._stopped_by or pytest.ExitCode.INTERRUPTED
+            config.stash[STOPPED_BY] = run._signal_code or pytest.ExitCode.INTERRUPTED
             run.end()
             raise stopped.with_traceback(None) from None
         except BaseException:
@@ -176,6 +177,7 @@ class Run:
         with nullcontext() if self.guard is None else self.guard.writing(is_done=self.is_complete):
             if self.records:
                 self._conclude()
+        self.stopped_by = self._signal_code
 
     def _conclude(self) -> None:
         if self.gate is not None:
@@ -196,8 +198,8 @@ class Run:
         """Let go of locks and signals, whatever became of the run. Raises `SystemExit` where a signal came since."""
         if self.guard is not None:
             self.guard.end(ends_process=ends_process)
-            if ends_process and self._stopped_by not in (None, self._told_stopped_by):
-                raise SystemExit(self._stopped_by)
+            if ends_process and self._signal_code not in (None, self.stopped_by):
+                raise SystemExit(self._signal_code)
 
     @property
     def is_complete(self) -> bool:
@@ -217,13 +219,8 @@ class Run:
             beside["gate"] = self.gate.facts
         return beside
 
-    def exit_code_of_signal(self) -> int | None:
-        """That of a signal that ended the run until now."""
-        self._told_stopped_by = self._stopped_by
-        return self._told_stopped_by
-
     @property
-    def _stopped_by(self) -> int | None:
+    def _signal_code(self) -> int | None:
         return None if self.guard is None else self.guard.signals.exit_code
 
     @property

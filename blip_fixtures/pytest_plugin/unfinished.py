@@ -63,7 +63,7 @@ def key_of(record: Record) -> Key:
     return record.config_hash, record.again
 
 
-class Diary:
+class StateFile:
     """Writes the state of one run into its folder."""
 
     def __init__(self, folder: Path, planned: int, timeout_s: float | None, say: Callable[[str], None]) -> None:
@@ -102,7 +102,7 @@ class Diary:
             self._say(f"cannot write {self._path} ({why(error)}): if this process dies, nobody will know in which case")
 
 
-def told(folder: Path, resumed_by: str) -> str | None:
+def unfinished_run(folder: Path, resumed_by: str) -> str | None:
     """One sentence on an unfinished run in `folder`, if there is one; the command `resumed_by` goes on with it."""
     state, journal = _state_in(folder), folder / NAME
     if state is None or not journal.is_file():

@@ -10,7 +10,7 @@ import pytest
 
 from blip_fixtures.journal import NAME, Journal
 from blip_fixtures.pytest_plugin import unfinished
-from blip_fixtures.pytest_plugin.unfinished import Diary, Earlier, Running, State, told
+from blip_fixtures.pytest_plugin.unfinished import Earlier, Running, State, StateFile, unfinished_run
 from blip_fixtures.record import Record
 from tests.unit.records import make_record
 
@@ -20,8 +20,8 @@ SEGFAULT = "Fatal Python error: Segmentation fault\n\nThread 0x1 (most recent ca
 
 def left(folder: Path, said: str = "", deaths: int = 0, **state: Any) -> Earlier:
     """As a process left things that ended while it measured the case."""
-    diary = Diary(folder, planned=3, timeout_s=None, say=print)
-    diary.begins(Running(*KEY, "textvqa-cpu", deaths))
+    state_file = StateFile(folder, planned=3, timeout_s=None, say=print)
+    state_file.begins(Running(*KEY, "textvqa-cpu", deaths))
     path = folder / ".run.json"
     old = msgspec.json.decode(path.read_bytes(), type=State)
     path.write_bytes(msgspec.json.encode(msgspec.structs.replace(old, **state)))
@@ -57,7 +57,7 @@ def test_a_state_that_is_no_state_is_none(tmp_path: Path) -> None:
     for content in (b"", b"{", b"[" * 50_000, b"\xff", b'{"planned": "many"}'):
         (tmp_path / ".run.json").write_bytes(content)
         assert Earlier.read(Journal(tmp_path / NAME), print).why_lost(KEY, retry=False) is None
-        assert told(tmp_path, "pytest") is None
+        assert unfinished_run(tmp_path, "pytest") is None
 
 
 def test_what_is_finished_is_known_by_its_conditions(tmp_path: Path) -> None:
@@ -83,17 +83,17 @@ def test_what_is_finished_is_known_by_its_conditions(tmp_path: Path) -> None:
 
 
 def test_the_state_is_gone_when_nothing_is_left(tmp_path: Path) -> None:
-    diary = Diary(tmp_path, planned=3, timeout_s=None, say=print)
-    diary.begins(Running(*KEY, "textvqa-cpu"))
-    diary.ends()
-    diary.ends()
+    state_file = StateFile(tmp_path, planned=3, timeout_s=None, say=print)
+    state_file.begins(Running(*KEY, "textvqa-cpu"))
+    state_file.ends()
+    state_file.ends()
     assert not list(tmp_path.iterdir())
 
 
 def test_a_state_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
     said: list[str] = []
-    diary = Diary(tmp_path / "gone", planned=3, timeout_s=None, say=said.append)
+    state_file = StateFile(tmp_path / "gone", planned=3, timeout_s=None, say=said.append)
     for _ in range(3):
-        diary.begins(Running(*KEY, "textvqa-cpu"))
+        state_file.begins(Running(*KEY, "textvqa-cpu"))
     (line,) = said
     assert line.startswith("cannot write ")
