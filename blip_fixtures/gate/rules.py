@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from blip_fixtures.spelling import did_you_mean
+from blip_fixtures.spelling import did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +77,7 @@ class Rule:
 def parse_rule(text: str) -> Rule:
     """The rule that `text` spells. Raises `RuleError` in one sentence."""
     if len(text) > MOST_CHARACTERS:
-        raise RuleError(f"{_short(text)} has {len(text)} characters; a rule has at most {MOST_CHARACTERS}")
+        raise RuleError(f"{shown(text)} has {len(text)} characters; a rule has at most {MOST_CHARACTERS}")
     said, _, expression = (part.strip() for part in text.partition("@"))
     name, _, limit = (part.strip() for part in said.partition(":"))
     metric = _metric(name)
@@ -133,10 +133,6 @@ def _metric(name: str) -> Metric:
         ) from None
 
 
-def _short(text: str, most: int = 60) -> str:
-    return repr(text if len(text) <= most else f"{text[:most]}...")
-
-
 def _check(expression: str) -> None:
     if not expression:
         raise RuleError("there is nothing after @; give words of case ids, such as latency:5%@compile")
@@ -145,4 +141,4 @@ def _check(expression: str) -> None:
     try:
         matches(expression, [])
     except SyntaxError as error:
-        raise RuleError(f"{_short(expression)} after @ is not an expression as for pytest's -k: {error.msg}") from None
+        raise RuleError(f"{shown(expression)} after @ is not an expression as for pytest's -k: {error.msg}") from None

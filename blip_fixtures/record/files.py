@@ -14,6 +14,7 @@ from blip_fixtures.record.environment import Environment
 from blip_fixtures.record.lines import DamagedLineError, read_lines
 from blip_fixtures.record.structs import SCHEMA_VERSION, Record, as_plain
 from blip_fixtures.record.version1 import upgraded
+from blip_fixtures.spelling import shown
 from blip_fixtures.whole_files import BadFileError, decode_json, read_bytes, why
 from blip_fixtures.words import Status
 
@@ -136,7 +137,7 @@ def _of_this_version(plain: object) -> list[object]:
         return list(upgraded(plain))
     if type(version) is not int or version != SCHEMA_VERSION:
         raise RecordError(
-            f"schema version {_short(version)} where this release reads {_FIRST_VERSION} and {SCHEMA_VERSION}; measure "
+            f"schema version {shown(version)} where this release reads {_FIRST_VERSION} and {SCHEMA_VERSION}; measure "
             "again or use the release that wrote the file"
         )
     return [plain]
@@ -159,11 +160,6 @@ def _once_each(records: Iterable[object]) -> list[object]:
     for record in records:
         found.setdefault(msgspec.json.encode(record, order="sorted"), record)
     return list(found.values())
-
-
-def _short(value: object, most: int = 40) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= most else f"{shown[:most]}..."
 
 
 def _part(value: object, key: str) -> Any:
