@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from blip_fixtures.engine.flops import FlopCount
+    from blip_fixtures.families import Family
 
 EXIT_BAD_INPUT = 2
 _MOST = {
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         in_catalog = options.model in CATALOG and options.revision is None
         weights = Weights.RANDOM if in_catalog else Weights.TRAINED
         checkpoint = find_architecture(options.model, weights, options.revision)
-        reason = checkpoint.why_impossible(shape.image_size, shape.qformer_tokens)
+        reason = checkpoint.why_impossible(shape.image_size, _longest(checkpoint.family, shape), shape.steps)
         counter = FlopCounter(checkpoint)
     except ValueError as error:
         print(foreign.terminal(f"error: {without_credentials(str(error))}"), file=sys.stderr)
@@ -90,6 +91,12 @@ def _shape(options: argparse.Namespace) -> BatchShape:
         steps=found["new_tokens"],
         beams=found["beams"],
     )
+
+
+def _longest(family: Family, shape: BatchShape) -> int:
+    """The tokens that positions limit: an encoder's have no end, a decoder's and those of a Q-Former have."""
+    tokens = {"encoder_decoder": 0, "decoder_only": shape.text_tokens}
+    return max(shape.qformer_tokens, *(tokens.get(kind, 0) for kind in family.kinds))
 
 
 def _counted(name: str, text: str | None, most: int) -> int:

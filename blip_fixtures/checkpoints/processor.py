@@ -25,7 +25,7 @@ def load_processor(checkpoint: Checkpoint) -> Any:
     if checkpoint.folder is None:
         size = {"height": checkpoint.image_size, "width": checkpoint.image_size}
         tokenizers = {
-            one.argument: generic_tokenizer(one.size, reserved=one.reserved, cls=one.cls)
+            one.argument: generic_tokenizer(one.size, reserved=one.reserved, cls=one.cls, end=one.end)
             for one in family.vocabularies(config)
         }
         return family.processor(config, BlipImageProcessorPil(size=size), tokenizers)
@@ -58,11 +58,11 @@ _PAD, _END, _UNKNOWN, _CLS = 0, 1, 2, 3
 _SPECIAL_TOKENS = 5
 
 
-def generic_tokenizer(vocab_size: int, *, reserved: Sequence[int] = (), cls: bool = False) -> Any:
+def generic_tokenizer(vocab_size: int, *, reserved: Sequence[int] = (), cls: bool = False, end: bool = True) -> Any:
     """A tokenizer without a vocabulary: pieces of about the length of T5's, numbered by a checksum of their letters.
 
-    Ids are below `vocab_size` and never in `reserved`. Each text ends with an end token; `cls` puts one before it too,
-    as BERT does. The ids mean nothing, and no text can be had back from them: it serves weights that know no language.
+    Ids are below `vocab_size` and never in `reserved`. Each text ends with an end token unless `end` is false; `cls`
+    puts one before it too, as BERT does. The ids mean nothing, and no text can be had back from them: it serves weights that know no language.
     """
     from transformers import PreTrainedTokenizer
 
@@ -94,10 +94,10 @@ def generic_tokenizer(vocab_size: int, *, reserved: Sequence[int] = (), cls: boo
         def build_inputs_with_special_tokens(
             self, token_ids_0: list[int], token_ids_1: list[int] | None = None
         ) -> list[int]:
-            return [*([_CLS] if cls else []), *token_ids_0, *(token_ids_1 or []), _END]
+            return [*([_CLS] if cls else []), *token_ids_0, *(token_ids_1 or []), *([_END] if end else [])]
 
         def num_special_tokens_to_add(self, pair: bool = False) -> int:  # noqa: ARG002  # the library's signature
-            return 1 + cls
+            return end + cls
 
     return GenericTokenizer(  # type: ignore[no-untyped-call]
         pad_token="<pad>", eos_token="</s>", unk_token="<unk>"

@@ -72,19 +72,23 @@ class Checkpoint:
     @property
     def max_text_tokens(self) -> int:
         """The longest prompt that the architecture has positions for, in text tokens."""
-        return self.family.max_text_tokens(self.config)
+        return self.family.prompt_room(self.config).text_tokens
 
-    def why_impossible(self, image_size: int, text_tokens: int) -> str | None:
-        """Why the architecture takes no pictures or no prompts of that size; `None` where it takes both."""
+    def why_impossible(self, image_size: int, text_tokens: int, new_tokens: int = 1) -> str | None:
+        """Why the architecture takes no pictures or no prompts of that size with an answer of so many tokens.
+
+        `None` where it takes all.
+        """
         if image_size % self.patch_size:
             return (
                 f"image size {image_size} is not a multiple of the {self.patch_size} pixel patches of {self.model}; "
                 "choose a multiple"
             )
-        if text_tokens > self.max_text_tokens:
+        room = self.family.prompt_room(self.config, new_tokens)
+        if text_tokens > room.text_tokens:
             return (
-                f"sequence length {text_tokens} is above the {self.max_text_tokens} positions of "
-                f"{self.family.positions_of} of {self.model}; choose at most that"
+                f"sequence length {text_tokens} is above the {room.text_tokens} positions of {room.part} of {self.model}; "
+                "choose at most that"
             )
         return None
 

@@ -57,8 +57,8 @@ def build_random(
                     _fill(tensor, module, f"{path}.{name}", draws, family)
                     made[id(parameter)] = nn.Parameter(tensor, requires_grad=False)
                 setattr(module, name, made[id(parameter)])
-            for name, buffer in list(module.named_buffers(recurse=False)):
-                filled = family.synthetic_buffer(f"{path}.{name}", buffer, device)
+            for name, _buffer in list(module.named_buffers(recurse=False)):
+                filled = family.synthetic_buffer(model, f"{path}.{name}", device)
                 if filled is None:
                     raise NotImplementedError(f"no rule fills the buffer {path}.{name}; add one beside position_ids")
                 module.register_buffer(name, filled, False)

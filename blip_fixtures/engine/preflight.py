@@ -74,7 +74,8 @@ def check_architectures(jobs: Sequence[Job], stock: Stock) -> None:
     check_libraries()
     try:
         for job in jobs:
-            reason = stock.architecture(job).why_impossible(job.case.image_size, job.case.sequence_length)
+            case = job.case
+            reason = stock.architecture(job).why_impossible(case.image_size, case.sequence_length, job.new_tokens.limit)
             if reason is not None:
                 raise PreflightError(f"{job.case.id}: {reason}")
     except CheckpointError as error:

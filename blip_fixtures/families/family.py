@@ -23,7 +23,7 @@ class Vocabulary:
     """One tokenizer of a processor: the processor's argument for it and its folder in a checkpoint.
 
     The rest is what a generic one must keep to where a checkpoint has none: the number of its ids, those that stand for
-    something else, and whether a text begins with a token of its own.
+    something else, and whether a text begins and ends with a token of its own.
     """
 
     argument: str
@@ -31,6 +31,7 @@ class Vocabulary:
     size: int
     reserved: tuple[int, ...] = ()
     cls: bool = False
+    end: bool = True
 
 
 @dataclass(frozen=True)
@@ -82,19 +83,35 @@ class Walk(ABC):
         """
 
 
+@dataclass(frozen=True)
+class PromptRoom:
+    """The longest prompt that a model takes: its text tokens, and the part whose positions end there."""
+
+    text_tokens: int
+    part: str
+
+
 class Family(ABC):
     """What is true of one architecture. An instance holds no state; torch and transformers are imported in methods."""
 
+    # What it is, for whatever differs between families: ``instructblip`` or ``blip2``, and the kind of language model,
+    # ``encoder_decoder`` or ``decoder_only``.
+    kinds: tuple[str, ...]
     # The parts of the configuration whose attention can be chosen; "" is the whole.
     attention_parts: tuple[str, ...]
     # The names of `generate`'s arguments that a batch fills.
     input_names: tuple[str, ...]
-    # Which part's positions limit a prompt, as `max_text_tokens` counts them.
-    positions_of: str
+
+    @abstractmethod
+    def is_of(self, config: Mapping[str, Any]) -> bool:
+        """Whether a ``config.json`` names the types of this family's model and language model."""
 
     @abstractmethod
     def why_not(self, config: Mapping[str, Any], named: str) -> str | None:
-        """Why it does not take the checkpoint of a ``config.json``, called `named` in the sentence, or `None`."""
+        """Why no model can be made of a ``config.json`` of this family, or `None`.
+
+        The sentence calls the checkpoint `named`.
+        """
 
     @abstractmethod
     def config_class(self) -> Any:
@@ -113,8 +130,8 @@ class Family(ABC):
         """The token that stands for a query vector in a prompt."""
 
     @abstractmethod
-    def max_text_tokens(self, config: Mapping[str, Any]) -> int:
-        """The longest prompt that the part `positions_of` has positions for, in text tokens."""
+    def prompt_room(self, config: Mapping[str, Any], new_tokens: int = 1) -> PromptRoom:
+        """The longest prompt that there are positions for, with `new_tokens` of an answer after it."""
 
     @abstractmethod
     def cache_token_bytes(self, config: Mapping[str, Any], itemsize: int) -> int:
@@ -145,10 +162,13 @@ class Family(ABC):
     def generation_config(self, model: Any) -> Any:
         """The generation settings that `model` follows; of a model within a model both have some."""
 
+    def end_as_tokenizer(self, model: Any, processor: Any) -> None:
+        """Let the answers of a loaded model end where its processor's tokenizer says, where its configuration errs."""
+        del model, processor
+
     def end_tokens(self, model: Any) -> tuple[int, ...]:
         """The tokens that end an answer: one or several."""
-        found = self.generation_config(model).eos_token_id
-        return (found,) if isinstance(found, int) else tuple(found)
+        return end_tokens_of(self.generation_config(model))
 
     @abstractmethod
     def components(self, model: Any) -> dict[Component, Any]:
@@ -183,9 +203,15 @@ class Family(ABC):
         """The standard deviation of the synthetic weights at path `name`; `None` for that of every family."""
 
     @abstractmethod
-    def synthetic_buffer(self, name: str, buffer: Any, device: str) -> Any | None:
-        """The values of the buffer at path `name` on `device`, or `None` where no rule fills it."""
+    def synthetic_buffer(self, model: Any, name: str, device: str) -> Any | None:
+        """The values of the buffer at path `name` of `model` on `device`, or `None` where no rule fills it."""
 
     @abstractmethod
     def set_generation(self, model: Any, config: Mapping[str, Any]) -> None:
         """Give a model with synthetic weights the generation settings of `config`, which no file brings."""
+
+
+def end_tokens_of(settings: Any) -> tuple[int, ...]:
+    """The tokens that end an answer by settings of generation, which hold one or several."""
+    found = settings.eos_token_id
+    return (found,) if isinstance(found, int) else tuple(found)

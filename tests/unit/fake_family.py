@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from blip_fixtures.families import Family, Step, TokenizedPrompts, Vocabulary, Walk
+from blip_fixtures.families import Family, PromptRoom, Step, TokenizedPrompts, Vocabulary, Walk
 from blip_fixtures.families.compiling import CompiledRunner
 from blip_fixtures.families.runner import Part
 from blip_fixtures.words import Component, Phase
@@ -99,10 +99,13 @@ class FakeFamily(Family):
 
     attention_parts = ("", "vision_config")
     input_names = ("pixel_values", "input_ids", "attention_mask")
-    positions_of = "the fake language model"
+    kinds = ("fake", "decoder_only")
+
+    def is_of(self, config: Mapping[str, Any]) -> bool:
+        return config.get("model_type") == "fake"
 
     def why_not(self, config: Mapping[str, Any], named: str) -> str | None:
-        return None if config.get("model_type") == "fake" else f"{named} is no fake"
+        return None
 
     def config_class(self) -> Any:
         return FakeConfig
@@ -116,8 +119,8 @@ class FakeFamily(Family):
     def image_token_id(self, config: Mapping[str, Any]) -> int:
         return IMAGE_TOKEN
 
-    def max_text_tokens(self, config: Mapping[str, Any]) -> int:
-        return 40
+    def prompt_room(self, config: Mapping[str, Any], new_tokens: int = 1) -> PromptRoom:
+        return PromptRoom(40, "the fake language model")
 
     def cache_token_bytes(self, config: Mapping[str, Any], itemsize: int) -> int:
         return 2 * WIDTH * itemsize
@@ -185,7 +188,7 @@ class FakeFamily(Family):
     def synthetic_std(self, name: str, tensor: Any) -> float | None:
         return 0.5 if name == "qformer.weight" else None
 
-    def synthetic_buffer(self, name: str, buffer: Any, device: str) -> Any | None:
+    def synthetic_buffer(self, model: Any, name: str, device: str) -> Any | None:
         return None
 
     def set_generation(self, model: Any, config: Mapping[str, Any]) -> None:

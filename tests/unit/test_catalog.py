@@ -11,7 +11,7 @@ from blip_fixtures.checkpoints.architecture import build_on_meta, weight_bytes
 from blip_fixtures.checkpoints.catalog import CATALOG, catalog_config
 from blip_fixtures.checkpoints.loading import LoadedModel, load_model
 from blip_fixtures.checkpoints.resolve import Checkpoint
-from blip_fixtures.families.instructblip_t5.weights import has_own_head
+from blip_fixtures.families.languages.t5.weights import has_own_head
 
 # Parameters of the published checkpoints: 4.02 B and 12.3 B.
 PARAMETERS = {
@@ -44,8 +44,8 @@ def test_the_published_configuration_and_what_transformers_saves_of_it_have_the_
     assert config is not None
     saved = build_on_meta(config).config.to_dict()
     assert saved["text_config"]["tie_word_embeddings"] is True
-    assert has_own_head(saved)
-    assert has_own_head(config)
+    assert has_own_head(saved["text_config"])
+    assert has_own_head(config["text_config"])
 
 
 def test_a_copy_leaves_the_catalog_alone() -> None:

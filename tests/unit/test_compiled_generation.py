@@ -21,7 +21,7 @@ from blip_fixtures.checkpoints.loading import LoadedModel, OneLiveModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.engine.inference import generate
 from blip_fixtures.families.compiling import CudaGraphCounts, DynamoCounts
-from blip_fixtures.families.instructblip_t5.compiled import CompiledInstructBlipT5
+from blip_fixtures.families.languages.t5.compiled import CompiledT5
 from blip_fixtures.families.runner import Part
 from blip_fixtures.optimizations import NotApplied, Probe, find_optimization
 from blip_fixtures.optimizations.compile import token_agreement
@@ -113,12 +113,12 @@ def test_a_compiled_model_is_freed_before_the_next_is_loaded(checkpoint: Checkpo
 
 @pytest.mark.usefixtures("compiling")
 def test_a_graph_break_is_no_row(checkpoint: Checkpoint, batches: Batches, monkeypatch: pytest.MonkeyPatch) -> None:
-    def breaking(runner: CompiledInstructBlipT5, pixels: Any, interpolate: bool) -> Any:
+    def breaking(runner: CompiledT5, pixels: Any, interpolate: bool) -> Any:
         torch._dynamo.graph_break()
         return runner._model.vision_model(pixels, interpolate_pos_encoding=interpolate).last_hidden_state
 
     # Private, because a model whose graphs break has to be made by hand: this family's break nowhere.
-    monkeypatch.setattr(CompiledInstructBlipT5, "_vision_part", breaking)
+    monkeypatch.setattr(CompiledT5, "_vision_part", breaking)
     with pytest.raises(NotApplied, match="torch could not compile the model"):
         prepared(checkpoint, batches)
 
@@ -216,7 +216,7 @@ def test_cuda_graphs_are_proven_by_a_difference_that_shows_a_recording(
     monkeypatch.setattr(CudaGraphCounts, "now", lambda _device: CudaGraphCounts(*next(readings)))
     loaded = load(checkpoint, "fp32+compile")
     runner = loaded.runner
-    assert isinstance(runner, CompiledInstructBlipT5)
+    assert isinstance(runner, CompiledT5)
     probe = Probe(run=lambda: torch.zeros(1, 3), run_eager=lambda: torch.zeros(1, 3))
     runner._cuda = True  # a runner of a CUDA device whose calls are nothing
     runner.compiled_first = DynamoCounts(5, 0)
@@ -240,7 +240,7 @@ def test_a_step_changes_only_what_stays_in_its_place(
 ) -> None:
     """torch records no CUDA graph that changes an input of no fixed address."""
     addresses: list[Any] = []
-    original = CompiledInstructBlipT5._buffers_for
+    original = CompiledT5._buffers_for
 
     def noted(runner: Any, *args: Any) -> Any:
         buffers = original(runner, *args)
@@ -248,7 +248,7 @@ def test_a_step_changes_only_what_stays_in_its_place(
             addresses.extend([layer.keys, layer.values, layer.cumulative_length])
         return buffers
 
-    monkeypatch.setattr(CompiledInstructBlipT5, "_buffers_for", noted)
+    monkeypatch.setattr(CompiledT5, "_buffers_for", noted)
     prepared(checkpoint, batches)
     assert addresses
     assert all(getattr(tensor, "_dynamo_static_input_type", None) for tensor in addresses)
@@ -292,7 +292,7 @@ def test_a_closed_runner_leaves_the_model_as_it_was(checkpoint: Checkpoint, batc
     assert not any("forward" in vars(module) for module in loaded.model.modules())
 
 
-def deeper(checkpoint: Checkpoint, layers: int) -> CompiledInstructBlipT5:
+def deeper(checkpoint: Checkpoint, layers: int) -> CompiledT5:
     """A random model like the checkpoint, with more layers in each part."""
     config = copy.deepcopy(dict(checkpoint.config))
     config["vision_config"]["num_hidden_layers"] = config["qformer_config"]["num_hidden_layers"] = layers
@@ -300,7 +300,7 @@ def deeper(checkpoint: Checkpoint, layers: int) -> CompiledInstructBlipT5:
     torch.manual_seed(0)
     model = InstructBlipForConditionalGeneration(InstructBlipConfig(**config)).eval()
     runner = checkpoint.family.compiled_runner(model, cuda=False)
-    assert isinstance(runner, CompiledInstructBlipT5)
+    assert isinstance(runner, CompiledT5)
     return runner
 
 

@@ -23,9 +23,8 @@ from blip_fixtures.engine.fit import Estimator, Size
 from blip_fixtures.engine.flops import BatchShape, FlopCounter
 from blip_fixtures.engine.inference import Batch, BatchMaker, generate, read, to_device
 from blip_fixtures.engine.limits import CacheShape, weights_read
-from blip_fixtures.families import family_of
+from blip_fixtures.families import FAMILIES, family_of
 from blip_fixtures.families.compiling import CompiledRunner
-from blip_fixtures.families.instructblip_t5 import InstructBlipT5
 from blip_fixtures.families.runner import Part
 from blip_fixtures.words import Component, Phase, Weights
 from tests.unit.fake_family import CONFIG, FEATURES, PIXELS, QUERIES, WIDTH, WORDS, FakeFamily, FakeModel
@@ -49,7 +48,7 @@ def fake_loaded(fake: Checkpoint) -> LoadedModel:
 
 def test_each_configuration_has_its_family(fake: Checkpoint) -> None:
     assert isinstance(fake.family, FakeFamily)
-    assert isinstance(find_architecture(PACKAGED).family, InstructBlipT5)
+    assert find_architecture(PACKAGED).family is FAMILIES[0]
 
 
 def test_a_configuration_that_no_family_takes(tmp_path: Path) -> None:
@@ -65,15 +64,16 @@ def test_a_configuration_that_no_family_takes(tmp_path: Path) -> None:
     [
         ({"qformer_config": None}, "the config.json of it has no qformer_config; give a folder that save_pretrained"),
         (
-            {"text_config": {"model_type": "llama"}},
-            "the language model of it is of type 'llama' and the suite measures 't5', an encoder and a decoder; give",
+            {"text_config": {"model_type": "gpt2"}},
+            "the language model of it is of type 'gpt2' and the suite measures 't5' and 'llama' with instructblip; give",
         ),
         ({"image_token_index": None}, "the config.json of it names no image_token_index, and without it generate igno"),
     ],
 )
 def test_what_the_family_of_t5_needs(checkpoint: Checkpoint, change: dict[str, Any], complaint: str) -> None:
-    assert InstructBlipT5().why_not(checkpoint.config, "it") is None
-    assert (InstructBlipT5().why_not({**checkpoint.config, **change}, "it") or "").startswith(complaint)
+    assert family_of(checkpoint.config) is FAMILIES[0]
+    with pytest.raises(ValueError, match=complaint):
+        family_of({**checkpoint.config, **change}, "it")
 
 
 def test_sizes_that_are_impossible_are_the_familys(fake: Checkpoint) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blip_fixtures.families.instructblip_t5.shapes import PARTS, SETTINGS, Whole
 from safetensors.torch import load_file, save_file
 
 from blip_fixtures.checkpoints import foreign
@@ -29,7 +30,6 @@ from blip_fixtures.checkpoints.resolve import (
 from blip_fixtures.engine.fit import Estimator, Size
 from blip_fixtures.engine.flops import BatchShape, FlopCounter
 from blip_fixtures.families import family_of
-from blip_fixtures.families.instructblip_t5.shapes import PARTS, SETTINGS, Whole
 
 VALUES: list[Any] = [None, 0, -1, 3, 10**6, 10**30, 2.5, 1e308, True, "", "a/b", [], [1], {}, {"a": 1}]
 GONE = object()

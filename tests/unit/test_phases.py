@@ -15,7 +15,7 @@ from blip_fixtures.data.sources import load_samples
 from blip_fixtures.engine.inference import BatchMaker, generate, to_device
 from blip_fixtures.engine.passes import phases
 from blip_fixtures.engine.passes.phases import PhaseTimes, phase_pass, summarize_phases
-from blip_fixtures.families.instructblip_t5 import InstructBlipT5
+from blip_fixtures.families import FAMILIES
 from blip_fixtures.families.runner import EagerRunner
 
 
@@ -68,9 +68,7 @@ def run(steps: list[int]) -> tuple[list[PhaseTimes], Model, Clock]:
     clock = Clock()
     model = Model(clock)
     pending = iter(steps)
-    times = phase_pass(
-        EagerRunner(model, InstructBlipT5()), model.generate, lambda: next(pending), clock, rounds=len(steps)
-    )
+    times = phase_pass(EagerRunner(model, FAMILIES[0]), model.generate, lambda: next(pending), clock, rounds=len(steps))
     return times, model, clock
 
 
@@ -121,7 +119,7 @@ def test_no_hook_stays_behind_a_call_that_fails() -> None:
         raise RuntimeError("no memory")
 
     with pytest.raises(RuntimeError, match="no memory"):
-        phase_pass(EagerRunner(model, InstructBlipT5()), fail, lambda: None, clock, rounds=1)
+        phase_pass(EagerRunner(model, FAMILIES[0]), fail, lambda: None, clock, rounds=1)
     assert not any(part._forward_hooks for part in model.modules())
 
 

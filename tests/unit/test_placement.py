@@ -26,7 +26,7 @@ from blip_fixtures.engine.session import load_for
 from blip_fixtures.engine.stock import Stock
 from blip_fixtures.engine.workload import Workload
 from blip_fixtures.families.compiling import CompiledRunner
-from blip_fixtures.families.instructblip_t5.compiled import CompiledInstructBlipT5
+from blip_fixtures.families.languages.t5.compiled import CompiledT5
 from blip_fixtures.families.runner import EagerRunner, Part
 from blip_fixtures.optimizations import OPTIMIZATIONS
 from blip_fixtures.words import EnergyMode, PassName, Status, Weights
@@ -142,7 +142,7 @@ def test_what_a_compiled_model_keeps_is_on_the_card(synthetic: Checkpoint, batch
         assert loaded.runner.held_bytes == 0
         run(loaded, to_device(batch, device, loaded.pixel_dtype))
         assert loaded.runner.held_bytes > 0
-        assert isinstance(loaded.runner, CompiledInstructBlipT5)
+        assert isinstance(loaded.runner, CompiledT5)
         # Private, because nobody else may touch them.
         (buffers,) = loaded.runner._buffers.values()
         layers = [*buffers.cache.self_attention_cache.layers, *buffers.cache.cross_attention_cache.layers]
@@ -168,7 +168,7 @@ def test_a_job_is_measured_with_its_card_as_the_current_one(
         return noted
 
     monkeypatch.setattr(EagerRunner, "generate", noting("generate", EagerRunner.generate))
-    monkeypatch.setattr(CompiledInstructBlipT5, "generate", noting("generate", CompiledInstructBlipT5.generate))
+    monkeypatch.setattr(CompiledT5, "generate", noting("generate", CompiledT5.generate))
     monkeypatch.setattr(ReferenceKernel, "__call__", noting("reference", ReferenceKernel.__call__))
     # Whether it took effect cannot be proven without a compiler, and fake cards have no profiler.
     proof = {"compile_s": 0.0, "token_agreement_with_uncompiled": 1.0}
@@ -259,9 +259,9 @@ class TestMistakes:
     def test_a_buffer_elsewhere(
         self, synthetic: Checkpoint, batch: Batch, monkeypatch: pytest.MonkeyPatch, field: str, elsewhere: str
     ) -> None:
-        real = CompiledInstructBlipT5._buffers_for
+        real = CompiledT5._buffers_for
 
-        def moved(runner: CompiledInstructBlipT5, states: Any, limit: int) -> Any:
+        def moved(runner: CompiledT5, states: Any, limit: int) -> Any:
             buffers = real(runner, states, limit)
             if field == "cache":
                 for layer in buffers.cache.cross_attention_cache.layers:
@@ -270,7 +270,7 @@ class TestMistakes:
                 buffers.mask = buffers.mask.to(elsewhere)
             return buffers
 
-        monkeypatch.setattr(CompiledInstructBlipT5, "_buffers_for", moved)
+        monkeypatch.setattr(CompiledT5, "_buffers_for", moved)
         with fake_tensors(), working_on("cuda:1"):
             loaded = load_for(synthetic, "cuda:1", "bf16+compile")
             with mixed_devices():

@@ -15,11 +15,14 @@ from transformers import StaticCache
 from transformers.cache_utils import EncoderDecoderCache
 
 from blip_fixtures.families.compiling import CompiledRunner, any_length
-from blip_fixtures.families.instructblip_t5.regions import keys_and_values, shared_keys_and_values, traced_layers
+from blip_fixtures.families.family import end_tokens_of
+from blip_fixtures.families.languages.t5.regions import keys_and_values, shared_keys_and_values, traced_layers
 from blip_fixtures.families.runner import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from blip_fixtures.families.bridges.bridge import Bridge
 
 # Buffers end at a multiple of it, as vector instructions and tensor cores like.
 _MULTIPLE = 8
@@ -45,7 +48,7 @@ class _Buffers:
         return sum(int(tensor.nbytes) for tensor in (*tensors, self.mask, self.states))
 
 
-class CompiledInstructBlipT5(CompiledRunner):
+class CompiledT5(CompiledRunner):
     """Five graphs: vision encoder, Q-Former with projection, encoder, keys and values of the prompt, decoder step.
 
     With `layers_once`, as is usual on the CPU, layers that are alike are compiled once (`regions.py`).
@@ -57,9 +60,9 @@ class CompiledInstructBlipT5(CompiledRunner):
     _fill_cross: Callable[..., Any]
     _step: Callable[..., Any]
 
-    def __init__(self, model: Any, cuda: bool, end_tokens: tuple[int, ...], *, layers_once: bool | None = None) -> None:
+    def __init__(self, model: Any, bridge: Bridge, cuda: bool, *, layers_once: bool | None = None) -> None:
         super().__init__(model, cuda)
-        self._end_tokens = end_tokens
+        self._bridge = bridge
         # On CUDA regions are untried.
         self._layers_once = not cuda if layers_once is None else layers_once
         self._buffers: dict[tuple[int, int], _Buffers] = {}
@@ -74,8 +77,6 @@ class CompiledInstructBlipT5(CompiledRunner):
         self,
         *,
         pixel_values: Any,
-        qformer_input_ids: Any,
-        qformer_attention_mask: Any,
         input_ids: Any,
         attention_mask: Any,
         interpolate_pos_encoding: bool,
@@ -84,13 +85,14 @@ class CompiledInstructBlipT5(CompiledRunner):
         do_sample: bool,
         num_beams: int,
         length_penalty: float = 1.0,
+        **for_qformer: Any,
     ) -> Any:
         """Token ids (batch, 1 + tokens). Raises `ValueError` where anything but greedy decoding is asked for."""
         if do_sample or num_beams != 1 or length_penalty != 1:
             raise ValueError("compiled generation is greedy; choose another optimization for sampling or beams")
         image = self._vision(pixel_values, interpolate_pos_encoding)
         self._note(Part.VISION)
-        features = self._qformer(image, *any_length(qformer_input_ids, qformer_attention_mask))
+        features = self._qformer(image, *any_length(*(for_qformer[name] for name in self._bridge.input_names)))
         self._note(Part.QFORMER)
         states, buffers = self._prefill(features, input_ids, attention_mask, max_new_tokens)
         return self._decode(buffers, states.shape[0], max_new_tokens, min_new_tokens or 0)
@@ -113,7 +115,7 @@ class CompiledInstructBlipT5(CompiledRunner):
     def _decode(self, buffers: _Buffers, batch: int, limit: int, least: int) -> Any:
         settings = self._model.language_model.generation_config
         device = buffers.mask.device
-        ends = torch.tensor(self._end_tokens, device=device)
+        ends = torch.tensor(end_tokens_of(settings), device=device)
         padding = torch.tensor(settings.pad_token_id, device=device)
         token = torch.full((batch, 1), settings.decoder_start_token_id, dtype=torch.long, device=device)
         unfinished = torch.ones(batch, dtype=torch.bool, device=device)
@@ -178,17 +180,8 @@ class CompiledInstructBlipT5(CompiledRunner):
     def _vision_part(self, pixels: Any, interpolate: bool) -> Any:
         return self._model.vision_model(pixels, interpolate_pos_encoding=interpolate).last_hidden_state
 
-    def _qformer_part(self, image: Any, ids: Any, mask: Any) -> Any:
-        queries = self._model.query_tokens.expand(image.shape[0], -1, -1)
-        mask = torch.cat([mask.new_ones(queries.shape[:-1]), mask], dim=1)
-        output = self._model.qformer(
-            input_ids=ids,
-            attention_mask=mask,
-            query_embeds=queries,
-            encoder_hidden_states=image,
-            encoder_attention_mask=mask.new_ones(image.shape[:-1]),
-        )
-        return self._model.language_projection(output.last_hidden_state[:, : queries.shape[1]])
+    def _qformer_part(self, image: Any, *prompts: Any) -> Any:
+        return self._bridge.queries(self._model, image, *prompts)
 
     def _encoder_part(self, embeddings: Any, mask: Any) -> Any:
         encoder = self._model.language_model.encoder

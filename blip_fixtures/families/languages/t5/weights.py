@@ -1,4 +1,4 @@
-"""The weights of an InstructBLIP with a T5: its head, what a decoder step reads, and what synthetic ones keep to."""
+"""The weights of a T5: its head, what a decoder step reads, and what synthetic ones keep to."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ if TYPE_CHECKING:
 _ENDS_A_BRANCH = re.compile(r"language_model\..*\.(o|wo)\.weight$")
 
 
-def has_own_head(config: Mapping[str, Any]) -> bool:
-    """Whether the language model's head is a tensor of its own rather than the word embeddings again.
+def has_own_head(text: Mapping[str, Any]) -> bool:
+    """By its ``text_config``, whether its head is a tensor of its own rather than the word embeddings again.
 
     T5 1.1 and Flan-T5 publish ``tie_word_embeddings: false``; transformers 5 ties them all the same unless a loaded
     file holds two different tensors, and writes the fact as ``scale_decoder_outputs: false``.
     """
-    text = config["text_config"]
     return text.get("tie_word_embeddings") is False or text.get("scale_decoder_outputs") is False
 
 
-def give_own_head(model: Any, config: Mapping[str, Any]) -> None:
+def give_own_head(model: Any, text: Mapping[str, Any]) -> None:
     """Untie the head of a model without weights where its configuration says so."""
     import torch
     from torch import nn
 
-    if has_own_head(config):
+    if has_own_head(text):
         language = model.language_model
         language.lm_head.weight = nn.Parameter(torch.empty_like(language.lm_head.weight), requires_grad=False)
 
@@ -51,25 +50,3 @@ def synthetic_std(name: str, tensor: Any) -> float | None:
         # Small steps along the residual stream (as in GPT-2), so that a token still tells in what follows it.
         return 0.1 * float(fan_in**-0.5)
     return None
-
-
-def synthetic_buffer(name: str, buffer: Any, device: str) -> Any | None:
-    """Positions count up; there is no other buffer."""
-    import torch
-
-    if name.rpartition(".")[2] != "position_ids":
-        return None
-    return torch.arange(buffer.shape[-1], device=device).expand(buffer.shape)
-
-
-def set_generation(model: Any, config: Mapping[str, Any]) -> None:
-    """T5's special tokens."""
-    from transformers import GenerationConfig
-
-    text = config["text_config"]
-    settings = GenerationConfig(
-        pad_token_id=text.get("pad_token_id", 0),
-        eos_token_id=text.get("eos_token_id", 1),
-        decoder_start_token_id=text.get("decoder_start_token_id", 0),
-    )
-    model.generation_config = model.language_model.generation_config = settings

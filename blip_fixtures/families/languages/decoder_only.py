@@ -1,0 +1,99 @@
+"""Decoder-only language models: one pass reads query vectors and prompt, and the answer goes on where they end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from blip_fixtures.families.family import PromptRoom, Step
+from blip_fixtures.families.languages.language import Language
+from blip_fixtures.families.settings import number, why_no_end, why_no_padding
+from blip_fixtures.words import Component, Phase
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterator, Mapping
+
+    from blip_fixtures.families.bridges.bridge import Bridge
+    from blip_fixtures.families.compiling import CompiledRunner
+
+
+class DecoderOnly(Language):
+    """What Llama and OPT have in common.
+
+    `pad` and `end` are what transformers takes where a configuration names none, `ends_a_branch` finds the weights that
+    write to the residual stream.
+    """
+
+    kind = "decoder_only"
+    padding_side = "left"
+    pad: ClassVar[int | None]
+    end: ClassVar[int]
+    ends_a_branch: ClassVar[re.Pattern[str]]
+    name: ClassVar[str]
+
+    def why_unfit(self, text: Mapping[str, Any]) -> str | None:
+        """Its heads, and its special tokens."""
+        width, heads = (number(text, self.rules, name) for name in ("hidden_size", "num_attention_heads"))
+        if width % heads:
+            return f"text_config.hidden_size is {width}, which is no multiple of its {heads} heads"
+        size = number(text, self.rules, "vocab_size")
+        return why_no_end(text, size, self.end) or why_no_padding(text, size, self.pad or 0)
+
+    def prompt_room(self, text: Mapping[str, Any], beside: int) -> PromptRoom:
+        """Its positions, less those of the query vectors and the answer."""
+        positions = number(text, self.rules, "max_position_embeddings")
+        return PromptRoom(max(positions - beside, 0), f"{self.name} (query tokens and answer apart)")
+
+    def cache_token_numbers(self, text: Mapping[str, Any]) -> int:
+        """Keys and values of all heads in all layers."""
+        return 2 * number(text, self.rules, "num_hidden_layers") * self.key_width(text)
+
+    def key_width(self, text: Mapping[str, Any]) -> int:
+        """Numbers in one token's keys in one layer."""
+        return number(text, self.rules, "hidden_size")
+
+    def answer(self, inputs: Mapping[str, Any]) -> slice:
+        """After the prompt, which comes back in front of it."""
+        return slice(inputs["input_ids"].shape[1], None)
+
+    def components(self, model: Any) -> dict[Component, Any]:
+        """There is no encoder."""
+        return {Component.LANGUAGE_DECODER: model.get_decoder()}
+
+    def walk(self, model: Any, embeddings: Any, beams: int) -> Iterator[Step]:
+        """The prefill is one pass over query vectors and prompt, for each beam, as transformers' `generate` does it."""
+        import torch
+
+        token = torch.zeros(embeddings.shape[0] * beams, 1, dtype=torch.long, device="meta")
+        state: dict[str, Any] = {}
+
+        def run(**inputs: Any) -> None:
+            state["past_key_values"] = model(**inputs, use_cache=True, **self.last_scores(), **state).past_key_values
+
+        def prefill() -> None:
+            rows = embeddings if beams == 1 else embeddings.repeat_interleave(beams, dim=0)
+            run(inputs_embeds=rows)
+
+        yield Step(Phase.PREFILL, prefill)
+        while True:
+            yield Step(Phase.DECODE, lambda: run(input_ids=token))
+
+    def last_scores(self) -> dict[str, Any]:
+        """What keeps a forward from scoring other positions than the last, as `generate` asks for it."""
+        return {"logits_to_keep": 1}
+
+    def read_for_every_token(self, path: str) -> bool:
+        """All of it."""
+        return path.startswith("language_model.")
+
+    def compiled_runner(self, model: Any, bridge: Bridge, *, cuda: bool) -> CompiledRunner:
+        """Prefill and decoder step as graphs of their own."""
+        raise NotImplementedError
+
+    def synthetic_std(self, name: str, tensor: Any) -> float | None:
+        """Small steps along the residual stream (as in GPT-2), so that a token still tells in what follows it."""
+        return 0.1 * float(tensor[0].numel() ** -0.5) if self.ends_a_branch.search(name) else None
+
+    def special_tokens(self, text: Mapping[str, Any]) -> dict[str, Any]:
+        """Padding, which may be missing, and end."""
+        return {"pad_token_id": text.get("pad_token_id", self.pad), "eos_token_id": text.get("eos_token_id", self.end)}

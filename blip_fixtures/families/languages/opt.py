@@ -1,0 +1,64 @@
+"""OPT: a decoder with learnt positions (Zhang et al. 2022, arXiv 2205.01068)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from blip_fixtures.families.languages.decoder_only import DecoderOnly
+from blip_fixtures.families.settings import (
+    MOST_HEADS,
+    MOST_LAYERS,
+    MOST_POSITIONS,
+    MOST_WIDTH,
+    MOST_WORDS,
+    SHARE,
+    TEXT,
+    TINY,
+    TOKEN,
+    YES_OR_NO,
+    Whole,
+    number,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from blip_fixtures.families.settings import Rules
+
+
+class Opt(DecoderOnly):
+    """BLIP-2 lets its answers end at a line feed, which its configuration names as the end token."""
+
+    model_type = "opt"
+    name = "OPT"
+    pad, end = 1, 2
+    ends_a_branch = re.compile(r"language_model\..*\.(out_proj|fc2)\.weight$")
+    rules: ClassVar[Rules] = {
+        "vocab_size": Whole(1, MOST_WORDS, 50272),
+        "hidden_size": Whole(1, MOST_WIDTH, 768),
+        "num_hidden_layers": Whole(1, MOST_LAYERS, 12),
+        "ffn_dim": Whole(1, 4 * MOST_WIDTH, 3072),
+        "max_position_embeddings": Whole(1, MOST_POSITIONS, 2048),
+        "num_attention_heads": Whole(1, MOST_HEADS, 12),
+        "word_embed_proj_dim": Whole(1, MOST_WIDTH, None, may_be_null=True),
+        "activation_function": TEXT,
+        "dropout": SHARE,
+        "attention_dropout": SHARE,
+        "layerdrop": SHARE,
+        "init_std": TINY,
+        "do_layer_norm_before": YES_OR_NO,
+        "_remove_final_layer_norm": YES_OR_NO,
+        "enable_bias": YES_OR_NO,
+        "layer_norm_elementwise_affine": YES_OR_NO,
+        "use_cache": YES_OR_NO,
+        "pad_token_id": TOKEN,
+        "bos_token_id": TOKEN,
+    }
+
+    def why_unfit(self, text: Mapping[str, Any]) -> str | None:
+        """Query vectors take the place of word embeddings, so that both must be of one width."""
+        width, of_words = number(text, self.rules, "hidden_size"), text.get("word_embed_proj_dim")
+        if of_words is not None and of_words != width:
+            return f"text_config.word_embed_proj_dim is {of_words}, and its hidden_size of {width} is needed"
+        return super().why_unfit(text)
