@@ -62,7 +62,8 @@ def generic_tokenizer(vocab_size: int, *, reserved: Sequence[int] = (), cls: boo
     """A tokenizer without a vocabulary: pieces of about the length of T5's, numbered by a checksum of their letters.
 
     Ids are below `vocab_size` and never in `reserved`. Each text ends with an end token unless `end` is false; `cls`
-    puts one before it too, as BERT does. The ids mean nothing, and no text can be had back from them: it serves weights that know no language.
+    puts one before it too, as BERT does. The ids mean nothing, and no text can be had back from them: it serves weights
+    that know no language.
     """
     from transformers import PreTrainedTokenizer
 

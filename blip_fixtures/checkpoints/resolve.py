@@ -87,8 +87,8 @@ class Checkpoint:
         room = self.family.prompt_room(self.config, new_tokens)
         if text_tokens > room.text_tokens:
             return (
-                f"sequence length {text_tokens} is above the {room.text_tokens} positions of {room.part} of {self.model}; "
-                "choose at most that"
+                f"sequence length {text_tokens} is above the {room.text_tokens} positions of {room.part} of "
+                f"{self.model}; choose at most that"
             )
         return None
 

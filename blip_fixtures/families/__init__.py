@@ -64,8 +64,8 @@ def _unknown(config: Mapping[str, Any], named: str) -> str:
     if not isinstance(found, str) or found not in known:
         measured = " and ".join(repr(name) for name in known)
         return (
-            f"{named} is of model type {shown(found)} and the suite measures {measured}; give an InstructBLIP or BLIP-2 "
-            "checkpoint"
+            f"{named} is of model type {shown(found)} and the suite measures {measured}; "
+            "give an InstructBLIP or BLIP-2 checkpoint"
         )
     text = config.get("text_config")
     if not isinstance(text, dict):

@@ -65,7 +65,7 @@ def test_a_configuration_that_no_family_takes(tmp_path: Path) -> None:
         ({"qformer_config": None}, "the config.json of it has no qformer_config; give a folder that save_pretrained"),
         (
             {"text_config": {"model_type": "gpt2"}},
-            "the language model of it is of type 'gpt2' and the suite measures 't5' and 'llama' with instructblip; give",
+            "the language model of it is of type 'gpt2' and the suite measures 't5' and 'llama' with instructblip",
         ),
         ({"image_token_index": None}, "the config.json of it names no image_token_index, and without it generate igno"),
     ],
