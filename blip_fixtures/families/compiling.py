@@ -209,6 +209,12 @@ class CompiledRunner(ABC):
         return torch.compile(part, fullgraph=True, dynamic=False, backend=BACKEND, options=given)
 
 
+@torch.compiler.nested_compile_region
+def compiled_once(layer: Any, *args: Any, **kwargs: Any) -> Any:
+    """The layer's own `forward`, as a region of a graph that is compiled once for all layers that are alike."""
+    return type(layer).forward(layer, *args, **kwargs)
+
+
 def any_length(*tensors: Any) -> tuple[Any, ...]:
     """The same tensors, whose second dimension the graphs shall leave open."""
     for tensor in tensors:

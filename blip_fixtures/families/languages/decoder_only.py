@@ -88,7 +88,9 @@ class DecoderOnly(Language):
 
     def compiled_runner(self, model: Any, bridge: Bridge, *, cuda: bool) -> CompiledRunner:
         """Prefill and decoder step as graphs of their own."""
-        raise NotImplementedError
+        from blip_fixtures.families.languages.compiled_decoder import CompiledDecoder
+
+        return CompiledDecoder(model, bridge, cuda)
 
     def synthetic_std(self, name: str, tensor: Any) -> float | None:
         """Small steps along the residual stream (as in GPT-2), so that a token still tells in what follows it."""

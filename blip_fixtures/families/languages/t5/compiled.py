@@ -1,9 +1,4 @@
-"""Compiled generation: every part of the model is a compiled graph, decoding one graph over a static cache.
-
-For the same inputs it takes the tokens that `generate` takes. Lengths of prompts are dynamic in the graphs; the keys
-and values of the prompt lie in buffers as long as the longest prompt, so that a decoder step has one shape for all
-prompts.
-"""
+"""Compiled generation with a T5: its encoder, the keys and values of the prompt, and a decoder step, a graph each."""
 
 from __future__ import annotations
 
@@ -14,20 +9,14 @@ import torch
 from transformers import StaticCache
 from transformers.cache_utils import EncoderDecoderCache
 
-from blip_fixtures.families.compiling import CompiledRunner, any_length
-from blip_fixtures.families.family import end_tokens_of
+from blip_fixtures.families.compiled_blip import Begun, CompiledBlip, Greedy, bytes_of, chosen
+from blip_fixtures.families.compiling import any_length
 from blip_fixtures.families.languages.t5.regions import keys_and_values, shared_keys_and_values, traced_layers
-from blip_fixtures.families.runner import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from blip_fixtures.families.bridges.bridge import Bridge
-
-# Buffers end at a multiple of it, as vector instructions and tensor cores like.
-_MULTIPLE = 8
-# The loops of a step are so short that threads wait for each other longer than they work: these many numbers for each.
-_STEP_ON_CPU = {"cpp.min_chunk_size": 32768}
 
 
 @dataclass
@@ -43,105 +32,44 @@ class _Buffers:
     def nbytes(self) -> int:
         """Of all tensors."""
         caches = (self.cache.self_attention_cache, self.cache.cross_attention_cache)
-        layers = [layer for cache in caches for layer in cache.layers]
-        tensors = [tensor for layer in layers for tensor in (layer.keys, layer.values, layer.cumulative_length)]
-        return sum(int(tensor.nbytes) for tensor in (*tensors, self.mask, self.states))
+        return sum(bytes_of(cache) for cache in caches) + int(self.mask.nbytes) + int(self.states.nbytes)
 
 
-class CompiledT5(CompiledRunner):
+class CompiledT5(CompiledBlip):
     """Five graphs: vision encoder, Q-Former with projection, encoder, keys and values of the prompt, decoder step.
 
     With `layers_once`, as is usual on the CPU, layers that are alike are compiled once (`regions.py`).
     """
 
-    _vision: Callable[..., Any]
-    _qformer: Callable[..., Any]
     _encode: Callable[..., Any]
     _fill_cross: Callable[..., Any]
-    _step: Callable[..., Any]
 
     def __init__(self, model: Any, bridge: Bridge, cuda: bool, *, layers_once: bool | None = None) -> None:
-        super().__init__(model, cuda)
-        self._bridge = bridge
-        # On CUDA regions are untried.
-        self._layers_once = not cuda if layers_once is None else layers_once
-        self._buffers: dict[tuple[int, int], _Buffers] = {}
-        if not cuda:
-            self.step_options |= _STEP_ON_CPU
+        super().__init__(model, bridge, cuda, layers_once=layers_once)
         if self._layers_once:
             for layer, traced in traced_layers(model):
                 self._stand_in(layer, traced)
 
-    @torch.no_grad()
-    def generate(
-        self,
-        *,
-        pixel_values: Any,
-        input_ids: Any,
-        attention_mask: Any,
-        interpolate_pos_encoding: bool,
-        max_new_tokens: int,
-        min_new_tokens: int | None,
-        do_sample: bool,
-        num_beams: int,
-        length_penalty: float = 1.0,
-        **for_qformer: Any,
-    ) -> Any:
-        """Token ids (batch, 1 + tokens). Raises `ValueError` where anything but greedy decoding is asked for."""
-        if do_sample or num_beams != 1 or length_penalty != 1:
-            raise ValueError("compiled generation is greedy; choose another optimization for sampling or beams")
-        image = self._vision(pixel_values, interpolate_pos_encoding)
-        self._note(Part.VISION)
-        features = self._qformer(image, *any_length(*(for_qformer[name] for name in self._bridge.input_names)))
-        self._note(Part.QFORMER)
-        states, buffers = self._prefill(features, input_ids, attention_mask, max_new_tokens)
-        return self._decode(buffers, states.shape[0], max_new_tokens, min_new_tokens or 0)
-
-    def _prefill(self, features: Any, input_ids: Any, attention_mask: Any, limit: int) -> tuple[Any, _Buffers]:
-        """The encoder's states, and buffers with their keys and values and an empty cache of the answer."""
-        embeddings = self._model.get_input_embeddings()(input_ids)
-        places = (input_ids == self.config.image_token_index)[..., None]
-        embeddings = embeddings.masked_scatter(places, features.to(embeddings.dtype))
-        states = self._encode(*any_length(embeddings, attention_mask.clone()))
+    def _prefill(self, embeddings: Any, input_ids: Any, mask: Any, limit: int, greedy: Greedy) -> Begun:
+        """The encoder alone: the first token is a step like the others, from an empty cache of the answer."""
+        del input_ids, greedy
+        states = self._encode(*any_length(embeddings, mask.clone()))
         buffers = self._buffers_for(states, limit)
         cross = buffers.cache.cross_attention_cache.layers
         self._fill_cross(*any_length(states), [layer.keys for layer in cross], [layer.values for layer in cross])
         buffers.mask.zero_()
-        buffers.mask[:, : attention_mask.shape[1]] = attention_mask
+        buffers.mask[:, : mask.shape[1]] = mask
         for layer in buffers.cache.self_attention_cache.layers:
             layer.cumulative_length.zero_()
-        return states, buffers
-
-    def _decode(self, buffers: _Buffers, batch: int, limit: int, least: int) -> Any:
-        settings = self._model.language_model.generation_config
-        device = buffers.mask.device
-        ends = torch.tensor(end_tokens_of(settings), device=device)
-        padding = torch.tensor(settings.pad_token_id, device=device)
-        token = torch.full((batch, 1), settings.decoder_start_token_id, dtype=torch.long, device=device)
-        unfinished = torch.ones(batch, dtype=torch.bool, device=device)
-        too_early, not_too_early = torch.tensor(True, device=device), torch.tensor(False, device=device)
-        tokens = [token]
-        for step in range(limit):
-            if self._cuda:
-                torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # torch is typed in part
-            ends_too_early = too_early if step < least else not_too_early
-            token, unfinished = self._step(token, buffers, ends_too_early, unfinished, ends, padding)
-            if self._cuda:
-                # A CUDA graph writes every step's results to the same place.
-                token, unfinished = token.clone(), unfinished.clone()
-            self._note(Part.STEP)
-            tokens.append(token)
-            if least < step + 1 < limit and not unfinished.any():
-                break
-        return torch.cat(tokens, dim=1)
+        batch, device = states.shape[0], buffers.mask.device
+        start = self._model.language_model.generation_config.decoder_start_token_id
+        token = torch.full((batch, 1), start, dtype=torch.long, device=device)
+        return Begun([token], token, torch.ones(batch, dtype=torch.bool, device=device), 0, buffers)
 
     def _buffers_for(self, states: Any, limit: int) -> _Buffers:
         batch = states.shape[0]
         if (batch, limit) not in self._buffers:
-            text = self._model.language_model.config
-            # Longer than any prompt, so that a part of it is what each prompt fills.
-            room = self._text_limit + self.config.num_query_tokens + 1
-            room = -(-room // _MULTIPLE) * _MULTIPLE
+            text, room = self._model.language_model.config, self._room()
             caches = []
             for length in (limit, room):
                 cache = StaticCache(config=self._model.language_model.decoder.config, max_cache_len=length)
@@ -160,28 +88,13 @@ class CompiledT5(CompiledRunner):
                 mask=torch.zeros(batch, room, dtype=torch.long, device=states.device),
                 states=torch.zeros(batch, room, text.d_model, dtype=states.dtype, device=states.device),
             )
-        return self._buffers[batch, limit]
+        found = self._buffers[batch, limit]
+        assert isinstance(found, _Buffers)
+        return found
 
-    def _compile_parts(self) -> None:
-        self._vision = self._compiled(self._vision_part)
-        self._qformer = self._compiled(self._qformer_part)
+    def _compile_language(self) -> None:
         self._encode = self._compiled(self._encoder_part)
         self._fill_cross = self._compiled(self._cross_part)
-        self._step = self._compiled(self._step_part, cuda_graphs=self._cuda, options=self.step_options)
-
-    def _forget(self) -> None:
-        self._buffers.clear()
-
-    @property
-    def held_bytes(self) -> int:
-        """Those of every batch size and limit that was asked for."""
-        return sum(buffers.nbytes for buffers in self._buffers.values())
-
-    def _vision_part(self, pixels: Any, interpolate: bool) -> Any:
-        return self._model.vision_model(pixels, interpolate_pos_encoding=interpolate).last_hidden_state
-
-    def _qformer_part(self, image: Any, *prompts: Any) -> Any:
-        return self._bridge.queries(self._model, image, *prompts)
 
     def _encoder_part(self, embeddings: Any, mask: Any) -> Any:
         encoder = self._model.language_model.encoder
@@ -200,7 +113,6 @@ class CompiledT5(CompiledRunner):
     def _step_part(
         self, token: Any, buffers: _Buffers, ends_too_early: Any, unfinished: Any, ends: Any, padding: Any
     ) -> tuple[Any, Any]:
-        """The next token of each row (batch, 1), padding behind its end, and which rows go on."""
         language = self._model.language_model
         hidden = language.decoder(
             input_ids=token,
@@ -211,13 +123,5 @@ class CompiledT5(CompiledRunner):
         ).last_hidden_state
         if getattr(language.config, "scale_decoder_outputs", language.config.tie_word_embeddings):
             hidden = hidden * language.model_dim**-0.5
-        scores = language.lm_head(hidden)[:, -1].float()
-        is_end = _one_of(torch.arange(scores.shape[-1], device=scores.device), ends)
-        scores = torch.where(is_end & ends_too_early, float("-inf"), scores)
-        chosen = torch.where(unfinished, scores.argmax(dim=-1), padding)
-        return chosen[:, None], unfinished & ~_one_of(chosen, ends)
-
-
-def _one_of(tokens: Any, ends: Any) -> Any:
-    """Which of `tokens` (count,) are among `ends`."""
-    return (tokens[:, None] == ends).any(dim=1)
+        scores = language.lm_head(hidden)[:, -1]
+        return chosen(scores, ends_too_early, unfinished, ends, padding)

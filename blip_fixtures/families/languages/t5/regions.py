@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from blip_fixtures.families.compiling import compiled_once
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 def traced_layers(model: Any) -> Iterator[tuple[Any, Callable[..., Any]]]:
     """Each repeated layer of the model, and what stands for its `forward` in a graph."""
     for layer in (*model.vision_model.encoder.layers, *model.qformer.encoder.layer):
-        yield layer, partial(_whole, layer)
+        yield layer, partial(compiled_once, layer)
     language = model.language_model
     for block in language.encoder.block:
         yield block, partial(_t5_block, block, None)
@@ -37,11 +39,6 @@ def keys_and_values(attention: Any, states: Any) -> tuple[Any, Any]:
 
 
 shared_keys_and_values = torch.compiler.nested_compile_region(keys_and_values)
-
-
-@torch.compiler.nested_compile_region
-def _whole(layer: Any, *args: Any, **kwargs: Any) -> Any:
-    return type(layer).forward(layer, *args, **kwargs)
 
 
 @torch.compiler.nested_compile_region
