@@ -13,10 +13,20 @@ from blip_fixtures.checkpoints.loading import LoadedModel, load_model
 from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.families.languages.t5.weights import has_own_head
 
-# Parameters of the published checkpoints: 4.02 B and 12.3 B.
+# Parameters of the published checkpoints.
 PARAMETERS = {
     "Salesforce/instructblip-flan-t5-xl": 4_022_969_088,
     "Salesforce/instructblip-flan-t5-xxl": 12_310_119_168,
+    "Salesforce/instructblip-vicuna-7b": 7_913_726_720,
+    "Salesforce/instructblip-vicuna-13b": 14_192_093_952,
+    "Salesforce/blip2-opt-2.7b": 3_744_761_856,
+    "Salesforce/blip2-opt-6.7b": 7_752_869_376,
+    "Salesforce/blip2-flan-t5-xl": 3_942_446_592,
+    "Salesforce/blip2-flan-t5-xxl": 12_229_596_672,
+    # More positions of patches, 26 x 26 where there were 16 x 16.
+    "Salesforce/blip2-opt-2.7b-coco": 3_744_761_856 + (26**2 - 16**2) * 1408,
+    "Salesforce/blip2-opt-6.7b-coco": 7_752_869_376 + (26**2 - 16**2) * 1408,
+    "Salesforce/blip2-flan-t5-xl-coco": 3_942_446_592 + (26**2 - 16**2) * 1408,
 }
 
 

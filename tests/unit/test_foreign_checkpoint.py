@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blip_fixtures.families.instructblip_t5.shapes import PARTS, SETTINGS, Whole
+from blip_fixtures.families.blip import Blip
+from blip_fixtures.families.settings import PARTS, Whole
+from tests.unit.twins import CONFIGS
 from safetensors.torch import load_file, save_file
 
 from blip_fixtures.checkpoints import foreign
@@ -29,7 +31,7 @@ from blip_fixtures.checkpoints.resolve import (
 )
 from blip_fixtures.engine.fit import Estimator, Size
 from blip_fixtures.engine.flops import BatchShape, FlopCounter
-from blip_fixtures.families import family_of
+from blip_fixtures.families import FAMILIES, family_of
 
 VALUES: list[Any] = [None, 0, -1, 3, 10**6, 10**30, 2.5, 1e308, True, "", "a/b", [], [1], {}, {"a": 1}]
 GONE = object()
@@ -48,9 +50,13 @@ def packaged_config() -> dict[str, Any]:
     return copy.deepcopy(find_architecture(PACKAGED).config)
 
 
-def changed(path: tuple[str, ...], value: Any) -> dict[str, Any]:
-    """The packaged configuration with another value at `path`, or with none."""
-    config = packaged_config()
+# A configuration of each family; that of the package stands for the first.
+OF_FAMILY = {**CONFIGS, "instructblip-t5": packaged_config()}
+
+
+def changed(path: tuple[str, ...], value: Any, family: str = "instructblip-t5") -> dict[str, Any]:
+    """The configuration of a family with another value at `path`, or with none."""
+    config = copy.deepcopy(OF_FAMILY[family])
     holder = config
     for key in path[:-1]:
         holder = holder[key]
@@ -82,20 +88,19 @@ def refusal(name: str) -> str:
     return said
 
 
-MUTATIONS = [(path, value) for path in leaves(packaged_config()) for value in [*VALUES, GONE]]
-
-
-def test_every_setting_with_any_value_is_refused_or_taken(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", OF_FAMILY)
+def test_every_setting_with_any_value_is_refused_or_taken(tmp_path: Path, family: str) -> None:
     """Each of some hundred files; of those that are taken some are built, which takes longer."""
     taken = []
-    for path, value in MUTATIONS:
+    mutations = [(path, value) for path in leaves(OF_FAMILY[family]) for value in [*VALUES, GONE]]
+    for path, value in mutations:
         try:
-            taken.append(find_architecture(written(tmp_path, changed(path, value))))
+            taken.append(find_architecture(written(tmp_path, changed(path, value, family))))
         except CheckpointError as error:
             said = str(error)
             assert said.isprintable()
             assert len(said) < 700
-    assert len(MUTATIONS) / 4 < len(taken) < len(MUTATIONS) / 1.5
+    assert len(mutations) / 6 < len(taken) < len(mutations) / 1.5
     for checkpoint in random.Random(SEED).sample(taken, BUILT):
         try:
             estimator = Estimator(checkpoint.config, "float32")
@@ -149,11 +154,12 @@ def test_a_configuration_that_makes_no_model(tmp_path: Path, path: tuple[str, ..
     assert complaint in refusal(written(tmp_path, changed(path, value)))
 
 
-def test_what_a_configuration_lacks_is_what_transformers_takes() -> None:
-    from transformers import InstructBlipConfig, T5Config
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: "-".join(family.kinds))
+def test_what_a_configuration_lacks_is_what_transformers_takes(family: Blip) -> None:
+    from transformers import AutoConfig
 
-    defaults = InstructBlipConfig(text_config=T5Config().to_dict())
-    for part, rules in SETTINGS.items():
+    defaults = family.config_class()(text_config=AutoConfig.for_model(family.language.model_type).to_dict())
+    for part, rules in family.rules.items():
         found = getattr(defaults, part) if part else defaults
         for name, rule in rules.items():
             if isinstance(rule, Whole) and rule.default is not None:
