@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blip_fixtures.families.blip import Blip
-from blip_fixtures.families.settings import PARTS, Whole
-from tests.unit.twins import CONFIGS
 from safetensors.torch import load_file, save_file
 
 from blip_fixtures.checkpoints import foreign
@@ -32,6 +29,9 @@ from blip_fixtures.checkpoints.resolve import (
 from blip_fixtures.engine.fit import Estimator, Size
 from blip_fixtures.engine.flops import BatchShape, FlopCounter
 from blip_fixtures.families import FAMILIES, family_of
+from blip_fixtures.families.blip import Blip
+from blip_fixtures.families.settings import PARTS, Whole
+from tests.unit.twins import CONFIGS
 
 VALUES: list[Any] = [None, 0, -1, 3, 10**6, 10**30, 2.5, 1e308, True, "", "a/b", [], [1], {}, {"a": 1}]
 GONE = object()

@@ -43,8 +43,7 @@ class AnswersPass(Pass):
         if found.tokens.output_mean is None:
             absent = Reason.of("not_asked_for")
             found.missing |= {"tokens.output_mean": absent, "tokens.output_max": absent}
-        if workload.loaded.checkpoint.folder is None:
-            found.notes.append(Reason.of("generic_tokenizer", scope="tokens"))
+        found.notes += _notes_of_tokens(context)
 
     def give_up(self, context: Context, reason: Reason) -> None:
         """Its part of the record are the tokens."""
@@ -93,6 +92,20 @@ def _answers(context: Context, number: int) -> Answers | None:
             steps = workload.answer(number).steps
         return workload.read(generated, steps)
     return workload.answer(number) if context.needs_answers or (timed and context.needs_steps) else None
+
+
+def _notes_of_tokens(context: Context) -> list[Reason]:
+    """What a reader of token counts must know of the tokenizer."""
+    loaded = context.workload.loaded
+    checkpoint, ends = loaded.checkpoint, loaded.family.end_tokens(loaded.model)
+    text = checkpoint.config.get("text_config", {})
+    if checkpoint.folder is None:
+        of_t5 = text.get("model_type") == "t5"
+        return [Reason.of("generic_tokenizer" if of_t5 else "generic_tokenizer_alone", scope="tokens")]
+    named = text.get("eos_token_id")
+    if named is None or {named} == set(ends) or isinstance(named, list):
+        return []
+    return [Reason.of("ends_as_tokenizer", scope="tokens", named=named, ends=list(ends))]
 
 
 def count_tokens(walked: list[BatchAnswers], new_tokens: NewTokens, *, known: bool) -> Tokens:
