@@ -121,6 +121,13 @@ class EnergyStatus(StrEnum):
     DISABLED = "disabled"
 
 
+class IntervalMethod(StrEnum):
+    """How the interval of a metric was made."""
+
+    WILSON = "wilson"
+    BOOTSTRAP = "bootstrap"
+
+
 class MemoryKind(StrEnum):
     """What grew by the peak: the resident set of the process, or the tensors of CUDA's allocator."""
 

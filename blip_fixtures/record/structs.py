@@ -40,7 +40,7 @@ from blip_fixtures.record.units import (
     Watts,
     Word,
 )
-from blip_fixtures.words import Bound, Domain, EnergyStatus, Phase, Status, Weights
+from blip_fixtures.words import Bound, Domain, EnergyStatus, IntervalMethod, Phase, Status, Weights
 
 SCHEMA_VERSION = 2
 
@@ -179,12 +179,16 @@ class Memory(Part, frozen=True, kw_only=True):
 
 
 class Metric(Part, frozen=True, kw_only=True):
-    """A metric over the whole dataset and its value for each sample; `interval` holds 95 % (bootstrap)."""
+    """A metric over the whole dataset and its value for each sample; `interval` holds 95 %.
+
+    In records that do not name the method it is the bootstrap's, and may be a point: `quality.intervals.interval_of`.
+    """
 
     value: Score | None
     per_sample: Annotated[tuple[Score | None, ...], Meta(max_length=MOST_SAMPLES)]
     higher_is_better: bool
     interval: tuple[Score, Score] | None = None
+    interval_method: IntervalMethod | None = None
 
 
 class Tokens(Part, frozen=True, kw_only=True):

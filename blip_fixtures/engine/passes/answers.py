@@ -14,6 +14,7 @@ from blip_fixtures.data.datasets import find_dataset
 from blip_fixtures.data.datasets.base import Question
 from blip_fixtures.engine.passes.base import Context, Pass
 from blip_fixtures.engine.workload import BatchAnswers
+from blip_fixtures.quality.intervals import why_no_interval
 from blip_fixtures.reasons import Reason
 from blip_fixtures.record import Tokens
 from blip_fixtures.words import PassName, Weights
@@ -71,6 +72,9 @@ class QualityPass(Pass):
         found.quality = quality.score(
             job.case.dataset, list(found.predictions), questions, digits_from_zero=job.prompt.digits_from_zero
         )
+        for name, metric in found.quality.items():
+            if metric.value is not None and metric.interval is None:
+                found.missing[f"quality.{name}.interval"] = why_no_interval(metric)
         found.notes += find_dataset(job.case.dataset).notes(len(questions))
 
     def leave_out(self, context: Context) -> None:
