@@ -238,6 +238,7 @@ class Data(Part, frozen=True, kw_only=True):
     batches: Batches | None
     dropped: Count | None
     skipped: Count = 0
+    split: Word | None = None
 
 
 class Generation(Part, frozen=True, kw_only=True):
@@ -258,7 +259,7 @@ class Record(Part, frozen=True, kw_only=True):
 
     `config_hash` is the digest of the settings: equal for two records that measured the same thing the same way.
     `again` marks the second timing of a case that others are compared with, at the end of the run: a record of its own
-    with a latency alone.
+    with a latency alone. `sample_ids` are what the dataset calls the samples of `predictions`, in the same order.
     """
 
     schema_version: Literal[2] = 2
@@ -277,6 +278,7 @@ class Record(Part, frozen=True, kw_only=True):
     memory: Memory | None = None
     quality: Annotated[Mapping[Key, Metric], Few] = {}
     predictions: Annotated[tuple[Text, ...], Meta(max_length=MOST_SAMPLES)] = ()
+    sample_ids: Annotated[tuple[Word, ...], Meta(max_length=MOST_SAMPLES)] = ()
     model_load_s: Seconds | None = None
     tokens: Tokens | None = None
     limit: Limit | None = None

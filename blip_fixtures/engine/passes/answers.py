@@ -60,15 +60,19 @@ class QualityPass(Pass):
     reads_answers = True
 
     def run(self, context: Context) -> None:
-        """Fill `quality` and `predictions`."""
+        """Fill `quality`, `predictions` and `sample_ids`."""
         job, found = context.job, context.found
         if job.case.weights == Weights.RANDOM:
             found.missing[self.name] = Reason.of("synthetic_weights")
             return
         found.predictions = tuple(text for batch in found.walked for text in batch.answers.texts)
         # One sample at a time: each holds its encoded picture.
-        samples = (context.workload.samples[number] for batch in found.walked for number in batch.batch.samples)
-        questions = [Question.of(sample) for sample in samples]
+        numbers = [number for batch in found.walked for number in batch.batch.samples]
+        questions, names = [], []
+        for sample in map(context.workload.samples.__getitem__, numbers):
+            questions.append(Question.of(sample))
+            names.append(sample.id)
+        found.sample_ids = tuple(names)
         found.quality = quality.score(
             job.case.dataset, list(found.predictions), questions, digits_from_zero=job.prompt.digits_from_zero
         )
