@@ -68,6 +68,7 @@ def test_sections_stand_in_their_order(tmp_path: Path) -> None:
         "Optimization Tests",
         "Beams Tests",
         "Quality",
+        "Certificate",
         "Tokens",
         "FLOPS by part",
         "Memory",
