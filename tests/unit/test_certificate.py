@@ -194,3 +194,10 @@ def test_the_section_of_synthetic_weights_is_the_reason(tmp_path: Path) -> None:
     said = "No verdict:\n\n- accuracy of ScienceQA: the weights are synthetic, so the answers mean nothing."
     assert section(tmp_path, record) == said
     assert section(tmp_path, record, lang="ru").startswith("Вывода нет:")
+
+
+def test_a_reason_of_every_case_names_the_score_alone(tmp_path: Path) -> None:
+    """That of some names them."""
+    cases = [answered(prompts="paper", batch_size=size, image_size=224 + 112 * (size == 4)) for size in (1, 2, 4)]
+    lines = section(tmp_path, *cases).splitlines()[2:]
+    assert [line.partition(": ")[0] for line in lines] == ["- accuracy of ScienceQA", "- accuracy of batch 4 336 px"]

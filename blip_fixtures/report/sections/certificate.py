@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from blip_fixtures.case import checkpoint_name
@@ -9,7 +10,7 @@ from blip_fixtures.quality.certificate import MARGINS, certify
 from blip_fixtures.quality.certify import ours_text, published_text, verdict_text
 from blip_fixtures.report import formats
 from blip_fixtures.report.blocks import Cell, Head, Notes, Paragraph, Table
-from blip_fixtures.report.footnotes import Remark, notes, sentence
+from blip_fixtures.report.footnotes import Layout, Remark, gather, notes, sentence
 from blip_fixtures.report.labels import dataset_label
 from blip_fixtures.report.sections.cases import case_names, cases_that_ran
 from blip_fixtures.report.sections.section import Section
@@ -94,17 +95,26 @@ def _others(rows: Sequence[Row], selection: Selection, prose: Prose) -> list[Blo
     blocks: list[Block] = []
     refused = [row for row in rows if row.verdict == Certified.NO_VERDICT and not row.is_comparable]
     if refused:
-        records = [row.record for row in refused]
-        names = case_names(records, selection)
-        remarks = [
-            Remark(names.label(row.record), "" if row.score is None else row.score.metric, prose.say_reason(reason))
-            for row in refused
-            for reason in row.reasons
-        ]
-        blocks.append(Notes(prose.say("certificate_no_verdict"), names.gathered(remarks, records, prose)))
+        blocks.append(Notes(prose.say("certificate_no_verdict"), _why_not(rows, refused, selection, prose)))
     unscored = [row.record.case for row in rows if row.verdict == Certified.NO_PUBLISHED_SCORE]
     if unscored:
         datasets = ", ".join(dataset_label(case.dataset) for case in unscored)
         name = checkpoint_name(unscored[0].model)
         blocks.append(Paragraph(prose.say("certificate_no_score", name=name, datasets=datasets)))
     return blocks
+
+
+def _why_not(rows: Sequence[Row], refused: Sequence[Row], selection: Selection, prose: Prose) -> tuple[str, ...]:
+    """A line for each reason; one that holds for every case of a score names the score alone."""
+    records = [row.record for row in refused]
+    names = case_names(records, selection)
+    cases_of = Counter(row.score for row in rows)
+    concerned = Counter((row.score, reason) for row in refused for reason in dict.fromkeys(map(str, row.reasons)))
+    remarks = []
+    for row in refused:
+        assert row.score is not None
+        for reason in row.reasons:
+            is_of_all = concerned[row.score, str(reason)] == cases_of[row.score]
+            label = dataset_label(row.score.dataset) if is_of_all else names.label(row.record)
+            remarks.append(Remark(label, row.score.metric, prose.say_reason(reason)))
+    return gather(remarks, Layout(tuple(names.label(record) for record in records)), prose)
