@@ -121,6 +121,23 @@ class EnergyStatus(StrEnum):
     DISABLED = "disabled"
 
 
+class IntervalMethod(StrEnum):
+    """How the interval of a metric was made."""
+
+    WILSON = "wilson"
+    BOOTSTRAP = "bootstrap"
+
+
+class Certified(StrEnum):
+    """What a checkpoint's certificate says of one score."""
+
+    REPRODUCED = "reproduced"
+    NOT_REPRODUCED = "not_reproduced"
+    CANNOT_TELL = "cannot_tell"
+    NO_VERDICT = "no_verdict"
+    NO_PUBLISHED_SCORE = "no_published_score"
+
+
 class MemoryKind(StrEnum):
     """What grew by the peak: the resident set of the process, or the tensors of CUDA's allocator."""
 

@@ -130,8 +130,7 @@ class Session:
         if reason is not None:
             return Outcome(self._stored(job, Status.UNAVAILABLE, reason=reason))
         self._about(job.case.device)
-        moment = describe_moment()
-        exhausted, found = None, Found()
+        moment, exhausted, found = describe_moment(), None, Found()
         try:
             found = self._measured(job, loop or PlainLoop(self._timer(job.case.device)))
         except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a model raises is the record of its case
@@ -230,6 +229,7 @@ class Session:
             memory=found.memory,
             quality=found.quality,
             predictions=found.predictions,
+            sample_ids=found.sample_ids,
             model_load_s=found.model_load_s,
             tokens=found.tokens,
             limit=found.limit,

@@ -1,6 +1,7 @@
 """``python -m blip_fixtures.quality DATASET FILE.jsonl``: the metrics of a predictions file as JSON.
 
 Each line is an object with `prediction` and the dataset's own reference columns, such as the `answers` of TextVQA.
+``python -m blip_fixtures.quality certify MODEL RECORDS...`` is `certify.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from blip_fixtures.bounds import argument, name_or_path, path, readable
 from blip_fixtures.data.columns import free_text
 from blip_fixtures.data.datasets import dataset_names, find_dataset
 from blip_fixtures.data.prompts import PromptsError, find_prompts, preset_names
-from blip_fixtures.quality import score
+from blip_fixtures.quality import certify, score
 from blip_fixtures.whole_files import MOST_LINE_BYTES, BadFileError, decode_json, read_bytes, why
 
 if TYPE_CHECKING:
@@ -65,9 +66,15 @@ def _object(line: bytes) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 with a JSON object on stdout, or 2 with one sentence on stderr when the input is no use."""
+    """Exit code 0 with a JSON object on stdout, or 2 with one sentence on stderr when the input is no use.
+
+    After the word `certify` it is `certify.main`.
+    """
     foreign.speak_any_encoding()
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == [certify.WORD]:
+        return certify.main(given[1:])
+    options = _parser().parse_args(given)
     try:
         prompt = find_prompts(options.prompts).of(options.dataset)
         predictions, questions = read_predictions(options.dataset, options.file)
@@ -81,7 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m blip_fixtures.quality", description="Scores a predictions file with the suite's own metrics."
+        prog="python -m blip_fixtures.quality",
+        description="Scores a predictions file with the suite's own metrics.",
+        epilog=f"Another command: python -m blip_fixtures.quality {certify.WORD} MODEL RECORDS... holds published "
+        "scores against records; it has a --help of its own.",
     )
     names, presets = dataset_names(), preset_names()
     parser.add_argument("dataset", type=argument(readable), choices=names, metavar="DATASET", help=", ".join(names))

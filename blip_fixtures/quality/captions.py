@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blip_fixtures.quality.intervals import SPANS
 from blip_fixtures.quality.metric import mean_metric, summed_metric
 from blip_fixtures.quality.ptb import caption_tokens
 
@@ -52,7 +53,7 @@ def cider_d(said: Sequence[Tokens], meant: Sequence[Sequence[Tokens]]) -> Metric
         candidate = rarity.vector(prediction)
         similar = [_similarity(candidate, rarity.vector(reference)) for reference in accepted]
         scores.append(_SCALE * sum(similar) / len(similar))
-    return mean_metric(scores)
+    return mean_metric(scores, span=SPANS["cider"])
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ def _overlap(prediction: Tokens, accepted: Sequence[Tokens]) -> tuple[float, ...
 
 def rouge_l(said: Sequence[Tokens], meant: Sequence[Sequence[Tokens]]) -> Metric:
     """The mean over images of the F-measure of longest common subsequences, best precision and best recall each."""
-    return mean_metric([_rouge(prediction, accepted) for prediction, accepted in zip(said, meant, strict=True)])
+    scores = [_rouge(prediction, accepted) for prediction, accepted in zip(said, meant, strict=True)]
+    return mean_metric(scores, span=SPANS["rouge_l"])
 
 
 def _rouge(prediction: Tokens, accepted: Sequence[Tokens]) -> float:

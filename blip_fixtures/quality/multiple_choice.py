@@ -6,7 +6,7 @@ import re
 import string
 from typing import TYPE_CHECKING
 
-from blip_fixtures.quality.metric import mean_metric
+from blip_fixtures.quality.metric import share_metric
 from blip_fixtures.quality.words import words
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ def choice_metrics(
         for prediction, options in zip(predictions, choices, strict=True)
     ]
     right = [
-        float(found is not None and words(options[found]) == words(options[answer]))
+        found is not None and words(options[found]) == words(options[answer])
         for found, options, answer in zip(parsed, choices, answers, strict=True)
     ]
     return {
-        "accuracy": mean_metric(right),
-        "unparsed_share": mean_metric([float(found is None) for found in parsed], higher_is_better=False),
+        "accuracy": share_metric(right),
+        "unparsed_share": share_metric([found is None for found in parsed], higher_is_better=False),
     }

@@ -12,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from blip_fixtures.data.columns import PEOPLE
+from blip_fixtures.quality.intervals import SPANS
 from blip_fixtures.quality.metric import mean_metric
 
 if TYPE_CHECKING:
@@ -91,5 +92,6 @@ def vqa_accuracy(predictions: Sequence[str], references: Sequence[Sequence[str]]
         [
             answer_scores(people).get(normalize_answer(prediction), 0.0)
             for prediction, people in zip(predictions, references, strict=True)
-        ]
+        ],
+        span=SPANS["vqa_accuracy"],
     )

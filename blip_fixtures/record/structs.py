@@ -40,7 +40,7 @@ from blip_fixtures.record.units import (
     Watts,
     Word,
 )
-from blip_fixtures.words import Bound, Domain, EnergyStatus, Phase, Status, Weights
+from blip_fixtures.words import Bound, Domain, EnergyStatus, IntervalMethod, Phase, Status, Weights
 
 SCHEMA_VERSION = 2
 
@@ -179,12 +179,16 @@ class Memory(Part, frozen=True, kw_only=True):
 
 
 class Metric(Part, frozen=True, kw_only=True):
-    """A metric over the whole dataset and its value for each sample; `interval` holds 95 % (bootstrap)."""
+    """A metric over the whole dataset and its value for each sample; `interval` holds 95 %.
+
+    In records that do not name the method it is the bootstrap's, and may be a point: `quality.intervals.interval_of`.
+    """
 
     value: Score | None
     per_sample: Annotated[tuple[Score | None, ...], Meta(max_length=MOST_SAMPLES)]
     higher_is_better: bool
     interval: tuple[Score, Score] | None = None
+    interval_method: IntervalMethod | None = None
 
 
 class Tokens(Part, frozen=True, kw_only=True):
@@ -234,6 +238,7 @@ class Data(Part, frozen=True, kw_only=True):
     batches: Batches | None
     dropped: Count | None
     skipped: Count = 0
+    split: Word | None = None
 
 
 class Generation(Part, frozen=True, kw_only=True):
@@ -254,7 +259,7 @@ class Record(Part, frozen=True, kw_only=True):
 
     `config_hash` is the digest of the settings: equal for two records that measured the same thing the same way.
     `again` marks the second timing of a case that others are compared with, at the end of the run: a record of its own
-    with a latency alone.
+    with a latency alone. `sample_ids` are what the dataset calls the samples of `predictions`, in the same order.
     """
 
     schema_version: Literal[2] = 2
@@ -273,6 +278,7 @@ class Record(Part, frozen=True, kw_only=True):
     memory: Memory | None = None
     quality: Annotated[Mapping[Key, Metric], Few] = {}
     predictions: Annotated[tuple[Text, ...], Meta(max_length=MOST_SAMPLES)] = ()
+    sample_ids: Annotated[tuple[Word, ...], Meta(max_length=MOST_SAMPLES)] = ()
     model_load_s: Seconds | None = None
     tokens: Tokens | None = None
     limit: Limit | None = None

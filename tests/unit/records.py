@@ -227,7 +227,8 @@ def make_not_run(
 def make_again(record: Record, latency: Latency) -> Record:
     """The second timing of `record`'s case, at the end of the run."""
     empty: dict[str, Any] = dict.fromkeys(EMPTY_PARTS)
-    changes = {**empty, "energy": {}, "quality": {}, "notes": (), "missing": {}, "applied": {}, "predictions": ()}
+    answers: dict[str, Any] = {"quality": {}, "predictions": (), "sample_ids": ()}
+    changes = {**empty, **answers, "energy": {}, "notes": (), "missing": {}, "applied": {}}
     return msgspec.structs.replace(record, **{**changes, "latency": latency, "again": True})
 
 

@@ -26,10 +26,10 @@ def _prices(row: Row) -> tuple[str, ...]:
 
 
 def _metrics(answers: Answers) -> dict[str, Metric]:
-    from blip_fixtures.quality.metric import mean_metric
+    from blip_fixtures.quality.metric import share_metric
 
     pairs = zip(answers.predictions, answers.references, strict=True)
-    return {"right_price": mean_metric([float(said.strip("$") == price) for said, (price,) in pairs])}
+    return {"right_price": share_metric([said.strip("$") == price for said, (price,) in pairs])}
 
 
 def _row(entry: Row) -> dict[str, Any]:

@@ -25,6 +25,7 @@ COMMANDS: dict[tuple[str, ...], Callable[[Sequence[str]], int]] = {
     ("blip_fixtures.gate", "compare"): gate.main,
     ("blip_fixtures.gate", "ab"): gate.main,
     ("blip_fixtures.quality",): quality.main,
+    ("blip_fixtures.quality", "certify"): quality.main,
     ("blip_fixtures.data", "make-folder"): data.main,
     ("blip_fixtures.flops",): flops.main,
 }

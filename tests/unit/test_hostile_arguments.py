@@ -62,6 +62,9 @@ COMMANDS = (
     Command("report", report.main, 2, (), {"RECORDS": "records.jsonl", "--out": "out", "--lang": "en"}),
     Command("quality", quality.main, 2, (), {"DATASET": "textvqa", "FILE": "predictions.jsonl", "--prompts": "paper"}),
     Command(
+        "quality certify", quality.main, 2, ("certify",), {"MODEL": "instructblip-tiny", "RECORDS": "records.jsonl"}
+    ),
+    Command(
         "data",
         data.main,
         2,

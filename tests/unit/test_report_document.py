@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from blip_fixtures.data.datasets.base import Question
+from blip_fixtures.quality import score
 from blip_fixtures.reasons import Reason
 from blip_fixtures.report.document import ReportError, write_document
 from blip_fixtures.report.prose import load_prose
@@ -66,6 +68,7 @@ def test_sections_stand_in_their_order(tmp_path: Path) -> None:
         "Optimization Tests",
         "Beams Tests",
         "Quality",
+        "Certificate",
         "Tokens",
         "FLOPS by part",
         "Memory",
@@ -175,6 +178,25 @@ def test_intervals_stand_in_brackets(tmp_path: Path) -> None:
     }
     text = section(document(tmp_path, make_record(quality=quality)), "Quality")
     assert "| 50 % [40, 60.5] | 0.400 [0.300, 0.500] |" in text
+    assert "Intervals: bootstrap over the samples for accuracy, wer." in text
+
+
+def test_no_interval_is_a_point_and_the_document_says_how_each_was_made(tmp_path: Path) -> None:
+    """A run of today, and one of a release that resampled everything."""
+    right = ["stop"] * 64
+    questions = [Question(("stop",) * 10)] * 64
+    shares = [1.0] * 64
+    older = {
+        "wer": make_metric(0, per_sample=[0.0] * 64, interval=(0, 0), higher_is_better=False),
+        "vqa_accuracy": make_metric(1, per_sample=shares, interval=(1, 1)),
+    }
+    today = {"quality.wer.interval": Reason.of("no_interval_all_alike")}
+    for quality, missing in ((score("textvqa", right, questions), today), (older, {})):
+        text = section(document(tmp_path, make_record(quality=quality, missing=missing)), "Quality")
+        assert "| 0.000 | 100 % [94.3, 100]" in text
+        assert "Intervals: Wilson's score interval for vqa_accuracy." in text
+        assert "- wer of CPU: resampling cannot tell an interval, since no sample differs from another." in text
+        assert "so the interval is Wilson's, too wide rather than too narrow." in text
 
 
 def test_answers_that_differ_from_the_first_row_are_counted(tmp_path: Path) -> None:

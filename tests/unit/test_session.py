@@ -102,6 +102,7 @@ def test_a_record_of_a_job(bench: Bench) -> None:
     assert (record.tokens.output_mean, record.tokens.output_max) == (3, 3)
     assert record.model_load_s == 0.5
     assert len(record.predictions) == 4
+    assert record.sample_ids == tuple(sample.id for sample in STOCK.samples(make_job())[:4])
     assert record.environment["commit"] == "abc"
     assert record.missing["flops"] == Reason.of("not_asked_for")
     # A warm-up, three timed rounds, and the phase pass up to the call that makes ten seconds of it.

@@ -14,6 +14,7 @@ from blip_fixtures.data.datasets import find_dataset
 from blip_fixtures.data.datasets.base import Question
 from blip_fixtures.engine.passes.base import Context, Pass
 from blip_fixtures.engine.workload import BatchAnswers
+from blip_fixtures.quality.intervals import why_no_interval
 from blip_fixtures.reasons import Reason
 from blip_fixtures.record import Tokens
 from blip_fixtures.words import PassName, Weights
@@ -58,18 +59,25 @@ class QualityPass(Pass):
     reads_answers = True
 
     def run(self, context: Context) -> None:
-        """Fill `quality` and `predictions`."""
+        """Fill `quality`, `predictions` and `sample_ids`."""
         job, found = context.job, context.found
         if job.case.weights == Weights.RANDOM:
             found.missing[self.name] = Reason.of("synthetic_weights")
             return
         found.predictions = tuple(text for batch in found.walked for text in batch.answers.texts)
         # One sample at a time: each holds its encoded picture.
-        samples = (context.workload.samples[number] for batch in found.walked for number in batch.batch.samples)
-        questions = [Question.of(sample) for sample in samples]
+        numbers = [number for batch in found.walked for number in batch.batch.samples]
+        questions, names = [], []
+        for sample in map(context.workload.samples.__getitem__, numbers):
+            questions.append(Question.of(sample))
+            names.append(sample.id)
+        found.sample_ids = tuple(names)
         found.quality = quality.score(
             job.case.dataset, list(found.predictions), questions, digits_from_zero=job.prompt.digits_from_zero
         )
+        for name, metric in found.quality.items():
+            if metric.value is not None and metric.interval is None:
+                found.missing[f"quality.{name}.interval"] = why_no_interval(metric)
         found.notes += find_dataset(job.case.dataset).notes(len(questions))
 
     def leave_out(self, context: Context) -> None:

@@ -81,6 +81,7 @@ class Found:
     walked: list[BatchAnswers] = field(default_factory=list)
     tokens: Tokens | None = None
     predictions: tuple[str, ...] = ()
+    sample_ids: tuple[str, ...] = ()
     quality: dict[str, Metric] = field(default_factory=dict)
     energy: dict[Domain, Energy] = field(default_factory=dict)
     memory: Memory | None = None

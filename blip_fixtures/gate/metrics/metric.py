@@ -120,7 +120,12 @@ class Metric:
         if self.why is not None:
             return self.why(record)
         part = self.measured_by or self.name
-        reasons = [reason for field, reason in record.missing.items() if field.partition(".")[0] == part]
+        # A number without an interval is there all the same.
+        reasons = [
+            reason
+            for field, reason in record.missing.items()
+            if field.partition(".")[0] == part and not field.endswith(".interval")
+        ]
         return (reasons[0] if reasons else Reason.of("no_such_number")).say()
 
     def logarithms(self, record: Record) -> Any:

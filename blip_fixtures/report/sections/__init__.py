@@ -1,5 +1,7 @@
 """The sections behind the sweeps, in the order of the document."""
 
+from blip_fixtures.report.sections.batch_answers import BATCH_ANSWERS
+from blip_fixtures.report.sections.certificate import CERTIFICATE
 from blip_fixtures.report.sections.energy import ENERGY
 from blip_fixtures.report.sections.environment import ENVIRONMENT
 from blip_fixtures.report.sections.flops import FLOPS
@@ -14,6 +16,8 @@ from blip_fixtures.report.sections.tokens import TOKENS
 
 SECTIONS: tuple[Section, ...] = (
     QUALITY,
+    CERTIFICATE,
+    BATCH_ANSWERS,
     TOKENS,
     THROUGHPUT,
     FLOPS,

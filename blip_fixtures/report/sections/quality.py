@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.quality.intervals import SHARES, SPANS, interval_of, why_no_interval
 from blip_fixtures.report import figures, formats
 from blip_fixtures.report.blocks import Cell, Head, Heading, Paragraph, Table
 from blip_fixtures.report.footnotes import Remark, notes, sentence
@@ -11,6 +12,7 @@ from blip_fixtures.report.labels import dataset_label
 from blip_fixtures.report.sections.cases import absent_rows, case_names, cases_that_ran, reasons_of, scoped_notes
 from blip_fixtures.report.sections.section import Section
 from blip_fixtures.report.tables.comparability import beam_search
+from blip_fixtures.words import IntervalMethod
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +50,7 @@ def _of_dataset(cases: Sequence[Record], selection: Selection, prose: Prose) -> 
         remarks += _remarks(record, names.label(record), metrics, prose)
     differing = _differing(shown)
     has_differing = len(shown) > 1 and any(share is not None for share in differing)
-    said = [_better(shown, metrics, prose)]
+    said = [_better(shown, metrics, prose), *_methods(shown, metrics, prose)]
     if has_differing:
         said.append(prose.say("quality_differs", label=names.label(shown[0])))
     absent = absent_rows(cases, shown, "quality", selection, prose)
@@ -79,7 +81,36 @@ def _remarks(record: Record, label: str, metrics: Sequence[str], prose: Prose) -
     gaps = [
         Remark(label, metric, figures.why_missing(record, f"quality.{metric}", prose), is_gap=True) for metric in absent
     ]
-    return [*gaps, *scoped_notes(record, label, "quality", prose)]
+    return [*gaps, *_odd_intervals(record, label, prose), *scoped_notes(record, label, "quality", prose)]
+
+
+def _odd_intervals(record: Record, label: str, prose: Prose) -> list[Remark]:
+    """Of metrics whose interval is the bootstrap's where it tells one: those where it told none."""
+    remarks = []
+    for name in _metrics(record):
+        metric = record.quality[name]
+        found = interval_of(name, metric)
+        if found is None and (metric.interval is not None or f"quality.{name}.interval" in record.missing):
+            remarks.append(Remark(label, name, prose.say_reason(why_no_interval(metric))))
+        elif found is not None and found.method == IntervalMethod.WILSON and name not in SHARES and name in SPANS:
+            remarks.append(Remark(label, name, prose.say("quality_wilson_of_mean")))
+    return remarks
+
+
+def _methods(records: Sequence[Record], metrics: Sequence[str], prose: Prose) -> list[str]:
+    """A sentence that says how the intervals were made; none where there are none."""
+    by_method: dict[IntervalMethod, dict[str, None]] = {}
+    for name in metrics:
+        for record in records:
+            found = interval_of(name, record.quality[name]) if name in record.quality else None
+            if found is not None:
+                by_method.setdefault(found.method, {})[name] = None
+    said = [
+        prose.say(f"interval_{method}", metrics=", ".join(by_method[method]))
+        for method in IntervalMethod
+        if method in by_method
+    ]
+    return [prose.say("quality_intervals", methods="; ".join(said))] if said else []
 
 
 def _beams(records: Sequence[Record], prose: Prose) -> list[str]:
@@ -98,9 +129,10 @@ def _metric_cell(name: str, metric: Metric | None) -> Cell:
         return Cell(formats.MISSING)
     is_percent = name.endswith(("accuracy", "share"))
     shown = formats.share(metric.value) if is_percent else formats.quality(metric.value)
-    if metric.interval is not None:
+    interval = interval_of(name, metric)
+    if interval is not None:
         show = formats.percent if is_percent else formats.quality
-        shown = f"{shown} [{', '.join(show(end) for end in metric.interval)}]"
+        shown = f"{shown} [{', '.join(show(end) for end in interval.ends)}]"
     return Cell(shown, metric.value)
 
 

@@ -116,6 +116,14 @@ def _predicted(where: str, line: Any, dataset: str = "textvqa") -> Input:
     return _quality(f"{_QUALITY} {dataset} predictions.jsonl", where, {"predictions.jsonl": text})
 
 
+_CERTIFY = f"{_QUALITY} certify"
+_XL = "Salesforce/instructblip-flan-t5-xl"
+
+
+def _certified(where: str, content: Content, model: str = "instructblip-tiny") -> Input:
+    return _quality(f"{_CERTIFY} {model} records.json", where, {"records.json": content})
+
+
 QUALITY = (
     _quality(_QUALITY),
     _quality(f"{_QUALITY} vqa predictions.jsonl"),
@@ -139,6 +147,17 @@ QUALITY = (
         "a line has 27 options", {"prediction": "a", "choices": [f"{n}" for n in range(27)], "answer": 0}, "scienceqa"
     ),
     _predicted("a line's captions are empty", {"prediction": "a", "answer": []}, "coco"),
+    _quality(_CERTIFY),
+    _quality(f"{_CERTIFY} {_XL}"),
+    _quality(f"{_CERTIFY} {_XL} nothing.json"),
+    _quality(f"{_CERTIFY} '' records.json", files={"records.json": records()}),
+    _certified("the records are of another checkpoint", records(), _XL),
+    _certified("the model is misspelt", records(case__model=_XL), "Salesforce/instructblip-flan-t5-x1"),
+    _certified("the records have no quality", records(quality={})),
+    _certified("`records.json` is cut off", records()[:-100]),
+    _certified("`records.json` is of another program", '{"hello": 1}'),
+    _certified("a score is NaN", records(quality__wer__value=float("nan"))),
+    _certified("an interval was made in a way of its own", records(quality__wer__interval_method="guess")),
 )
 
 _data = partial(Input, "Own data")
