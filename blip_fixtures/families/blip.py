@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.families.family import Family, PromptRoom, TokenizedPrompts, Vocabulary, Walk
 from blip_fixtures.families.inputs import tokenize
+from blip_fixtures.families.ranking import options_of, scores_by_sample, tokenize_options
 from blip_fixtures.families.runner import Part
 from blip_fixtures.families.settings import PARTS, WHOLE, number, why_out_of_bounds, why_unfit
 from blip_fixtures.families.walk import BlipWalk
@@ -124,6 +125,30 @@ class Blip(Family):
     def answer(self, inputs: Mapping[str, Any]) -> slice:
         """The language model's."""
         return self.language.answer(inputs)
+
+    def tokenize_options(self, processor: Any, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """By the language model's tokenizer."""
+        language = self.language
+        return tokenize_options(
+            processor.tokenizer, texts, begins=language.option_begins, ends=language.padding_side == "right"
+        )
+
+    def rank(self, model: Any, inputs: Mapping[str, Any], *, interpolate_pos_encoding: bool) -> Any:
+        """Vision encoder and Q-Former once for a sample, then the language model."""
+        import torch
+
+        with torch.no_grad():
+            image = model.vision_model(inputs["pixel_values"], interpolate_pos_encoding=interpolate_pos_encoding)
+            features = self.bridge.queries(
+                model, image.last_hidden_state, *(inputs[name] for name in self.bridge.input_names)
+            )
+            ids = inputs["input_ids"]
+            embeddings = model.get_input_embeddings()(ids)
+            places = (ids == model.config.image_token_index)[..., None]
+            embeddings = embeddings.masked_scatter(places, features.to(embeddings.dtype))
+            options = options_of(dict(inputs))
+            found = self.language.rank(model.language_model, embeddings, inputs["attention_mask"], ids, options)
+            return scores_by_sample(found, options.rows, len(ids))
 
     def generation_config(self, model: Any) -> Any:
         """The language model's own: the whole hands the call on to it."""

@@ -82,6 +82,10 @@ class Walk(ABC):
         Each must run before the next is asked for. `text_tokens` do not count the query tokens.
         """
 
+    @abstractmethod
+    def ranking(self, batch_size: int, text_tokens: int, options: int, option_tokens: int) -> Iterator[Step]:
+        """What takes the place of `language` where options are ranked: so many in the whole batch, padded so long."""
+
 
 @dataclass(frozen=True)
 class PromptRoom:
@@ -157,6 +161,17 @@ class Family(ABC):
     @abstractmethod
     def answer(self, inputs: Mapping[str, Any]) -> slice:
         """Where the answer stands in a row of what `generate` returned for `inputs`."""
+
+    @abstractmethod
+    def tokenize_options(self, processor: Any, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """The options of each sample as inputs of `rank` (`ranking.NAMES`). Raises `ValueError` for an empty one."""
+
+    @abstractmethod
+    def rank(self, model: Any, inputs: Mapping[str, Any], *, interpolate_pos_encoding: bool) -> Any:
+        """The log-likelihood of each option (samples, most options), by the rules of `ranking.py`.
+
+        `inputs` are those of `generate` and of `tokenize_options`.
+        """
 
     @abstractmethod
     def generation_config(self, model: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from blip_fixtures.families.family import Step, Walk
+from blip_fixtures.families.ranking import Options
 from blip_fixtures.words import Phase
 
 if TYPE_CHECKING:
@@ -49,6 +50,14 @@ class BlipWalk(Walk):
         positions = self._model.config.num_query_tokens + text_tokens
         embeddings = self._empty(batch_size, positions, self._model.config.text_config.hidden_size)
         return self._language.walk(self._model.language_model, embeddings, beams)
+
+    def ranking(self, batch_size: int, text_tokens: int, options: int, option_tokens: int) -> Iterator[Step]:
+        """The language model's, on the same embeddings; which sample an option belongs to changes no count."""
+        positions = self._model.config.num_query_tokens + text_tokens
+        embeddings = self._empty(batch_size, positions, self._model.config.text_config.hidden_size)
+        ids = torch.zeros(options, option_tokens, dtype=torch.long, device="meta")
+        rows = torch.zeros(options, dtype=torch.long, device="meta")
+        return self._language.ranking(self._model.language_model, embeddings, Options(ids, ids, rows))
 
     def _empty(self, *shape: int) -> Any:
         return torch.empty(*shape, dtype=self._dtype, device="meta")

@@ -90,6 +90,9 @@ class FakeWalk(Walk):
             positions += 1
             yield Step(Phase.DECODE, lambda keys=positions: forward(1, keys))  # type: ignore[misc]  # bound now
 
+    def ranking(self, batch_size: int, text_tokens: int, options: int, option_tokens: int) -> Iterator[Step]:
+        raise NotImplementedError
+
     def _empty(self, *shape: int) -> Any:
         return torch.empty(*shape, dtype=self._model.vision_model.weight.dtype, device="meta")
 
@@ -156,6 +159,12 @@ class FakeFamily(Family):
 
     def answer(self, inputs: Mapping[str, Any]) -> slice:
         return slice(inputs["input_ids"].shape[1], None)
+
+    def tokenize_options(self, processor: Any, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def rank(self, model: Any, inputs: Mapping[str, Any], *, interpolate_pos_encoding: bool) -> Any:
+        raise NotImplementedError
 
     def generation_config(self, model: Any) -> Any:
         return model.generation_config

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from blip_fixtures.families.family import PromptRoom, Step
 from blip_fixtures.families.languages.language import Language
+from blip_fixtures.families.ranking import log_likelihood
 from blip_fixtures.families.settings import number, why_no_end, why_no_padding
 from blip_fixtures.words import Component, Phase
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from blip_fixtures.families.bridges.bridge import Bridge
     from blip_fixtures.families.compiling import CompiledRunner
+    from blip_fixtures.families.ranking import Options
 
 
 class DecoderOnly(Language):
@@ -77,6 +79,52 @@ class DecoderOnly(Language):
         yield Step(Phase.PREFILL, prefill)
         while True:
             yield Step(Phase.DECODE, lambda: run(input_ids=token))
+
+    def ranking(self, model: Any, embeddings: Any, options: Options) -> Iterator[Step]:
+        """The prompts are the prefill; scoring the options takes the place of decoding."""
+        kept: dict[str, Any] = {}
+
+        def prefill() -> None:
+            kept["cache"] = model(inputs_embeds=embeddings[:, :-1], use_cache=True, logits_to_keep=1).past_key_values
+
+        def score() -> None:
+            kept["cache"].batch_select_indices(options.rows)
+            scored = model(input_ids=options.ids, past_key_values=kept["cache"], use_cache=True)
+            log_likelihood(scored.logits, options)
+
+        yield Step(Phase.PREFILL, prefill)
+        yield Step(Phase.DECODE, score)
+
+    def rank(self, model: Any, embeddings: Any, mask: Any, input_ids: Any, options: Options) -> Any:
+        """A prompt is read once but for its last token, which begins the pass over its options.
+
+        So each token of an option is scored in the second pass, from the cache of the first.
+        """
+        import torch
+
+        positions = (mask.long().cumsum(dim=1) - 1).clamp(min=0)
+        cache = model(
+            inputs_embeds=embeddings[:, :-1],
+            attention_mask=mask[:, :-1],
+            position_ids=positions[:, :-1],
+            use_cache=True,
+            logits_to_keep=1,
+        ).past_key_values
+        cache.batch_select_indices(options.rows)
+        last = input_ids[options.rows, -1:]
+        read = torch.cat([last, options.ids[:, :-1]], dim=1)
+        steps = torch.arange(read.shape[1], device=read.device)
+        logits = model(
+            input_ids=read,
+            # What fills short options comes after all of theirs, so that no mask need hide it.
+            attention_mask=torch.cat(
+                [mask.index_select(0, options.rows), torch.ones_like(options.mask[:, :-1])], dim=1
+            ),
+            position_ids=positions[options.rows, -1:] + steps,
+            past_key_values=cache,
+            use_cache=True,
+        ).logits
+        return log_likelihood(logits, options)
 
     def last_scores(self) -> dict[str, Any]:
         """What keeps a forward from scoring other positions than the last, as `generate` asks for it."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from blip_fixtures.families.bridges.bridge import Bridge
     from blip_fixtures.families.compiling import CompiledRunner
     from blip_fixtures.families.family import PromptRoom, Step
+    from blip_fixtures.families.ranking import Options
     from blip_fixtures.families.settings import Rules
     from blip_fixtures.words import Component
 
@@ -26,6 +27,8 @@ class Language(ABC):
     kind: ClassVar[str]
     padding_side: ClassVar[str]
     rules: ClassVar[Rules]
+    # What stands between a prompt and an option after it, where the tokenizer does not put it there itself.
+    option_begins: ClassVar[str] = ""
 
     @abstractmethod
     def why_unfit(self, text: Mapping[str, Any]) -> str | None:
@@ -54,6 +57,18 @@ class Language(ABC):
     @abstractmethod
     def walk(self, model: Any, embeddings: Any, beams: int) -> Iterator[Step]:
         """As `Walk.language`; `embeddings` (batch, positions, width) are on the meta device."""
+
+    @abstractmethod
+    def ranking(self, model: Any, embeddings: Any, options: Options) -> Iterator[Step]:
+        """As `Walk.ranking`."""
+
+    @abstractmethod
+    def rank(self, model: Any, embeddings: Any, mask: Any, input_ids: Any, options: Options) -> Any:
+        """The log-likelihood of each option (options,).
+
+        `embeddings` (batch, positions, width) are query vectors and prompt, `mask` and `input_ids` (batch, positions)
+        what they were made of.
+        """
 
     @abstractmethod
     def read_for_every_token(self, path: str) -> bool:

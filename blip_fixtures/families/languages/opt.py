@@ -33,6 +33,8 @@ class Opt(DecoderOnly):
     model_type = "opt"
     name = "OPT"
     pad, end = 1, 2
+    # Its tokenizer knows words with the blank before them.
+    option_begins = " "
     ends_a_branch = re.compile(r"language_model\..*\.(out_proj|fc2)\.weight$")
     rules: ClassVar[Rules] = {
         "vocab_size": Whole(1, MOST_WORDS, 50272),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from blip_fixtures.families.bridges.bridge import ANY_LENGTH
-from blip_fixtures.families.family import PromptRoom
+from blip_fixtures.families.family import PromptRoom, Step
 from blip_fixtures.families.languages.language import Language
 from blip_fixtures.families.languages.t5 import weights
 from blip_fixtures.families.settings import (
@@ -24,14 +24,14 @@ from blip_fixtures.families.settings import (
     why_no_end,
     why_no_padding,
 )
-from blip_fixtures.words import Component
+from blip_fixtures.words import Component, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from blip_fixtures.families.bridges.bridge import Bridge
     from blip_fixtures.families.compiling import CompiledRunner
-    from blip_fixtures.families.family import Step
+    from blip_fixtures.families.ranking import Options
     from blip_fixtures.families.settings import Rules
 
 _PAD, _END, _START = 0, 1, 0
@@ -105,6 +105,19 @@ class T5(Language):
         from blip_fixtures.families.languages.t5.walk import walk
 
         return walk(model, embeddings, beams)
+
+    def ranking(self, model: Any, embeddings: Any, options: Options) -> Iterator[Step]:
+        """One step: the encoder reads the prompts, the decoder all options."""
+        from blip_fixtures.families.languages.t5.rank import rank
+
+        yield Step(Phase.PREFILL, lambda: rank(model, embeddings, None, options))
+
+    def rank(self, model: Any, embeddings: Any, mask: Any, input_ids: Any, options: Options) -> Any:
+        """The encoder reads a prompt once, the decoder each of its options, up to its end token."""
+        from blip_fixtures.families.languages.t5.rank import rank
+
+        del input_ids
+        return rank(model, embeddings, mask, options)
 
     def read_for_every_token(self, path: str) -> bool:
         """The head and the decoder, but the keys and values of its cross-attention, made from the prompt once."""

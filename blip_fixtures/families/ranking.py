@@ -1,0 +1,82 @@
+"""Ranking: how likely each option of a question is as its answer, given image and prompt.
+
+A model scores what it is given rather than writing: the log-likelihood of an option is the sum of those of its tokens,
+each given all before it (the vocabulary ranking of InstructBLIP, arXiv 2305.06500, section 2.4; BLIP, ALBEF before it).
+The image is encoded once for a sample and the prompt read once; then one pass scores the options of the whole batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Arguments of a ranking call besides those of `generate`.
+NAMES = ("option_ids", "option_mask", "option_rows")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a batch: token ids and mask (options, tokens), padded at the right, and the batch's row of each
+    one's sample (options,), in order.
+    """
+
+    ids: Any
+    mask: Any
+    rows: Any
+
+
+def options_of(inputs: dict[str, Any]) -> Options:
+    """Those among the inputs of a ranking call."""
+    return Options(*(inputs[name] for name in NAMES))
+
+
+def tokenize_options(tokenizer: Any, texts: Sequence[Sequence[str]], *, begins: str, ends: bool) -> dict[str, Any]:
+    """The options `texts` of each sample as inputs of a ranking call.
+
+    `begins` is put before each text, which goes on where a prompt ends. The token that begins a text is left out; the
+    one that ends it is a part of an option where it `ends`. Raises `ValueError` for an option without a token.
+    """
+    import torch
+
+    rows = [row for row, options in enumerate(texts) for _ in options]
+    ids = [_ids(tokenizer, begins + option, ends=ends) for options in texts for option in options]
+    longest = max(map(len, ids))
+    padded = torch.zeros(len(ids), longest, dtype=torch.long)
+    mask = torch.zeros(len(ids), longest, dtype=torch.long)
+    for number, option in enumerate(ids):
+        padded[number, : len(option)] = torch.tensor(option)
+        mask[number, : len(option)] = 1
+    return dict(zip(NAMES, (padded, mask, torch.tensor(rows)), strict=True))
+
+
+def _ids(tokenizer: Any, text: str, *, ends: bool) -> list[int]:
+    found: list[int] = tokenizer(text, add_special_tokens=ends).input_ids
+    if not found:
+        raise ValueError(f"the option {text.strip()!r} has no token, so that nothing can be scored")
+    return found
+
+
+def scores_by_sample(log_likelihoods: Any, rows: Any, samples: int) -> Any:
+    """The log-likelihoods of all options (options,) as a row for each sample (samples, most options).
+
+    A row with fewer options than others ends with minus infinity.
+    """
+    import torch
+
+    counts = torch.bincount(rows, minlength=samples)
+    starts = counts.cumsum(dim=0) - counts
+    places = torch.arange(len(rows), device=rows.device) - starts[rows]
+    table = log_likelihoods.new_full((samples, int(counts.max())), float("-inf"))
+    table[rows, places] = log_likelihoods
+    return table
+
+
+def log_likelihood(logits: Any, options: Options) -> Any:
+    """Of each option (options,), in fp32; `logits` (options, tokens, words) score the token at each place."""
+    import torch
+
+    scores = logits.float().log_softmax(dim=-1).gather(2, options.ids[..., None]).squeeze(2)
+    return torch.where(options.mask.bool(), scores, 0.0).sum(dim=1)
