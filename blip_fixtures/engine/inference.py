@@ -134,23 +134,35 @@ def to_device(batch: Batch, device: str, dtype: Any) -> dict[str, Any]:
 
 
 def generate(
-    model: Any, inputs: dict[str, Any], new_tokens: NewTokens, *, num_beams: int = 1, length_penalty: float = 1.0
+    model: Any,
+    inputs: dict[str, Any],
+    new_tokens: NewTokens,
+    *,
+    num_beams: int = 1,
+    length_penalty: float = 1.0,
+    repetition_penalty: float = 1.0,
+    min_new_tokens: int = 0,
 ) -> Any:
     """Token ids (batch, tokens) with the answers in them; greedy unless `num_beams` is above 1.
+
+    No answer ends before `min_new_tokens`, unless the number of tokens is fixed. What changes nothing is not said to
+    the model: a penalty of 1 would be worked out all the same.
 
     `model` is a loaded model's runner, or the model itself. `read` takes the answers alone. Positions are interpolated
     only where the pictures are not of the size that the checkpoint was made for.
     """
     native_size = model.config.vision_config.image_size
     beams = {"length_penalty": length_penalty} if num_beams > 1 else {}
+    penalty = {"repetition_penalty": repetition_penalty} if repetition_penalty != 1 else {}
     return model.generate(
         **inputs,
         interpolate_pos_encoding=inputs["pixel_values"].shape[-1] != native_size,
         max_new_tokens=new_tokens.limit,
-        min_new_tokens=new_tokens.limit if new_tokens.fixed else None,
+        min_new_tokens=new_tokens.limit if new_tokens.fixed else min_new_tokens or None,
         do_sample=False,
         num_beams=num_beams,
         **beams,
+        **penalty,
     )
 
 

@@ -10,10 +10,12 @@ from blip_fixtures.devices import synchronize
 from blip_fixtures.engine import inference
 from blip_fixtures.families.runner import Part
 from blip_fixtures.optimizations import Probe
+from blip_fixtures.words import Decoding
 
 if TYPE_CHECKING:
     from blip_fixtures.case import Case
     from blip_fixtures.checkpoints.loading import LoadedModel
+    from blip_fixtures.data.prompts import Prompt
     from blip_fixtures.data.sources import SampleSet
     from blip_fixtures.job import Job
 
@@ -28,7 +30,7 @@ class BatchAnswers:
 
 @dataclass(frozen=True)
 class Workload:
-    """Full batches only: the partial last one is dropped."""
+    """Full batches only: the partial last one is dropped. The `job` is as `Stock.resolved` makes it."""
 
     job: Job
     loaded: LoadedModel
@@ -40,6 +42,11 @@ class Workload:
     def case(self) -> Case:
         """The job's."""
         return self.job.case
+
+    @property
+    def prompt(self) -> Prompt:
+        """The job's protocol."""
+        return self.job.prompt
 
     @property
     def batches(self) -> int:
@@ -65,7 +72,7 @@ class Workload:
             "batch_size": self.case.batch_size,
             "image_size": self.case.image_size,
             "text_limit": self.case.sequence_length,
-            "prompt": self.job.prompt,
+            "prompt": self.prompt,
         }
 
     def inputs(self, number: int) -> dict[str, Any]:
@@ -75,15 +82,19 @@ class Workload:
     def generate(self, inputs: dict[str, Any], new_tokens: NewTokens | None = None, *, eager: bool = False) -> Any:
         """Token ids as `generate` returns them, with as many tokens as the job says unless it is given here.
 
-        `eager` is transformers' own way on the same model.
+        `eager` is transformers' own way on the same model. Raises `NotImplementedError` where options are to be ranked.
         """
-        prompt = self.job.prompt
+        prompt = self.prompt
+        if prompt.decoding == Decoding.RANK:
+            raise NotImplementedError("ranking options is not built yet; choose prompts that generate answers")
         return inference.generate(
             self.loaded.eager_runner if eager else self.loaded.runner,
             inputs,
             self.job.new_tokens if new_tokens is None else new_tokens,
             num_beams=prompt.num_beams,
             length_penalty=prompt.length_penalty,
+            repetition_penalty=prompt.repetition_penalty,
+            min_new_tokens=prompt.min_new_tokens,
         )
 
     @property

@@ -85,6 +85,8 @@ class Walk(ABC):
 class Family(ABC):
     """What is true of one architecture. An instance holds no state; torch and transformers are imported in methods."""
 
+    # What tells it from others where a protocol differs: members of `FamilyKind`.
+    kinds: tuple[str, ...]
     # The parts of the configuration whose attention can be chosen; "" is the whole.
     attention_parts: tuple[str, ...]
     # The names of `generate`'s arguments that a batch fills.

@@ -11,7 +11,7 @@ from blip_fixtures.gate.expressions import matches
 from blip_fixtures.gate.rules import INTERRUPTED
 from blip_fixtures.privacy import without_secrets
 from blip_fixtures.record import RecordError, read_run
-from blip_fixtures.words import Status
+from blip_fixtures.words import Decoding, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -152,7 +152,14 @@ def _prompts(record: Record) -> Any:
     generation = record.generation
     if generation is None:
         return record.case.prompts
-    return (record.case.prompts, generation.prompt_parts or (), generation.num_beams, generation.length_penalty)
+    decoding = (
+        generation.decoding or (Decoding.BEAM if generation.num_beams > 1 else Decoding.GREEDY),
+        generation.num_beams,
+        generation.length_penalty,
+        generation.repetition_penalty,
+        generation.min_new_tokens,
+    )
+    return (record.case.prompts, generation.prompt_parts or (), *decoding)
 
 
 def _data(record: Record) -> Any:

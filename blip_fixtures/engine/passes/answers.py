@@ -69,7 +69,10 @@ class QualityPass(Pass):
         samples = (context.workload.samples[number] for batch in found.walked for number in batch.batch.samples)
         questions = [Question.of(sample) for sample in samples]
         found.quality = quality.score(
-            job.case.dataset, list(found.predictions), questions, digits_from_zero=job.prompt.digits_from_zero
+            job.case.dataset,
+            list(found.predictions),
+            questions,
+            digits_from_zero=context.workload.prompt.digits_from_zero,
         )
         found.notes += find_dataset(job.case.dataset).notes(len(questions))
 

@@ -9,7 +9,7 @@ from blip_fixtures.families.instructblip_t5 import inputs, weights
 from blip_fixtures.families.instructblip_t5.shapes import PARTS, setting, why_impossible
 from blip_fixtures.families.runner import Part
 from blip_fixtures.spelling import shown
-from blip_fixtures.words import Component
+from blip_fixtures.words import Component, FamilyKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +26,7 @@ class InstructBlipT5(Family):
     attention_parts = ("", "vision_config", "qformer_config", "text_config")
     input_names = inputs.NAMES
     positions_of = "the Q-Former"
+    kinds = (FamilyKind.INSTRUCTBLIP, FamilyKind.ENCODER_DECODER)
 
     def why_not(self, config: Mapping[str, Any], named: str) -> str | None:
         """By the types of the model and of its language model, and by the parts that its configuration needs."""
