@@ -132,7 +132,8 @@ def _unrunnable(
         job: reason for job in jobs if job not in lacking and (reason := _too_few_samples(job, len(stock.samples(job))))
     }
     left = [job for job in jobs if job not in lacking and job not in unfilled]
-    asked_too_much = {**unfilled, **_too_large(left, stock, held_bytes)}
+    contradictory = {job: reason for job, reason in lacking.items() if reason == _why_against(job, stock)}
+    asked_too_much = {**contradictory, **unfilled, **_too_large(left, stock, held_bytes)}
     return {**lacking, **asked_too_much}, list(asked_too_much.values())
 
 
@@ -144,6 +145,11 @@ def _why_lacking(job: Job, stock: Stock) -> Reason | None:
         return reason
     with _buildable(checkpoint_key(job)):
         return optimization.why_unfit(device, stock.architecture(job))
+
+
+def _why_against(job: Job, stock: Stock) -> Reason | None:
+    """Why the job's optimization cannot decode as its protocol says, on whatever machine."""
+    return find_optimization(job.case.optimization).why_against(stock.prompt(job))
 
 
 @contextlib.contextmanager

@@ -90,13 +90,18 @@ class Optimization:
 
     def why_unavailable(self, device: str, *, protocol: Prompt | None = None) -> Reason | None:
         """Why a case of this protocol, as it is for its family, cannot run so on `device`, or `None`."""
+        if protocol is not None and (reason := self.why_against(protocol)):
+            return reason
         for entry in self.entries:
-            if entry.greedy_only and protocol is not None and (reason := _why_not_greedy(entry.name, protocol)):
-                return reason
             reason = entry.why_not_in(device, self.dtype) or entry.why_unavailable(device)
             if reason is not None:
                 return reason
         return None
+
+    def why_against(self, protocol: Prompt) -> Reason | None:
+        """Why it cannot decode as the protocol says on any device, or `None`."""
+        greedy = (entry.name for entry in self.entries if entry.greedy_only)
+        return next(filter(None, (_why_not_greedy(name, protocol) for name in greedy)), None)
 
     def why_unfit(self, device: str, checkpoint: Checkpoint) -> Reason | None:
         """Why nothing of `checkpoint` could be run so on `device`, which can run others, or `None`."""

@@ -146,8 +146,13 @@ def test_fewer_tokens_than_the_protocol_asks_for_are_refused_before_a_model_is_l
 
 
 def test_what_is_not_greedy_is_no_row_of_an_optimization_that_is_and_loads_nothing(bench: Bench) -> None:
-    record = bench.measure(optimization="compile", prompt=Prompt(("{question}",), repetition_penalty=1.5))
+    protocol = Prompt(("{question}",), repetition_penalty=1.5)
+    record = bench.measure(optimization="compile", prompt=protocol)
     assert (record.status, record.reason and record.reason.code) == (Status.UNAVAILABLE, "greedy_without_penalty")
+    job = make_job(optimization="compile", prompt=protocol)
+    with pytest.raises(PreflightError, match="no case can run: compile decodes without a repetition penalty and the"):
+        bench.session.prepare([job])
+    bench.session.prepare([job, make_job(prompt=protocol)])
     assert not bench.models.loaded
 
 
