@@ -148,18 +148,19 @@ CONDITIONS: dict[str, tuple[str, Callable[[Record], Any]]] = {
 }
 
 
+# How answers are decoded where nobody says more.
+_PLAIN = {"num_beams": 1, "length_penalty": 1, "repetition_penalty": 1, "min_new_tokens": 0}
+
+
 def _prompts(record: Record) -> Any:
     generation = record.generation
     if generation is None:
         return record.case.prompts
-    decoding = (
-        generation.decoding or (Decoding.BEAM if generation.num_beams > 1 else Decoding.GREEDY),
-        generation.num_beams,
-        generation.length_penalty,
-        generation.repetition_penalty,
-        generation.min_new_tokens,
-    )
-    return (record.case.prompts, generation.prompt_parts or (), *decoding)
+    # Of decoding what is not everybody's is said by name: a number alone says nothing in a message.
+    decoding = generation.decoding or (Decoding.BEAM if generation.num_beams > 1 else Decoding.GREEDY)
+    found = {name: getattr(generation, name) for name in _PLAIN}
+    said = [f"{name} {value:g}" for name, value in found.items() if value != _PLAIN[name]]
+    return (record.case.prompts, generation.prompt_parts or (), str(decoding), *said)
 
 
 def _data(record: Record) -> Any:
