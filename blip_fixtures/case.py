@@ -9,7 +9,7 @@ from blip_fixtures.bounds import MOST_OF_AXIS
 from blip_fixtures.words import Weights
 
 # The tables of data/prompts.toml, named here for help texts without reading it.
-PRESETS = ("paper", "lmms-eval", "seed")
+PRESETS = ("paper", "published", "lmms-eval", "seed")
 # Rounds of a case where nobody says otherwise.
 DEFAULT_WARMUP_ROUNDS = 2
 MIN_ROUNDS = 10

@@ -25,7 +25,7 @@ from blip_fixtures.checkpoints.catalog import CATALOG
 from blip_fixtures.checkpoints.resolve import PACKAGED, find_architecture
 from blip_fixtures.engine.flops import COUNTER, BatchShape, FlopCounter
 from blip_fixtures.privacy import without_credentials
-from blip_fixtures.words import Phase, Weights
+from blip_fixtures.words import FamilyKind, Phase, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,8 +95,7 @@ def _shape(options: argparse.Namespace) -> BatchShape:
 
 def _longest(family: Family, shape: BatchShape) -> int:
     """The tokens that positions limit: an encoder's have no end, a decoder's and those of a Q-Former have."""
-    tokens = {"encoder_decoder": 0, "decoder_only": shape.text_tokens}
-    return max(shape.qformer_tokens, *(tokens.get(kind, 0) for kind in family.kinds))
+    return max(shape.qformer_tokens, shape.text_tokens if FamilyKind.DECODER_ONLY in family.kinds else 0)
 
 
 def _counted(name: str, text: str | None, most: int) -> int:

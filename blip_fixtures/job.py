@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from blip_fixtures.case import DEFAULT_WARMUP_ROUNDS, MIN_ROUNDS, Case, NewTokens
 from blip_fixtures.data.datasets import find_dataset
-from blip_fixtures.data.prompts import Prompt, find_prompts
+from blip_fixtures.data.prompts import Prompt, find_prompts, why_impossible
 from blip_fixtures.meters.rapl import DEFAULT_ROOT
 from blip_fixtures.optimizations import find_optimization
 from blip_fixtures.record.units import AtLeastOne, Count
 from blip_fixtures.spelling import did_you_mean
-from blip_fixtures.words import DataErrors, EnergyMode, PassName, Weights
+from blip_fixtures.words import DataErrors, Decoding, EnergyMode, PassName, Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 PACKAGED_SAMPLES = "sample"
 
@@ -34,6 +37,7 @@ class SampleSource(msgspec.Struct, frozen=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What `Session.measure` measures. Make one with `Job.of`.
 
+    `limit_of_protocol` says that nobody gave a number of new tokens, so that the protocol's holds where it has one.
     `rounds` of `None` are as many as the suite thinks right. `sweeps` are the sweeps that show the case. `again` makes
     it the second timing of a case that others are compared with.
     """
@@ -41,6 +45,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     case: Case
     prompt: Prompt
     new_tokens: NewTokens = NewTokens()
+    limit_of_protocol: bool = False
     samples: SampleSource = SampleSource()
     passes: tuple[PassName, ...] = tuple(PassName)
     rounds: AtLeastOne | None = None
@@ -52,9 +57,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     again: bool = False
 
     @classmethod
-    def of(cls, case: Case, *, prompt: Prompt | None = None, **settings: Any) -> Job:
+    def of(
+        cls, case: Case, *, prompt: Prompt | None = None, new_tokens: NewTokens | None = None, **settings: Any
+    ) -> Job:
         """The job of a case, its prompt taken from the preset or file that the case names unless it is given.
 
+        Without `new_tokens` answers are as long as the protocol allows, or as long as everybody's.
         Synthetic weights know no end token, so with them every row generates exactly as many tokens as are asked for:
         a limit alone would compare answers of chance lengths. The latency is always measured. Raises `ValueError` for
         prompts that cannot be, for a dataset or an optimization that nobody registered, and for other settings that
@@ -63,10 +71,27 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         find_dataset(case.dataset)
         find_optimization(case.optimization)
         chosen = find_prompts(case.prompts).of(case.dataset) if prompt is None else prompt
-        job = _checked(cls(case=case, prompt=chosen, **settings))
+        problem = why_impossible(chosen, case.dataset)
+        if problem is not None:
+            raise ValueError(f"the prompt for {case.dataset} {problem}")
+        limited = {"limit_of_protocol": True} if new_tokens is None else {"new_tokens": new_tokens}
+        job = _checked(cls(case=case, prompt=chosen, **{**limited, **settings}))
         passes = tuple(name for name in PassName if name in (PassName.LATENCY, *job.passes))
         fixed = job.new_tokens.fixed or case.weights == Weights.RANDOM
-        return msgspec.structs.replace(job, passes=passes, new_tokens=NewTokens(job.new_tokens.limit, fixed))
+        job = msgspec.structs.replace(job, passes=passes, new_tokens=NewTokens(job.new_tokens.limit, fixed))
+        return job._as_long_as_its_protocol()
+
+    def of_family(self, kinds: Collection[str]) -> Job:
+        """As it is for a checkpoint of such a family: its protocol without variants, and the number of new tokens."""
+        of_family = msgspec.structs.replace(self, prompt=self.prompt.of_family(kinds))
+        if of_family.prompt.decoding == Decoding.RANK:
+            # Nothing is generated, so that no number of tokens is asked for.
+            of_family = msgspec.structs.replace(of_family, new_tokens=NewTokens(self.new_tokens.limit))
+        return of_family._as_long_as_its_protocol()
+
+    def _as_long_as_its_protocol(self) -> Job:
+        limit = (self.prompt.max_new_tokens or NewTokens.limit) if self.limit_of_protocol else self.new_tokens.limit
+        return msgspec.structs.replace(self, new_tokens=NewTokens(limit, self.new_tokens.fixed))
 
     @property
     def reads_energy(self) -> bool:

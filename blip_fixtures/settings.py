@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_revision: str
     checkpoint_files: str
     data_revision: str
+    data_split: str | None
     data_errors: DataErrors
     limit: int | None
     prompt: Prompt
@@ -53,16 +54,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         checkpoint_revision: str,
         checkpoint_files: str,
         data_revision: str,
+        data_split: str | None = None,
         device: DeviceIdentity,
         versions: Mapping[str, str | None],
         python: str,
     ) -> Settings:
-        """What the job asks for, on what it ran."""
+        """What the job asks for, as its checkpoint's family takes it, on what it ran."""
         return cls(
             case=job.case,
             checkpoint_revision=checkpoint_revision,
             checkpoint_files=checkpoint_files,
             data_revision=data_revision,
+            data_split=data_split,
             data_errors=job.samples.errors,
             limit=job.samples.limit,
             prompt=job.prompt,

@@ -39,6 +39,23 @@ class LockMode(StrEnum):
     OFF = "off"
 
 
+class Decoding(StrEnum):
+    """How an answer comes about: token by token, by beam search, or as the likeliest of the options."""
+
+    GREEDY = "greedy"
+    BEAM = "beam"
+    RANK = "rank"
+
+
+class FamilyKind(StrEnum):
+    """What a family is: how its parts are joined, and what its language model is. A protocol may differ by either."""
+
+    INSTRUCTBLIP = "instructblip"
+    BLIP2 = "blip2"
+    ENCODER_DECODER = "encoder_decoder"
+    DECODER_ONLY = "decoder_only"
+
+
 class PassName(StrEnum):
     """What a case is measured for, in the order of the passes."""
 

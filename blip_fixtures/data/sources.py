@@ -17,7 +17,7 @@ from blip_fixtures.data.parquet import ParquetError, read_footer
 from blip_fixtures.data.places import PlacedImage, Places, RowError
 from blip_fixtures.hub import HubError, fetch
 from blip_fixtures.inside import is_inside, leading_out
-from blip_fixtures.spelling import shown
+from blip_fixtures.spelling import did_you_mean, shown
 from blip_fixtures.words import DataErrors
 
 if TYPE_CHECKING:
@@ -34,23 +34,28 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Files:
-    """The parquet files of one dataset. `source` is what the record names; `revision` a commit or a digest."""
+    """The parquet files of one dataset. `source` is what the record names; `revision` a commit or a digest.
+
+    `split` is the one of the hub that they are, as far as that is known or was said.
+    """
 
     dataset: str
     source: str
     paths: tuple[Path, ...]
     revision: str
+    split: Split | None = None
 
 
 def find_files(dataset: str, source: str, override: str | None = None) -> Files:
     """The files of `dataset` that `--blip-data` names, or `--blip-dataset` for this one. Raises `DataError`.
 
-    `override` is a folder, a parquet file, or a hub id, each with an optional ``@REVISION``.
+    `override` is a folder, a parquet file, or a hub id with an optional ``@REVISION``, each with an optional ``:SPLIT``
+    that says which split it is; or ``hub``, the dataset's own repositories, with or without ``:SPLIT``.
     """
     if override is not None:
         return _overridden(dataset, override)
     if source == FROM_HUB:
-        return _first_of_hub(dataset, _splits(dataset))
+        return _first_of_hub(dataset, _on_hub(dataset))
     return _of_folder(dataset, _folder(dataset, source), source)
 
 
@@ -70,9 +75,9 @@ def _folder(dataset: str, source: str) -> Path:
     return folder
 
 
-def _splits(dataset: str) -> tuple[Split, ...]:
-    """Where the hub has the dataset. Raises `DataError` where it has not."""
-    splits = find_dataset(dataset).hub
+def _on_hub(dataset: str, name: str | None = None) -> tuple[Split, ...]:
+    """Where the hub has the split of that name, else the one that is measured. Raises `DataError` where it has not."""
+    splits = find_dataset(dataset).on_hub(name)
     if not splits:
         raise DataError(
             f"{dataset} is in no repository of the hub; give a folder or a parquet file that is there with "
@@ -111,13 +116,32 @@ def _check_inside(folder: Path) -> None:
 
 
 def _overridden(dataset: str, override: str) -> Files:
-    name, _, revision = override.rpartition("@") if "@" in override else (override, "", "")
-    path = Path(override)
+    source, name = _said_split(dataset, override)
+    if source == FROM_HUB:
+        return _first_of_hub(dataset, _on_hub(dataset, name))
+    said = find_dataset(dataset).on_hub(name)[0] if name else None
+    path = Path(source)
     if os.path.isdir(path):  # noqa: PTH112  # `Path.is_dir` raises for a name that no file can have
-        return _of_folder(dataset, path, override)
+        return replace(_of_folder(dataset, path, source), split=said)
     if os.path.isfile(path):  # noqa: PTH113  # as above
-        return Files(dataset, override, (path,), _digest([path]))
-    return _of_hub(dataset, replace(_splits(dataset)[0], repository=name), revision or None)
+        return Files(dataset, source, (path,), _digest([path]), said)
+    repository, _, revision = source.rpartition("@") if "@" in source else (source, "", "")
+    known = next((split for split in find_dataset(dataset).hub if split.repository == repository), None)
+    split = replace(said or known or _on_hub(dataset)[0], repository=repository)
+    # Whatever another repository calls so may be another split.
+    return replace(_of_hub(dataset, split, revision or None), split=said or known)
+
+
+def _said_split(dataset: str, override: str) -> tuple[str, str | None]:
+    """The source, and the split that is said behind its last colon. Raises `DataError` for one that nobody knows."""
+    source, colon, name = override.rpartition(":")
+    if not colon or "/" in name or os.path.exists(override):  # noqa: PTH110  # as `Path.is_dir`
+        return override, None
+    known = find_dataset(dataset).splits
+    if name not in known:
+        said = f"there is no split {shown(name)} of {dataset} for --blip-dataset"
+        raise DataError(f"{said}; choose one of {', '.join(known) or 'none'}{did_you_mean(name, known)}")
+    return source, name
 
 
 def _first_of_hub(dataset: str, splits: Sequence[Split]) -> Files:
@@ -144,14 +168,15 @@ def _of_hub(dataset: str, split: Split, revision: str | None) -> Files:
         )
     _check_inside(folder)
     # The cache keeps each commit in a folder of its name, which pins what was read.
-    return Files(dataset, split.repository, paths, folder.name)
+    return Files(dataset, split.repository, paths, folder.name, split)
 
 
 @dataclass(frozen=True)
 class SampleSet(Sequence["Sample"]):
     """The samples of one dataset, decoded row by row on access, so that memory does not grow with their number.
 
-    `skipped` are the rows that `--blip-data-errors=skip` left out.
+    `skipped` are the rows that `--blip-data-errors=skip` left out. `split` is the one of the hub that the rows are
+    from, as far as that is known.
     """
 
     dataset: str
@@ -163,6 +188,7 @@ class SampleSet(Sequence["Sample"]):
     places: Places
     convert: bool = False
     skipped: int = 0
+    split: Split | None = None
 
     def __len__(self) -> int:
         return len(self.order)
@@ -214,6 +240,7 @@ def load_samples(
         order=(),
         places=Places(found.paths, counts),
         convert=errors == DataErrors.CONVERT,
+        split=found.split,
     )
     order, skipped = _sound_rows(every, limit, errors)
     return replace(every, order=tuple(order), skipped=skipped)

@@ -12,13 +12,15 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from blip_fixtures.checkpoints.architecture import build_on_meta
+from blip_fixtures.words import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from blip_fixtures.checkpoints.resolve import Checkpoint
-    from blip_fixtures.words import Phase
 
+# The phases of the language model where options are ranked.
+_RANKED = (Phase.PREFILL, Phase.DECODE)
 # Lengths of a prompt that are counted, in steps of one.
 COUNTED_LENGTHS = (1, 2, 3)
 
@@ -28,7 +30,7 @@ COUNTER = "torch.utils.flop_counter on the meta device, eager attention"
 @dataclass(frozen=True)
 class BatchShape:
     """All that the FLOPs of a batch depend on. Token counts are padded lengths; `steps` are those of the decoder, each
-    for `beams` candidates of every sample.
+    for `beams` candidates of every sample. Where options are ranked, `options` counts those of the whole batch.
     """
 
     batch_size: int
@@ -37,6 +39,8 @@ class BatchShape:
     text_tokens: int
     steps: int
     beams: int = 1
+    options: int = 0
+    option_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,23 +97,53 @@ class FlopCounter:
         self._vision = cache(self._count_vision)
         self._qformer = cache(self._qformer_over_tokens)
         self._language = cache(self._language_over_tokens)
+        self._ranking = cache(self._ranking_over_tokens)
 
     def count(self, shape: BatchShape) -> FlopCount:
-        """FLOPs of one `generate` call on a batch of `shape`.
+        """FLOPs of one `generate` call on a batch of `shape`, or of one that ranks its options.
 
         A decoder step's cost grows linearly with its position (only self-attention sees it), so the second and third
         step give the slope and the series is summed.
         """
-        prefill, second, slope = (
-            over_tokens(shape.text_tokens) for over_tokens in self._language(shape.batch_size, shape.beams)
-        )
-        later = max(shape.steps - 1, 0)
+        prefill, decode = self._ranked(shape) if shape.options else self._generated(shape)
         return FlopCount(
             vision=self._vision(shape.batch_size, shape.image_size),
             qformer=self._qformer(shape.batch_size, shape.image_size)(shape.qformer_tokens),
             prefill=prefill,
-            decode=later * second + slope * later * (later - 1) / 2,
+            decode=decode,
         )
+
+    def _generated(self, shape: BatchShape) -> tuple[float, float]:
+        prefill, second, slope = (
+            over_tokens(shape.text_tokens) for over_tokens in self._language(shape.batch_size, shape.beams)
+        )
+        later = max(shape.steps - 1, 0)
+        return prefill, later * second + slope * later * (later - 1) / 2
+
+    def _ranked(self, shape: BatchShape) -> tuple[float, float]:
+        """(prefill, the rest). Each option costs as much as every other, so that two numbers of them give all."""
+        found = [
+            one + (shape.options - 1) * (two - one)
+            for one, two in zip(*(self._of_options(shape, options) for options in (1, 2)), strict=True)
+        ]
+        return found[0], found[1]
+
+    def _of_options(self, shape: BatchShape, options: int) -> tuple[int, ...]:
+        """The FLOPs of `_RANKED` where the batch has so many options, of the lengths of `shape`."""
+        counts = [self._ranking(shape.batch_size, options, tokens) for tokens in COUNTED_LENGTHS]
+        by_phase = zip(*counts, strict=True)
+        return tuple(
+            Polynomial([over_tokens(shape.text_tokens) for over_tokens in of_phase])(shape.option_tokens)
+            for of_phase in by_phase
+        )
+
+    def _ranking_over_tokens(self, batch: int, options: int, option_tokens: int) -> tuple[Polynomial, ...]:
+        """Over the length of the prompt, of `_RANKED`; what a family has no phase for is 0."""
+        rows = [
+            {step.phase: _count(step.run) for step in self._walk.ranking(batch, tokens, options, option_tokens)}
+            for tokens in COUNTED_LENGTHS
+        ]
+        return tuple(Polynomial([row.get(phase, 0) for row in rows]) for phase in _RANKED)
 
     @cached_property
     def modules(self) -> dict[Phase, tuple[str, ...]]:

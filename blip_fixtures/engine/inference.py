@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.families.ranking import OPTION_IDS
+from blip_fixtures.words import Decoding
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from blip_fixtures.case import NewTokens
     from blip_fixtures.checkpoints.loading import LoadedModel
     from blip_fixtures.checkpoints.resolve import Checkpoint
@@ -23,13 +29,16 @@ class BatchFacts:
 
     `text_tokens` counts each sample's text tokens for the language model, without query tokens and padding;
     `qformer_tokens` those of every row in the Q-Former, after padding, and is 0 where it reads no text; `truncated`
-    says whose prompt was cut.
+    says whose prompt was cut. Where options are ranked, `options` has those of each sample, and `option_tokens` is the
+    number of tokens of every one after padding.
     """
 
     samples: range
     text_tokens: tuple[int, ...]
     qformer_tokens: int
     truncated: tuple[bool, ...]
+    options: tuple[tuple[str, ...], ...] = ()
+    option_tokens: int = 0
 
     @property
     def padded_text_tokens(self) -> int:
@@ -116,7 +125,12 @@ class BatchMaker:
             qformer_tokens=prompts.qformer_tokens,
             truncated=prompts.truncated,
         )
-        return Batch({name: found[name] for name in family.input_names}, facts)
+        inputs = {name: found[name] for name in family.input_names}
+        if prompt.decoding == Decoding.RANK:
+            options = tuple(row.choices for row in rows)
+            inputs |= family.tokenize_options(self._processor, options)
+            facts = replace(facts, options=options, option_tokens=int(inputs[OPTION_IDS].shape[1]))
+        return Batch(inputs, facts)
 
 
 def _key(samples: SampleSet, *of_batch: object) -> tuple[object, ...]:
@@ -134,9 +148,19 @@ def to_device(batch: Batch, device: str, dtype: Any) -> dict[str, Any]:
 
 
 def generate(
-    model: Any, inputs: dict[str, Any], new_tokens: NewTokens, *, num_beams: int = 1, length_penalty: float = 1.0
+    model: Any,
+    inputs: dict[str, Any],
+    new_tokens: NewTokens,
+    *,
+    num_beams: int = 1,
+    length_penalty: float = 1.0,
+    min_new_tokens: int = 0,
+    penalty: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     """Token ids (batch, tokens) with the answers in them; greedy unless `num_beams` is above 1.
+
+    No answer ends before `min_new_tokens`, unless the number of tokens is fixed. `penalty` are the arguments that
+    punish repetition (`Family.penalty`).
 
     `model` is a loaded model's runner, or the model itself. `read` takes the answers alone. Positions are interpolated
     only where the pictures are not of the size that the checkpoint was made for.
@@ -147,11 +171,26 @@ def generate(
         **inputs,
         interpolate_pos_encoding=inputs["pixel_values"].shape[-1] != native_size,
         max_new_tokens=new_tokens.limit,
-        min_new_tokens=new_tokens.limit if new_tokens.fixed else None,
+        min_new_tokens=new_tokens.limit if new_tokens.fixed else min_new_tokens or None,
         do_sample=False,
         num_beams=num_beams,
         **beams,
+        **penalty,
     )
+
+
+def rank(loaded: LoadedModel, inputs: dict[str, Any]) -> Any:
+    """The log-likelihoods of all options (samples, most options); what is missing in a row is minus infinity."""
+    native_size = loaded.checkpoint.image_size
+    interpolate = inputs["pixel_values"].shape[-1] != native_size
+    return loaded.family.rank(loaded.model, inputs, interpolate_pos_encoding=interpolate)
+
+
+def read_ranks(scores: Any, options: Sequence[Sequence[str]], steps: int) -> Answers:
+    """The likeliest option of each sample, the first of equal ones. No token is generated in the `steps`."""
+    best = scores.argmax(dim=1).tolist()
+    texts = tuple(of_sample[number] for of_sample, number in zip(options, best, strict=True))
+    return Answers(texts=texts, new_tokens=(0,) * len(texts), steps=steps)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from blip_fixtures.reasons import Reason
 from blip_fixtures.words import EnergyMode, Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from blip_fixtures.engine.stock import CheckpointKey, Stock
     from blip_fixtures.job import Job
@@ -78,8 +78,19 @@ def check_architectures(jobs: Sequence[Job], stock: Stock) -> None:
             reason = stock.architecture(job).why_impossible(case.image_size, case.sequence_length, job.new_tokens.limit)
             if reason is not None:
                 raise PreflightError(f"{job.case.id}: {reason}")
+            check_length(stock.resolved(job))
     except CheckpointError as error:
         raise PreflightError(str(error)) from None
+
+
+def check_length(job: Job) -> None:
+    """Raise `PreflightError` where the answers of a resolved job may have fewer tokens than its protocol asks for."""
+    least, most = job.prompt.min_new_tokens, job.new_tokens.limit
+    if least > most and not job.new_tokens.fixed:
+        raise PreflightError(
+            f"{job.case.id}: the prompts {job.case.prompts} ask for at least {least} new tokens and an answer may have "
+            f"{most}; give --blip-new-tokens={least} or more"
+        )
 
 
 def prepare(
@@ -122,18 +133,24 @@ def _unrunnable(
         job: reason for job in jobs if job not in lacking and (reason := _too_few_samples(job, len(stock.samples(job))))
     }
     left = [job for job in jobs if job not in lacking and job not in unfilled]
-    asked_too_much = {**unfilled, **_too_large(left, stock, held_bytes)}
+    contradictory = {job: reason for job, reason in lacking.items() if reason == _why_against(job, stock)}
+    asked_too_much = {**contradictory, **unfilled, **_too_large(left, stock, held_bytes)}
     return {**lacking, **asked_too_much}, list(asked_too_much.values())
 
 
 def _why_lacking(job: Job, stock: Stock) -> Reason | None:
     """What the device lacks for a job, or that there is no such device, or that the checkpoint does not suit it."""
-    optimization, beams, device = find_optimization(job.case.optimization), job.prompt.num_beams, job.case.device
-    reason = why_unavailable(device) or optimization.why_unavailable(device, num_beams=beams)
+    optimization, device = find_optimization(job.case.optimization), job.case.device
+    reason = why_unavailable(device) or optimization.why_unavailable(device, protocol=stock.prompt(job))
     if reason is not None:
         return reason
     with _buildable(checkpoint_key(job)):
         return optimization.why_unfit(device, stock.architecture(job))
+
+
+def _why_against(job: Job, stock: Stock) -> Reason | None:
+    """Why the job's optimization cannot decode as its protocol says, on whatever machine."""
+    return find_optimization(job.case.optimization).why_against(stock.prompt(job))
 
 
 @contextlib.contextmanager
@@ -163,7 +180,7 @@ def _too_large(jobs: Sequence[Job], stock: Stock, held_bytes: Callable[[str], in
         with _buildable(key):
             free = free_bytes(device) + held_bytes(device)
             make = cache(partial(Estimator, stock.architecture(group[0]).config))
-            found |= _too_large_of(group, make, free)
+            found |= _too_large_of({job: _size(stock.resolved(job)) for job in group}, make, free)
             # Synthetic weights are made where they stay.
             if device != "cpu" and group[0].case.weights == Weights.TRAINED:
                 found |= _too_large_for_host([job for job in group if job not in found], make, held_bytes)
@@ -183,8 +200,8 @@ def _too_large_for_host(
     return {job: reason for job in jobs if (reason := reasons[job.case.optimization])}
 
 
-def _too_large_of(jobs: Sequence[Job], make: Callable[[str], Estimator], free: int) -> dict[Job, Reason]:
-    """Of jobs of one checkpoint on one device."""
+def _too_large_of(jobs: Mapping[Job, Size], make: Callable[[str], Estimator], free: int) -> dict[Job, Reason]:
+    """Of jobs of one checkpoint on one device, each with its size."""
     # What is planned, and what may be advised instead: another dtype.
     names = dict.fromkeys([*(job.case.optimization for job in jobs), *DTYPES])
     estimators: dict[str, Callable[[], Estimator]] = {
@@ -194,15 +211,16 @@ def _too_large_of(jobs: Sequence[Job], make: Callable[[str], Estimator], free: i
     for optimization in dict.fromkeys(job.case.optimization for job in jobs):
         alike = [job for job in jobs if job.case.optimization == optimization]
         refuse = partial(
-            why_too_large, optimization=optimization, device=jobs[0].case.device, free=free, estimators=estimators
+            why_too_large, optimization=optimization, device=alike[0].case.device, free=free, estimators=estimators
         )
         # Where one as large as the largest of each axis fits, all do.
-        if refuse(_largest([_size(job) for job in alike])) is not None:
-            found |= {job: reason for job in alike if (reason := refuse(_size(job)))}
+        if refuse(_largest([jobs[job] for job in alike])) is not None:
+            found |= {job: reason for job in alike if (reason := refuse(jobs[job]))}
     return found
 
 
 def _size(job: Job) -> Size:
+    """Of a resolved job."""
     case = job.case
     return Size(case.batch_size, case.image_size, case.sequence_length, job.new_tokens.limit, job.prompt.num_beams)
 

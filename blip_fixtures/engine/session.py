@@ -16,6 +16,7 @@ from blip_fixtures.device_errors import is_device_error, is_lost, is_out_of_memo
 from blip_fixtures.devices import device_name, synchronizing_timer, why_unavailable, working_on
 from blip_fixtures.engine import preflight
 from blip_fixtures.engine.clocks import WatchedLoop
+from blip_fixtures.engine.conditions import data_of, generation_of
 from blip_fixtures.engine.environment import describe_machine, describe_moment, device_identity
 from blip_fixtures.engine.loop import PlainLoop
 from blip_fixtures.engine.passes import Context, Found, run_passes
@@ -25,7 +26,7 @@ from blip_fixtures.engine.workload import Workload
 from blip_fixtures.optimizations import find_optimization
 from blip_fixtures.privacy import without_secrets
 from blip_fixtures.reasons import Reason
-from blip_fixtures.record import CaseFields, Data, Generation, Record, RecordError, shown, validated
+from blip_fixtures.record import CaseFields, Record, RecordError, shown, validated
 from blip_fixtures.settings import Settings
 from blip_fixtures.words import Status
 
@@ -177,7 +178,8 @@ class Session:
     def _measured(self, job: Job, loop: Loop) -> Found:
         watched = WatchedLoop(loop, job.case.device)
         with working_on(job.case.device):
-            return watched.told(run_passes(Context(job, self.workload(job), watched, self.tools)))
+            workload = self.workload(job)
+            return watched.told(run_passes(Context(workload.job, workload, watched, self.tools)))
 
     def _note_lost(self, job: Job, error: BaseException) -> None:
         """Give CUDA up, where `error` left it unusable for the rest of the process."""
@@ -192,7 +194,7 @@ class Session:
     def workload(self, job: Job) -> Workload:
         """The job's batches and its model, which is loaded where it is not the live one."""
         return Workload(
-            job=job,
+            job=self.stock.resolved(job),
             loaded=self._models.get(self.stock.checkpoint(job), job.case.device, job.case.optimization),
             processor=self.stock.processor(job),
             samples=self.stock.samples(job),
@@ -233,14 +235,8 @@ class Session:
             model_load_s=found.model_load_s,
             tokens=found.tokens,
             limit=found.limit,
-            data=self._data(job),
-            generation=Generation(
-                new_tokens=job.new_tokens.limit,
-                fixed=job.new_tokens.fixed,
-                num_beams=job.prompt.num_beams,
-                length_penalty=job.prompt.length_penalty,
-                prompt_parts=job.prompt.parts,
-            ),
+            data=data_of(self.stock.samples(job), case.batch_size),
+            generation=generation_of(self.stock.resolved(job)),
             environment={**self._environment(job), **(moment or {})},
             applied=found.applied,
             notes=tuple(found.notes),
@@ -248,22 +244,13 @@ class Session:
         )
         return shown(record, self._show)
 
-    def _data(self, job: Job) -> Data:
-        samples, size = self.stock.samples(job), job.case.batch_size
-        return Data(
-            source=samples.source,
-            revision=samples.revision,
-            samples=len(samples),
-            batches=len(samples) // size,
-            dropped=len(samples) % size,
-            skipped=samples.skipped,
-        )
-
     def _settings(self, job: Job) -> Settings:
+        samples = self.stock.samples(job)
         return Settings.of(
-            job,
+            self.stock.resolved(job),
             checkpoint_revision=self.stock.checkpoint(job).revision,
-            data_revision=self.stock.samples(job).revision,
+            data_revision=samples.revision,
+            data_split=samples.split.name if samples.split else None,
             checkpoint_files=self.stock.checkpoint_files(job),
             device=self._about(job.case.device)[1],
             versions=self._machine["versions"],

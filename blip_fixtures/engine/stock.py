@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from blip_fixtures.checkpoints.resolve import Checkpoint
+    from blip_fixtures.data.prompts import Prompt
     from blip_fixtures.data.sources import SampleSet
     from blip_fixtures.job import Job
 
@@ -49,6 +50,14 @@ class Stock:
         if key not in self._found:
             self._found[key] = find_architecture(*key)
         return self._whole.get(key, self._found[key])
+
+    def resolved(self, job: Job) -> Job:
+        """The job with its family's protocol, and as many new tokens as that allows. Raises `CheckpointError`."""
+        return job.of_family(self.architecture(job).family.kinds)
+
+    def prompt(self, job: Job) -> Prompt:
+        """The job's protocol, as it is for its checkpoint's family. Raises `CheckpointError`."""
+        return self.resolved(job).prompt
 
     def checkpoint(self, job: Job) -> Checkpoint:
         """The job's checkpoint with its weights at hand, which fit it. Raises `CheckpointError`."""

@@ -61,7 +61,7 @@ class SharedTools:
         if key not in self._rates:
             dtype = find_optimization(job.case.optimization).dtype
             self._rates[key] = ModelRates(self._machines[device], model, modules, dtype)
-        return self._rates[key].seen(model, modules, job.case.batch_size * job.prompt.num_beams)
+        return self._rates[key].seen(model, modules, job.case.batch_size * workload.prompt.num_beams)
 
     def meters(self, job: Job) -> Mapping[Domain, Meter]:
         """Those that can be read while the device works."""

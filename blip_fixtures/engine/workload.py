@@ -10,10 +10,12 @@ from blip_fixtures.devices import synchronize
 from blip_fixtures.engine import inference
 from blip_fixtures.families.runner import Part
 from blip_fixtures.optimizations import Probe
+from blip_fixtures.words import Decoding
 
 if TYPE_CHECKING:
     from blip_fixtures.case import Case
     from blip_fixtures.checkpoints.loading import LoadedModel
+    from blip_fixtures.data.prompts import Prompt
     from blip_fixtures.data.sources import SampleSet
     from blip_fixtures.job import Job
 
@@ -28,7 +30,7 @@ class BatchAnswers:
 
 @dataclass(frozen=True)
 class Workload:
-    """Full batches only: the partial last one is dropped."""
+    """Full batches only: the partial last one is dropped. The `job` is as `Stock.resolved` makes it."""
 
     job: Job
     loaded: LoadedModel
@@ -43,6 +45,16 @@ class Workload:
     def case(self) -> Case:
         """The job's."""
         return self.job.case
+
+    @property
+    def prompt(self) -> Prompt:
+        """The job's protocol."""
+        return self.job.prompt
+
+    @property
+    def ranks(self) -> bool:
+        """Whether an answer is the likeliest of the options, and nothing is generated."""
+        return self.prompt.decoding == Decoding.RANK
 
     @property
     def batches(self) -> int:
@@ -68,7 +80,7 @@ class Workload:
             "batch_size": self.case.batch_size,
             "image_size": self.case.image_size,
             "text_limit": self.case.sequence_length,
-            "prompt": self.job.prompt,
+            "prompt": self.prompt,
         }
 
     def inputs(self, number: int) -> dict[str, Any]:
@@ -78,15 +90,20 @@ class Workload:
     def generate(self, inputs: dict[str, Any], new_tokens: NewTokens | None = None, *, eager: bool = False) -> Any:
         """Token ids as `generate` returns them, with as many tokens as the job says unless it is given here.
 
-        `eager` is transformers' own way on the same model.
+        `eager` is transformers' own way on the same model. Where options are ranked, their log-likelihoods instead
+        (samples, most options).
         """
-        prompt = self.job.prompt
+        prompt = self.prompt
+        if self.ranks:
+            return inference.rank(self.loaded, inputs)
         return inference.generate(
             self.loaded.eager_runner if eager else self.loaded.runner,
             inputs,
             self.job.new_tokens if new_tokens is None else new_tokens,
             num_beams=prompt.num_beams,
             length_penalty=prompt.length_penalty,
+            min_new_tokens=prompt.min_new_tokens,
+            penalty=self.loaded.family.penalty(prompt.repetition_penalty, inputs),
         )
 
     @property
@@ -99,10 +116,17 @@ class Workload:
 
     def place(self, inputs: dict[str, Any]) -> slice:
         """Where the answers stand in the rows that `generate` returns for these inputs."""
+        if self.ranks:
+            return slice(None)
         return self.loaded.family.answer(inputs)
 
-    def read(self, generated: Any, steps: int | None = None) -> inference.Answers:
-        """The answers in token ids (batch, tokens) that hold nothing else; without `steps` each token took one."""
+    def read(self, number: int, generated: Any, steps: int | None = None) -> inference.Answers:
+        """The answers of batch `number` in token ids (batch, tokens) that hold nothing else.
+
+        Without `steps` each token took one. Where options are ranked, in their log-likelihoods.
+        """
+        if self.ranks:
+            return inference.read_ranks(generated, self.facts(number).options, self.loaded.family.ranking_steps)
         return inference.read(self.processor, self.loaded, generated, steps)
 
     def answer(self, number: int) -> inference.Answers:
@@ -112,12 +136,14 @@ class Workload:
         inputs = self.inputs(number)
         with self.loaded.runner.parts_ended(parts.append):
             token_ids = self.generate(inputs, NewTokens(self.job.new_tokens.limit))
-        return self.read(token_ids[:, self.place(inputs)], parts.count(Part.STEP))
+        return self.read(number, token_ids[:, self.place(inputs)], parts.count(Part.STEP))
 
     @property
     def unread(self) -> inference.Answers:
         """The answers of a batch of which only is known how long they may be."""
         size, limit = self.case.batch_size, self.job.new_tokens.limit
+        if self.ranks:
+            return inference.Answers(("",) * size, (0,) * size, self.loaded.family.ranking_steps)
         return inference.Answers(texts=("",) * size, new_tokens=(limit,) * size, steps=limit)
 
     def _on_device(self, batch: inference.Batch) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Blip(Family):
         self.bridge = bridge
         self.language = language
         self.kinds = (bridge.kind, language.kind)
+        self.ranking_steps = language.ranking_steps
         self.input_names = ("pixel_values", *bridge.input_names, "input_ids", "attention_mask")
 
     @property
@@ -125,6 +126,10 @@ class Blip(Family):
     def answer(self, inputs: Mapping[str, Any]) -> slice:
         """The language model's."""
         return self.language.answer(inputs)
+
+    def penalty(self, factor: float, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What changes nothing is not said to the model: a factor of 1 would be worked out all the same."""
+        return {} if factor == 1 else self.language.penalty(factor, inputs["input_ids"].shape[1])
 
     def tokenize_options(self, processor: Any, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
         """By the language model's tokenizer."""

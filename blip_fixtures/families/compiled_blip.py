@@ -101,11 +101,14 @@ class CompiledBlip(CompiledRunner):
         do_sample: bool,
         num_beams: int,
         length_penalty: float = 1.0,
+        repetition_penalty: float = 1.0,
         **for_qformer: Any,
     ) -> Any:
         """As the model's own `generate`. Raises `ValueError` where anything but greedy decoding is asked for."""
         if do_sample or num_beams != 1 or length_penalty != 1:
             raise ValueError("compiled generation is greedy; choose another optimization for sampling or beams")
+        if repetition_penalty != 1:
+            raise ValueError("compiled generation has no repetition penalty; choose another optimization for one")
         image = self._vision(pixel_values, interpolate_pos_encoding)
         self._note(Part.VISION)
         prompts = (for_qformer[name] for name in self._bridge.input_names)

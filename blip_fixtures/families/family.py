@@ -98,8 +98,9 @@ class PromptRoom:
 class Family(ABC):
     """What is true of one architecture. An instance holds no state; torch and transformers are imported in methods."""
 
-    # What it is, for whatever differs between families: ``instructblip`` or ``blip2``, and the kind of language model,
-    # ``encoder_decoder`` or ``decoder_only``.
+    # How often the language model runs where options are ranked.
+    ranking_steps: int
+    # What tells it from others where a protocol differs: members of `FamilyKind`.
     kinds: tuple[str, ...]
     # The parts of the configuration whose attention can be chosen; "" is the whole.
     attention_parts: tuple[str, ...]
@@ -161,6 +162,10 @@ class Family(ABC):
     @abstractmethod
     def answer(self, inputs: Mapping[str, Any]) -> slice:
         """Where the answer stands in a row of what `generate` returned for `inputs`."""
+
+    @abstractmethod
+    def penalty(self, factor: float, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of `generate` that punish repetition within an answer by `factor`; none for a factor of 1."""
 
     @abstractmethod
     def tokenize_options(self, processor: Any, texts: Sequence[Sequence[str]]) -> dict[str, Any]:

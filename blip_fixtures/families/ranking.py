@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Arguments of a ranking call besides those of `generate`.
-NAMES = ("option_ids", "option_mask", "option_rows")
+NAMES = OPTION_IDS, _, _ = ("option_ids", "option_mask", "option_rows")
 
 
 @dataclass(frozen=True)

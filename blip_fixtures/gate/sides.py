@@ -11,7 +11,7 @@ from blip_fixtures.gate.expressions import matches
 from blip_fixtures.gate.rules import INTERRUPTED
 from blip_fixtures.privacy import without_secrets
 from blip_fixtures.record import RecordError, read_run
-from blip_fixtures.words import Status
+from blip_fixtures.words import Decoding, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -148,11 +148,19 @@ CONDITIONS: dict[str, tuple[str, Callable[[Record], Any]]] = {
 }
 
 
+# How answers are decoded where nobody says more.
+_PLAIN = {"num_beams": 1, "length_penalty": 1, "repetition_penalty": 1, "min_new_tokens": 0}
+
+
 def _prompts(record: Record) -> Any:
     generation = record.generation
     if generation is None:
         return record.case.prompts
-    return (record.case.prompts, generation.prompt_parts or (), generation.num_beams, generation.length_penalty)
+    # Of decoding what is not everybody's is said by name: a number alone says nothing in a message.
+    decoding = generation.decoding or (Decoding.BEAM if generation.num_beams > 1 else Decoding.GREEDY)
+    found = {name: getattr(generation, name) for name in _PLAIN}
+    said = [f"{name} {value:g}" for name, value in found.items() if value != _PLAIN[name]]
+    return (record.case.prompts, generation.prompt_parts or (), str(decoding), *said)
 
 
 def _data(record: Record) -> Any:

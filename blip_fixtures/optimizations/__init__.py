@@ -28,12 +28,14 @@ from blip_fixtures.optimizations.packed import INT4, INT8
 from blip_fixtures.optimizations.process_wide import BEFORE, changed, process_wide_settings
 from blip_fixtures.reasons import Reason
 from blip_fixtures.spelling import did_you_mean
+from blip_fixtures.words import Decoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from blip_fixtures.checkpoints.loading import LoadedModel
     from blip_fixtures.checkpoints.resolve import Checkpoint
+    from blip_fixtures.data.prompts import Prompt
     from blip_fixtures.families import Family
 
 __all__ = [
@@ -56,6 +58,17 @@ OPTIMIZATIONS: dict[str, Entry] = {
 DTYPES = tuple(entry.name for entry in (FP16, FP32, BF16))
 
 
+def _why_not_greedy(name: str, protocol: Prompt) -> Reason | None:
+    """What a protocol asks of decoding that the likeliest token each time is not."""
+    if protocol.decoding == Decoding.RANK:
+        return Reason.of("greedy_not_ranking", name=name)
+    if protocol.num_beams > 1:
+        return Reason.of("greedy_only", name=name, beams=protocol.num_beams)
+    if protocol.repetition_penalty != 1:
+        return Reason.of("greedy_without_penalty", name=name, penalty=protocol.repetition_penalty)
+    return None
+
+
 @dataclass(frozen=True)
 class Optimization:
     """One entry or several, as the name of a case spells them. `entries` stand in the order of their application."""
@@ -75,15 +88,20 @@ class Optimization:
         chosen = [entry.attention(device, family) for entry in self.entries if entry.attention is not None]
         return dict(chosen[0]) if chosen else None
 
-    def why_unavailable(self, device: str, *, num_beams: int = 1) -> Reason | None:
-        """Why a case cannot run so on `device`, or `None`."""
+    def why_unavailable(self, device: str, *, protocol: Prompt | None = None) -> Reason | None:
+        """Why a case of this protocol, as it is for its family, cannot run so on `device`, or `None`."""
+        if protocol is not None and (reason := self.why_against(protocol)):
+            return reason
         for entry in self.entries:
-            if entry.greedy_only and num_beams > 1:
-                return Reason.of("greedy_only", name=entry.name, beams=num_beams)
             reason = entry.why_not_in(device, self.dtype) or entry.why_unavailable(device)
             if reason is not None:
                 return reason
         return None
+
+    def why_against(self, protocol: Prompt) -> Reason | None:
+        """Why it cannot decode as the protocol says on any device, or `None`."""
+        greedy = (entry.name for entry in self.entries if entry.greedy_only)
+        return next(filter(None, (_why_not_greedy(name, protocol) for name in greedy)), None)
 
     def why_unfit(self, device: str, checkpoint: Checkpoint) -> Reason | None:
         """Why nothing of `checkpoint` could be run so on `device`, which can run others, or `None`."""

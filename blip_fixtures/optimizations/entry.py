@@ -78,11 +78,12 @@ class Entry:
     """One name of the registry.
 
     `label` is what documents call it, by default its name. `dtype` is the one it stands for, `prefers` the one that its
-    kernels are made for; without either the weights are fp16. `attention` maps a device and a family to the attention
-    implementations of the configuration's parts, as transformers takes them. `why_unavailable` maps a device to a
-    reason or `None`, `why_not_in` a device and the dtype of the weights, `why_unfit` a device and a checkpoint: all are
-    asked before a model is loaded. `apply` changes a model once, `prepare` comes before each of its cases (with the
-    limit on text tokens), `proof` after the passes of each: it returns facts for the record or raises `NotApplied`.
+    kernels are made for; without either the weights are fp16. `greedy_only` says that it takes the likeliest token each
+    time and nothing else: no beams, no repetition penalty, no ranking. `attention` maps a device and a family to the
+    attention implementations of the configuration's parts, as transformers takes them. `why_unavailable` maps a device
+    to a reason or `None`, `why_not_in` a device and the dtype of the weights, `why_unfit` a device and a checkpoint:
+    all are asked before a model is loaded. `apply` changes a model once, `prepare` comes before each of its cases (with
+    the limit on text tokens), `proof` after the passes of each: it returns facts for the record or raises `NotApplied`.
     `notes` is what a reader must know beside the figures, from the facts of all the proofs of a case.
     """
 

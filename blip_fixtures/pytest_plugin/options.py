@@ -33,7 +33,7 @@ class Options:
     devices: tuple[str, ...]
     baseline: dict[str, str | int]
     also: dict[str, tuple[str | int, ...]]
-    new_tokens: NewTokens
+    new_tokens: NewTokens | None
     rounds: int | None
     warmup_rounds: int
     limit: int | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blip_fixtures.bounds import MOST_ROUNDS, MOST_SAMPLES, name_or_path, path, some_text
-from blip_fixtures.case import DEFAULT_WARMUP_ROUNDS, MIN_ROUNDS, PRESETS
+from blip_fixtures.case import DEFAULT_WARMUP_ROUNDS, MIN_ROUNDS, PRESETS, NewTokens
 from blip_fixtures.gate.rules import ALLOWABLE, Missing, parse_rules
 from blip_fixtures.pytest_plugin.parsing import (
     ALL_PASSES,
@@ -37,7 +37,7 @@ SPECS = (
         one_of(Weights),
         "KIND",
         "checkpoint, or random: the model's architecture at full size with synthetic weights, without any download. "
-        "Then every row generates exactly --blip-new-tokens tokens, and there is no quality.",
+        "Then every row generates exactly as many tokens as it may, and there is no quality.",
     ),
     Spec("revision", "", some_text, "REV", "Branch, tag or commit of a hub id. Default: the hub's main branch."),
     Spec(
@@ -52,8 +52,9 @@ SPECS = (
         "dataset",
         "",
         datasets,
-        "DATASET=ID_OR_PATH[@REVISION]",
-        "Take one dataset from elsewhere: a repository of the hub, a folder of parquet files, or one file. Repeatable.",
+        "DATASET=ID_OR_PATH[@REVISION][:SPLIT]",
+        "Take one dataset from elsewhere: a repository of the hub, a folder of parquet files, or one file; hub:SPLIT "
+        "is another of its own splits, such as coco=hub:karpathy-test. Repeatable.",
         field="datasets",
         repeatable=True,
     ),
@@ -103,10 +104,11 @@ SPECS = (
     ),
     Spec(
         "new-tokens",
-        "50",
+        "",
         new_tokens,
         "N",
-        "At most N generated tokens for each sample; fixed:N makes every row generate exactly N.",
+        "At most N generated tokens for each sample; fixed:N makes every row generate exactly N. Default: as many as "
+        f"the prompts say for the dataset, else {NewTokens.limit}.",
     ),
     Spec(
         "rounds",

@@ -5,6 +5,7 @@
 `shown.py` says what of a record others may see.
 """
 
+from blip_fixtures.record.conditions import Data, Generation
 from blip_fixtures.record.document import Document, Selected
 from blip_fixtures.record.files import RecordError, StoredRun, read_document, read_records, read_run, validated
 from blip_fixtures.record.json_schema import schema
@@ -12,11 +13,9 @@ from blip_fixtures.record.shown import shown
 from blip_fixtures.record.structs import (
     SCHEMA_VERSION,
     CaseFields,
-    Data,
     Energy,
     EnergyWindow,
     Flops,
-    Generation,
     Latency,
     Limit,
     Memory,

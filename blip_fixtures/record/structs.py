@@ -1,6 +1,7 @@
 """The one definition of a record, version 2. Types, validation and `record.schema.json` come from it.
 
-`units.py` has the bounds of its numbers and texts, `environment.py` what is known of its environment.
+`units.py` has the bounds of its numbers and texts, `environment.py` what is known of its environment, `conditions.py`
+where its samples came from and how answers were generated.
 
 Missing is null with a reason under `missing`, never 0. After a change here, write the schema again:
 ``python -m tools.record_schema``.
@@ -17,10 +18,10 @@ from msgspec import Meta
 from blip_fixtures.bounds import MOST_SAMPLES
 from blip_fixtures.plain import Facts
 from blip_fixtures.reasons import Reason
+from blip_fixtures.record.conditions import Data, Generation
 from blip_fixtures.record.units import (
     Amount,
     AtLeastOne,
-    Batches,
     BatchSeconds,
     Bytes,
     Conditions,
@@ -227,31 +228,6 @@ class Limit(Part, frozen=True, kw_only=True):
     own_bytes_per_s: Mapping[Phase, Amount] | None = None
     products_per_s: Annotated[Mapping[Key, Amount], Few] | None = None
     busy_share: Share | None = None
-
-
-class Data(Part, frozen=True, kw_only=True):
-    """Where the samples came from and how many the passes used; `skipped` rows of the source were invalid."""
-
-    source: Text
-    revision: Word | None
-    samples: Count | None
-    batches: Batches | None
-    dropped: Count | None
-    skipped: Count = 0
-    split: Word | None = None
-
-
-class Generation(Part, frozen=True, kw_only=True):
-    """`fixed` means that every row generated exactly `new_tokens`, else it is an upper bound.
-
-    The rest is what the preset says of the dataset; `length_penalty` has an effect with more than one beam.
-    """
-
-    new_tokens: AtLeastOne
-    fixed: bool
-    num_beams: AtLeastOne = 1
-    length_penalty: Score = 1.0
-    prompt_parts: Annotated[tuple[Text, ...], Few] | None = None
 
 
 class Record(Part, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from blip_fixtures.checkpoints.loading import LoadedModel, load_model
 from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.record import Generation, Record, read_records
 from blip_fixtures.report.plots import draw_plots
-from blip_fixtures.words import Domain
+from blip_fixtures.words import Decoding, Domain
 from tests.plugin.conftest import ON_CPU, TWO_SWEEPS, Suite
 
 
@@ -44,7 +44,13 @@ def test_a_record_holds_what_was_asked_for(suite: Suite) -> None:
     assert first.latency is not None
     assert len(first.latency.rounds_s) == len(first.latency.reference_s) == 2
     assert first.generation == Generation(
-        new_tokens=4, fixed=False, num_beams=1, length_penalty=1.0, prompt_parts=("{question}",)
+        new_tokens=4,
+        fixed=False,
+        num_beams=1,
+        length_penalty=1.0,
+        prompt_parts=("{question}",),
+        decoding=Decoding.GREEDY,
+        ocr_limit=0,
     )
     assert first.data is not None
     assert (first.data.samples, first.data.batches, first.data.dropped) == (4, 4, 0)

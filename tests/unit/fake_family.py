@@ -102,6 +102,7 @@ class FakeFamily(Family):
 
     attention_parts = ("", "vision_config")
     input_names = ("pixel_values", "input_ids", "attention_mask")
+    ranking_steps = 1
     kinds = ("fake", "decoder_only")
 
     def is_of(self, config: Mapping[str, Any]) -> bool:
@@ -159,6 +160,9 @@ class FakeFamily(Family):
 
     def answer(self, inputs: Mapping[str, Any]) -> slice:
         return slice(inputs["input_ids"].shape[1], None)
+
+    def penalty(self, factor: float, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {} if factor == 1 else {"repetition_penalty": factor}
 
     def tokenize_options(self, processor: Any, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
         raise NotImplementedError

@@ -148,6 +148,8 @@ def test_compiled_generation_refuses_what_it_would_ignore(checkpoint: Checkpoint
     loaded, _ = prepared(checkpoint, batches)
     with pytest.raises(ValueError, match="compiled generation is greedy"):
         generate(loaded.runner, batches[0], TOKENS, num_beams=1 + 1)
+    with pytest.raises(ValueError, match="compiled generation has no repetition penalty"):
+        generate(loaded.runner, batches[0], TOKENS, penalty={"repetition_penalty": 1.5})
 
 
 def test_counts_are_differences() -> None:

@@ -388,6 +388,9 @@ class TestRefusals:
             ({"environment": {"torch_threads": 2}}, "threads", "another number of threads"),
             ({"environment": {"versions": {"torch": "9.9"}}}, "torch", "another torch than in the baseline: 9.9"),
             ({"prompts": "seed"}, "prompts", "other prompts than in the baseline: seed"),
+            ({"generation": {"repetition_penalty": 1.5}}, "prompts", "greedy, repetition_penalty 1.5 instead of"),
+            ({"generation": {"min_new_tokens": 2}}, "prompts", "greedy, min_new_tokens 2 instead of"),
+            ({"generation": {"decoding": "rank"}}, "prompts", "rank instead of"),
             ({"data": {"revision": "abc"}}, "data", "other data than in the baseline"),
             ({"generation": {"new_tokens": 5}}, "new-tokens", "another limit on new tokens than in the baseline: 5"),
         ],
@@ -399,6 +402,12 @@ class TestRefusals:
         assert message in str(raised.value)
         assert f"--blip-allow {name}" in str(raised.value)
         assert message in judge(base, now, LATENCY, allowed=[name]).notes[0]
+
+    def test_a_record_from_before_decoding_was_said_compares(self) -> None:
+        for beams, decoding in ((1, "greedy"), (5, "beam")):
+            before = noisy_side(0, generation={"num_beams": beams})
+            now = noisy_side(10, generation={"num_beams": beams, "decoding": decoding, "ocr_limit": 30})
+            assert check_comparable(before, now) == []
 
     def test_another_driver_concerns_the_gpu_alone(self) -> None:
         def side(device: str, driver: str) -> list[Process]:

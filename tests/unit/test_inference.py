@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -218,7 +219,7 @@ def test_a_probe_generates_as_the_rounds_do(
         calls.append({name: each for name, each in settings.items() if not torch.is_tensor(each)})
 
     monkeypatch.setattr(loaded.model, "generate", noting)
-    beams = dataclasses.replace(PROMPT, num_beams=3, length_penalty=-1.0)
+    beams = dataclasses.replace(PROMPT, num_beams=3, length_penalty=-1.0, repetition_penalty=1.5)
     job = Job.of(CASE, new_tokens=NewTokens(3, fixed=True), prompt=beams)
     samples = load_samples("textvqa", "sample", 4)
     workload = Workload(job, loaded, processor, samples, BatchMaker(processor, checkpoint))
@@ -226,7 +227,46 @@ def test_a_probe_generates_as_the_rounds_do(
     workload.probe.run()
     workload.probe.run_eager()
     assert (calls[0]["num_beams"], calls[0]["length_penalty"], calls[0]["min_new_tokens"]) == (3, -1.0, 3)
+    assert calls[0]["repetition_penalty"] == 1.5
     assert calls == calls[:1] * 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "new_tokens", "said"),
+    [
+        ({}, NewTokens(5), {"min_new_tokens": None}),
+        ({"penalty": {}, "min_new_tokens": 0}, NewTokens(5), {"min_new_tokens": None}),
+        ({"penalty": {"repetition_penalty": 1.5}}, NewTokens(5), {"min_new_tokens": None, "repetition_penalty": 1.5}),
+        ({"min_new_tokens": 2}, NewTokens(5), {"min_new_tokens": 2}),
+        ({"min_new_tokens": 2}, NewTokens(5, fixed=True), {"min_new_tokens": 5}),
+    ],
+)
+def test_the_model_is_told_what_the_protocol_says_and_no_more(
+    settings: dict[str, Any], new_tokens: NewTokens, said: dict[str, Any]
+) -> None:
+    """A row without a penalty makes the very calls that it made before there were penalties."""
+    calls: list[dict[str, Any]] = []
+    model = SimpleNamespace(
+        config=SimpleNamespace(vision_config=SimpleNamespace(image_size=224)),
+        generate=lambda **given: calls.append(given),
+    )
+    generate(model, {"pixel_values": torch.zeros(1, 3, 224, 224)}, new_tokens, **settings)
+    del calls[0]["pixel_values"]
+    plain = {"interpolate_pos_encoding": False, "max_new_tokens": 5, "do_sample": False, "num_beams": 1}
+    assert calls == [{**plain, **said}]
+
+
+def test_a_repetition_penalty_changes_what_the_model_says(
+    loaded: LoadedModel, processor: Any, checkpoint: Checkpoint
+) -> None:
+    samples, maker = load_samples("textvqa", "sample", 4), BatchMaker(processor, checkpoint)
+    answers = {}
+    for penalty in (1.0, 50.0):
+        prompt = dataclasses.replace(PROMPT, repetition_penalty=penalty, min_new_tokens=8)
+        job = Job.of(CASE, new_tokens=NewTokens(8), prompt=prompt)
+        answers[penalty] = Workload(job, loaded, processor, samples, maker).answer(0)
+    assert set(answers[1.0].new_tokens) == {8}, "the least number of tokens"
+    assert answers[1.0].texts != answers[50.0].texts
 
 
 def test_the_facts_of_a_batch_outlive_its_tensors(

@@ -14,6 +14,7 @@ import torch
 
 from blip_fixtures.checkpoints.loading import LoadedModel
 from blip_fixtures.checkpoints.resolve import Checkpoint
+from blip_fixtures.data.prompts import Prompt
 from blip_fixtures.engine.inference import generate
 from blip_fixtures.engine.passes.attention import AttentionPass
 from blip_fixtures.engine.passes.base import Found
@@ -29,7 +30,7 @@ from blip_fixtures.optimizations import (
     register,
 )
 from blip_fixtures.reasons import Reason
-from blip_fixtures.words import Component
+from blip_fixtures.words import Component, Decoding
 from tests.unit.optimized import TOKENS, Batches, load, make_batches, probe_of
 
 
@@ -88,10 +89,25 @@ def test_a_missing_compiler_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None
     assert find_optimization("bf16").why_unavailable("cpu") is None
 
 
-def test_beams_are_a_reason() -> None:
-    assert str(find_optimization("compile").why_unavailable("cpu", num_beams=3)) == (
-        "compile decodes greedily and the prompts ask for 3 beams; set num_beams = 1"
-    )
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"num_beams": 3}, "compile decodes greedily and the prompts ask for 3 beams; set num_beams = 1"),
+        (
+            {"repetition_penalty": 1.5},
+            "compile decodes without a repetition penalty and the prompts ask for 1.5; set repetition_penalty = 1",
+        ),
+        (
+            {"decoding": Decoding.RANK},
+            "compile decodes greedily and the prompts let the model rank the options; choose another optimization",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["compile", "bf16+compile+int8"])
+def test_what_is_not_greedy_is_a_reason(name: str, settings: dict[str, Any], said: str) -> None:
+    protocol = Prompt(("{question}",), **settings)
+    assert str(find_optimization(name).why_unavailable("cpu", protocol=protocol)) == said
+    assert find_optimization("fp32").why_unavailable("cpu", protocol=protocol) is None
 
 
 def test_integer_products_are_the_cpus() -> None:

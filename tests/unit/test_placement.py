@@ -144,6 +144,7 @@ def test_what_a_compiled_model_keeps_is_on_the_card(synthetic: Checkpoint, batch
         assert loaded.runner.held_bytes > 0
         assert isinstance(loaded.runner, CompiledT5)
         # Private, because nobody else may touch them.
+        buffers: Any
         (buffers,) = loaded.runner._buffers.values()
         layers = [*buffers.cache.self_attention_cache.layers, *buffers.cache.cross_attention_cache.layers]
         kept = [tensor for layer in layers for tensor in (layer.keys, layer.values)]

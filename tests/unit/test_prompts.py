@@ -16,10 +16,27 @@ from PIL import Image
 
 from blip_fixtures.case import PRESETS
 from blip_fixtures.data.datasets import dataset_names
-from blip_fixtures.data.prompts import Prompt, PromptsError, _prompts, find_prompts, preset_names
+from blip_fixtures.data.prompts import Prompt, PromptsError, find_prompts, preset_names
+from blip_fixtures.data.prompts.checking import prompts_of
 from blip_fixtures.data.samples import Sample
+from blip_fixtures.words import Decoding
+
+T5 = ("instructblip", "encoder_decoder")
+VICUNA = ("instructblip", "decoder_only")
+OPT = ("blip2", "decoder_only")
 
 HOSTILE = [
+    ("[coco]\nparts = ['A']\nmin_new_tokens = 0x" + "f" * 500, "min_new_tokens is a number of more than 20 digits"),
+    (
+        "[coco]\nparts = ['A']\nocr_source = '" + "x" * 201 + "'",
+        "say in at most 200 characters where the OCR tokens come from",
+    ),
+    ('[coco]\nparts = ["A"]\nocr_source = "\\u0000"', "give it without control characters"),
+    (
+        "[coco]\nparts = ['A']\nrepetition_penalty = inf",
+        "repetition_penalty is inf; give a number above 0 and up to 100",
+    ),
+    ("[coco]\nparts = ['A']\n[coco.blip2.blip2.blip2.blip2.x]\na = 1", "[coco.blip2.blip2.blip2.blip2] has the table"),
     ("a" + ".a" * 100_000 + " = 1", "are no TOML: it has a key of more than 16 parts; mend the file"),
     ("[" + "a." * 30_000 + "a]", "are no TOML: it has a key of more than 16 parts; mend the file"),
     ('[coco]\n"a" . ' + "'b' . " * 20 + "c = 1", "are no TOML: it has a key of more than 16 parts; mend the file"),
@@ -90,7 +107,7 @@ def test_a_prompt_is_plain_data(tmp_path: Path, table: str) -> None:
     again = msgspec.json.decode(text, type=Prompt)
     assert again == prompt
     assert msgspec.json.encode(again) == text
-    assert json.loads(text) == {**dataclasses.asdict(prompt), "parts": list(prompt.parts)}
+    assert json.loads(text) == {**dataclasses.asdict(prompt), "parts": list(prompt.parts), "variants": []}
 
 
 @pytest.mark.parametrize(
@@ -131,8 +148,95 @@ def test_a_part_without_content_is_left_out() -> None:
     assert not find_prompts("paper").of("scienceqa").render(bare).startswith("Context")
 
 
-def test_every_preset_is_greedy() -> None:
-    assert {prompt.num_beams for preset in PRESETS for prompt in find_prompts(preset).prompts.values()} == {1}
+def test_every_preset_but_that_of_the_authors_is_greedy() -> None:
+    greedy = [preset for preset in PRESETS if preset != "published"]
+    found = {find_prompts(preset).of(name).of_family(T5).decoding for preset in greedy for name in dataset_names()}
+    assert found == {Decoding.GREEDY}
+
+
+# LAVIS's figures; docs/protocols.md says where they stand. Beams, length penalty, repetition penalty, tokens.
+PUBLISHED = [
+    ("textvqa", T5, (5, -1, 1.5, 1, 10)),
+    ("textvqa", VICUNA, (5, 0, 1.5, 1, 10)),
+    ("textvqa", ("blip2", "encoder_decoder"), (5, -1, 1, 1, 10)),
+    ("textvqa", OPT, (5, 0, 1, 1, 10)),
+    ("coco", T5, (5, 1, 1.15, 10, 80)),
+    ("coco", VICUNA, (5, 1, 1.15, 10, 80)),
+    ("coco", OPT, (5, 1, 1, 8, 30)),
+]
+
+
+@pytest.mark.parametrize(("dataset", "kinds", "figures"), PUBLISHED)
+def test_how_the_authors_generate(dataset: str, kinds: tuple[str, ...], figures: tuple[float, ...]) -> None:
+    found = find_prompts("published").of(dataset).of_family(kinds)
+    assert figures == (
+        found.num_beams,
+        found.length_penalty,
+        found.repetition_penalty,
+        found.min_new_tokens,
+        found.max_new_tokens,
+    )
+    assert (found.decoding, found.variants) == (Decoding.BEAM, ())
+
+
+@pytest.mark.parametrize("kinds", [T5, VICUNA, OPT])
+def test_the_authors_rank_options(kinds: tuple[str, ...]) -> None:
+    found = find_prompts("published").of("scienceqa").of_family(kinds)
+    assert found.decoding == Decoding.RANK
+    assert found.render(SAMPLE).startswith("Context: It barks. Question: what {is} it? Options: (a) a cat (b) a dog. ")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "textvqa", "coco"),
+    [
+        (T5, "t29. Question: what {is} it? Short answer:", "A short image caption."),
+        (("blip2", "encoder_decoder"), "Question: what {is} it? Short answer:", "a photo of"),
+        (OPT, "Question: what {is} it? Answer:", "a photo of"),
+    ],
+)
+def test_what_the_authors_ask(kinds: tuple[str, ...], textvqa: str, coco: str) -> None:
+    prompts = find_prompts("published")
+    asked = prompts.of("textvqa").of_family(kinds).render(SAMPLE)
+    assert asked.endswith(textvqa)
+    assert asked.startswith("OCR tokens: t0, t1, ") == (kinds == T5)
+    assert prompts.of("coco").of_family(kinds).render(SAMPLE) == coco
+
+
+VARIANTS = """
+    [coco]
+    parts = ["A"]
+    num_beams = 2
+    [coco.decoder_only]
+    num_beams = 3
+    [coco.blip2.decoder_only]
+    num_beams = 4
+    [coco.blip2]
+    num_beams = 5
+    length_penalty = 2
+    [coco.encoder_decoder]
+    num_beams = 1
+    length_penalty = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("kinds", "beams", "decoding"),
+    [
+        ((), 2, Decoding.BEAM),
+        (("instructblip",), 2, Decoding.BEAM),
+        (("instructblip", "decoder_only"), 3, Decoding.BEAM),
+        (("decoder_only", "blip2"), 4, Decoding.BEAM),
+        (("blip2",), 5, Decoding.BEAM),
+        (("blip2", "encoder_decoder"), 1, Decoding.GREEDY),
+        (("another",), 2, Decoding.BEAM),
+    ],
+)
+def test_what_differs_for_a_family(tmp_path: Path, kinds: tuple[str, ...], beams: int, decoding: Decoding) -> None:
+    prompt = find_prompts(write(tmp_path, VARIANTS)).of("coco")
+    found = prompt.of_family(kinds)
+    assert (found.num_beams, found.decoding, found.variants) == (beams, decoding, ())
+    assert found.of_family(kinds) == found
+    assert msgspec.json.decode(msgspec.json.encode(prompt), type=Prompt).of_family(kinds) == found
 
 
 def test_only_the_seed_preset_numbers_options_from_zero() -> None:
@@ -176,6 +280,8 @@ def test_the_name_of_a_file_follows_what_it_says_and_not_how(tmp_path: Path) -> 
 def test_a_file_keeps_the_name_of_older_releases(tmp_path: Path) -> None:
     table = '[coco]\nparts = ["A picture of"]\nnum_beams = 5\nlength_penalty = -1\n[scienceqa]\nparts = ["{choices}"]'
     assert find_prompts(write(tmp_path, table)).name == "mine@e3da334a"
+    for setting in ("repetition_penalty = 1.5", "max_new_tokens = 9", "[scienceqa.blip2]\nnum_beams = 2"):
+        assert find_prompts(write(tmp_path, f"{table}\n{setting}")).name != "mine@e3da334a"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +290,38 @@ def test_a_file_keeps_the_name_of_older_releases(tmp_path: Path) -> None:
         ("", "it is empty; give tables [textvqa], [coco], [scienceqa]"),
         ("[vqav2]\nparts = ['{question}']", "it has 'vqav2'; give tables [textvqa], [coco], [scienceqa]"),
         ("[cocoa]\nparts = ['A']", "it has 'cocoa'; give tables [textvqa], [coco], [scienceqa]; did you mean coco?"),
-        ("[coco]\npart = ['A']", "num_beams, length_penalty; did you mean parts?"),
+        ("[coco]\npart = ['A']", "max_new_tokens, ocr_source; did you mean parts?"),
+        ("[coco]\nparts = ['A']\nvariants = []", "[coco] has 'variants'; the settings are parts,"),
+        (
+            "[coco]\nparts = ['A']\ndecoding = 'ranks'",
+            "decoding is 'ranks'; choose one of greedy, beam, rank; did you mean",
+        ),
+        ("[coco]\nparts = ['A']\ndecoding = 1", "decoding is 1; choose one of greedy, beam, rank"),
+        ("[coco]\nparts = ['A']\ndecoding = 'rank'", "[coco] decoding is rank and coco has no options to rank; choose"),
+        ("[coco]\nparts = ['A']\ndecoding = 'beam'", "decoding is beam and there is one beam; set num_beams above 1"),
+        ("[coco]\nparts = ['A']\ndecoding = 'greedy'\nnum_beams = 5", "is greedy and num_beams is 5; leave one of"),
+        (
+            "[scienceqa]\nparts = ['{question}']\ndecoding = 'rank'\nmax_new_tokens = 5",
+            "[scienceqa] max_new_tokens changes nothing where options are ranked; leave it out",
+        ),
+        (
+            "[coco]\nparts = ['A']\nrepetition_penalty = 0",
+            "repetition_penalty is 0; give a number above 0 and up to 100",
+        ),
+        ("[coco]\nparts = ['A']\nmax_new_tokens = 0", "max_new_tokens is 0; give a whole number of at least 1"),
+        (
+            "[coco]\nparts = ['A']\nmin_new_tokens = 12\nmax_new_tokens = 10",
+            "[coco] min_new_tokens is 12 and max_new_tokens is 10; give a minimum that is no more than the maximum",
+        ),
+        ("[coco]\nparts = ['A']\nocr_source = ''", "ocr_source is ''; say in at most 200 characters where the"),
+        (
+            "[coco]\nparts = ['A']\n[coco.blip3]\nnum_beams = 2",
+            "[coco] has the table 'blip3'; one in it is called by a kind of family, instructblip, blip2, "
+            "encoder_decoder, decoder_only; did you mean blip2?",
+        ),
+        ("[coco]\nparts = ['A']\nblip2 = 1", "[coco] blip2 is 1; write [coco.blip2] above what differs"),
+        ("[coco]\nparts = ['A']\n[coco.blip2]\nnum_beams = 0", "[coco.blip2] num_beams is 0; give a whole number"),
+        ("[coco]\nparts = ['A']\n[coco.blip2]\nlength_penalty = 2", "with blip2 and encoder_decoder: length_penalty"),
         ("coco = 1", "'coco' is no table; write [coco] above its settings"),
         ("[coco]", "[coco] has no parts; give the prompt's parts, such as parts = ['{question}']"),
         ("[coco]\nparts = []", "[coco] parts is []; give a list of texts"),
@@ -271,7 +408,7 @@ TOML_VALUES = st.recursive(
 @settings(max_examples=300, deadline=None)
 def test_any_values_make_a_prompt_or_a_sentence(entry: dict[str, object]) -> None:
     try:
-        prompts = _prompts({"textvqa": {"parts": ["{question}"], **entry}})
+        prompts = prompts_of({"textvqa": {"parts": ["{question}"], **entry}})
     except ValueError as error:
         said = str(error)
     else:
@@ -283,7 +420,8 @@ def test_a_preset_that_is_misspelt() -> None:
     with pytest.raises(PromptsError) as caught:
         find_prompts("papr")
     assert str(caught.value) == (
-        "unknown prompts 'papr'; choose one of paper, lmms-eval, seed, or give a file FILE.toml; did you mean paper?"
+        "unknown prompts 'papr'; choose one of paper, published, lmms-eval, seed, or give a file FILE.toml; "
+        "did you mean paper?"
     )
 
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from blip_fixtures.case import Case, NewTokens
+from blip_fixtures.data.prompts import Prompt, Variant
 from blip_fixtures.engine import Job, PreflightError, SampleSource, Session
 from blip_fixtures.engine.fit import Estimator
 from blip_fixtures.engine.loop import PlainLoop
@@ -25,8 +26,8 @@ from blip_fixtures.engine.stock import Stock
 from blip_fixtures.meters import Conditions
 from blip_fixtures.meters.clocks import Clocks
 from blip_fixtures.reasons import Reason
-from blip_fixtures.record import Record, RecordError, validated
-from blip_fixtures.words import EnergyMode, PassName, Status, Weights
+from blip_fixtures.record import Generation, Record, RecordError, validated
+from blip_fixtures.words import Decoding, EnergyMode, PassName, Status, Weights
 from tests.unit.fake_cards import CARDS, cards_at_hand
 from tests.unit.fakes import FakeModels, FakeTime
 from tests.unit.test_device_errors import OF_CUDA, OUT_OF_MEMORY, said
@@ -107,6 +108,53 @@ def test_a_record_of_a_job(bench: Bench) -> None:
     assert record.missing["flops"] == Reason.of("not_asked_for")
     # A warm-up, three timed rounds, and the phase pass up to the call that makes ten seconds of it.
     assert bench.rounds == 1 + 3 + 2
+
+
+LONG = Prompt(
+    ("Question: {question}",),
+    min_new_tokens=2,
+    max_new_tokens=10,
+    variants=(
+        Variant(("encoder_decoder",), (("max_new_tokens", 9), ("ocr_limit", 3), ("ocr_source", "Tesseract 5"))),
+        Variant(("decoder_only",), (("num_beams", 5),)),
+    ),
+)
+
+
+def test_the_protocol_of_the_checkpoints_family_is_what_runs_and_what_is_recorded(bench: Bench) -> None:
+    record = bench.measure(prompt=LONG)
+    assert record.generation == Generation(
+        new_tokens=9,
+        fixed=False,
+        prompt_parts=("Question: {question}",),
+        decoding=Decoding.GREEDY,
+        min_new_tokens=2,
+        ocr_limit=3,
+        ocr_source="Tesseract 5",
+    )
+    assert {(most, least) for most, least, _ in bench.models.loaded[0].runner.asked} == {(9, 2)}
+    job = make_job(prompt=LONG)
+    assert record.config_hash == bench.session.config_hash(STOCK.resolved(job)) == bench.session.config_hash(job)
+    assert bench.measure(prompt=LONG, new_tokens=NewTokens(7)).generation.new_tokens == 7  # type: ignore[union-attr]
+    assert STOCK.prompt(job).variants == ()
+
+
+def test_fewer_tokens_than_the_protocol_asks_for_are_refused_before_a_model_is_loaded(bench: Bench) -> None:
+    with pytest.raises(PreflightError, match="ask for at least 2 new tokens and an answer may have 1; give --blip-new"):
+        bench.session.prepare([make_job(prompt=LONG, new_tokens=NewTokens(1))])
+    assert bench.measure(prompt=LONG, new_tokens=NewTokens(1, fixed=True)).status == Status.OK
+    assert len(bench.models.loaded) == 1
+
+
+def test_what_is_not_greedy_is_no_row_of_an_optimization_that_is_and_loads_nothing(bench: Bench) -> None:
+    protocol = Prompt(("{question}",), repetition_penalty=1.5)
+    record = bench.measure(optimization="compile", prompt=protocol)
+    assert (record.status, record.reason and record.reason.code) == (Status.UNAVAILABLE, "greedy_without_penalty")
+    job = make_job(optimization="compile", prompt=protocol)
+    with pytest.raises(PreflightError, match="no case can run: compile decodes without a repetition penalty and the"):
+        bench.session.prepare([job])
+    bench.session.prepare([job, make_job(prompt=protocol)])
+    assert not bench.models.loaded
 
 
 def test_one_model_is_loaded_for_all_jobs_of_its_key(bench: Bench) -> None:

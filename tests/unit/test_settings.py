@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from typing import Any
 
@@ -9,9 +10,10 @@ import msgspec
 import pytest
 
 from blip_fixtures.case import Case, NewTokens
+from blip_fixtures.data.prompts import Prompt, Variant
 from blip_fixtures.job import Job, SampleSource
 from blip_fixtures.settings import DeviceIdentity, Settings
-from blip_fixtures.words import DataErrors, EnergyMode, PassName, Weights
+from blip_fixtures.words import DataErrors, Decoding, EnergyMode, PassName, Weights
 
 CASE = Case(
     model="instructblip-tiny",
@@ -44,6 +46,7 @@ CHANGES: dict[str, Any] = {
     "checkpoint_revision": "other",
     "checkpoint_files": "other",
     "data_revision": "other",
+    "data_split": "karpathy-test",
     "data_errors": DataErrors.SKIP,
     "limit": 7,
     "prompt": type(JOB.prompt)(parts=("{question}",)),
@@ -67,6 +70,31 @@ def test_changing_any_field_changes_the_digest(name: str) -> None:
     assert changed.digest != first.digest
 
 
+# Another value for every setting of a protocol.
+OF_A_PROTOCOL: dict[str, Any] = {
+    "parts": ("{question}",),
+    "join": "|",
+    "option": "{LETTER}",
+    "option_join": "|",
+    "ocr_limit": 7,
+    "capitalize_question": True,
+    "num_beams": 3,
+    "length_penalty": -1.0,
+    "decoding": Decoding.RANK,
+    "repetition_penalty": 1.5,
+    "min_new_tokens": 2,
+    "max_new_tokens": 9,
+    "ocr_source": "Tesseract 5",
+    "variants": (Variant(("blip2",), (("num_beams", 5),)),),
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Prompt)])
+def test_every_setting_of_a_protocol_tells_in_the_digest(name: str) -> None:
+    other = dataclasses.replace(JOB.prompt, **{name: OF_A_PROTOCOL[name]})
+    assert settings(msgspec.structs.replace(JOB, prompt=other)).digest != settings().digest
+
+
 @pytest.mark.parametrize("name", [field.name for field in msgspec.structs.fields(DeviceIdentity)])
 def test_another_device_is_another_digest(name: str) -> None:
     other = {"name": "Another", "uuid": "GPU-1", "threads": 4}[name]
@@ -87,7 +115,13 @@ OF_A_JOB: dict[str, Any] = {name: CHANGES[name] for name in ("case", "prompt", "
     "energy": EnergyMode.OFF,
 }
 # What a name stands for tells through the revision of what was found; the others do not change a figure.
-NO_CONDITION = {"hub_revision": "v1", "rapl_root": "/elsewhere", "sweeps": ("device",), "again": True}
+NO_CONDITION = {
+    "limit_of_protocol": False,
+    "hub_revision": "v1",
+    "rapl_root": "/elsewhere",
+    "sweeps": ("device",),
+    "again": True,
+}
 OF_SAMPLES = {"limit": 7, "errors": DataErrors.SKIP}
 SAMPLES_BY_REVISION = {"source": "folder", "override": "other"}
 
@@ -115,6 +149,49 @@ def test_a_job_is_plain_data() -> None:
     assert pickle.loads(pickle.dumps(job)) == job
     assert Job.from_json(job.to_json()) == job
     assert hash(Job.from_json(job.to_json())) == hash(job)
+
+
+LONG = Prompt(
+    ("{question}",),
+    min_new_tokens=2,
+    max_new_tokens=10,
+    variants=(Variant(("blip2",), (("max_new_tokens", 30), ("parts", ("A", "B")), ("length_penalty", 1.0))),),
+)
+
+
+def test_a_job_with_variants_is_plain_data() -> None:
+    job = Job.of(CASE, prompt=LONG)
+    assert Job.from_json(job.to_json()) == job
+    assert Job.from_json(job.to_json()).of_family(("blip2",)) == job.of_family(("blip2",))
+    assert hash(Job.from_json(job.to_json())) == hash(job)
+
+
+@pytest.mark.parametrize(
+    ("given", "here", "elsewhere"),
+    [
+        ({}, NewTokens(10), NewTokens(30)),
+        ({"new_tokens": NewTokens(7)}, NewTokens(7), NewTokens(7)),
+        ({"new_tokens": NewTokens(50)}, NewTokens(50), NewTokens(50)),
+        ({"new_tokens": NewTokens(7, fixed=True)}, NewTokens(7, fixed=True), NewTokens(7, fixed=True)),
+    ],
+)
+def test_the_protocol_says_how_long_an_answer_may_be_unless_somebody_does(
+    given: dict[str, Any], here: NewTokens, elsewhere: NewTokens
+) -> None:
+    job = Job.of(CASE, prompt=LONG, **given)
+    assert (job.new_tokens, job.of_family(("instructblip",)).new_tokens) == (here, here)
+    assert job.of_family(("blip2", "decoder_only")).new_tokens == elsewhere
+
+
+def test_without_a_number_anywhere_an_answer_has_at_most_fifty_tokens() -> None:
+    assert JOB.of_family(("instructblip",)).new_tokens == NewTokens(50)
+    random = Case(**{**CASE.__dict__, "weights": Weights.RANDOM})
+    assert Job.of(random).of_family(("instructblip",)).new_tokens == NewTokens(50, fixed=True)
+
+
+def test_a_protocol_that_cannot_be_is_no_job() -> None:
+    with pytest.raises(ValueError, match="the prompt for textvqa decoding is rank and textvqa has no options to rank;"):
+        Job.of(CASE, prompt=Prompt(("{question}",), decoding=Decoding.RANK))
 
 
 def test_the_latency_is_always_measured_and_synthetic_weights_generate_a_fixed_number() -> None:

@@ -26,11 +26,21 @@ _NAMES = ("question_id", "id")
 
 @dataclass(frozen=True)
 class Split:
-    """The parquet files of one split of a repository of the hub: those that match ``config/split-*.parquet``."""
+    """The parquet files of one split of a repository of the hub: those that match ``config/split-*.parquet``.
+
+    `name` is what the split is called whatever file it lies in, by default as in the files; `samples` is how many it
+    has in all, where that is known.
+    """
 
     repository: str
     config: str
     split: str
+    name: str = ""
+    samples: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.split)
 
     @property
     def pattern(self) -> str:
@@ -105,7 +115,8 @@ class Dataset:
 
     - `name`: in test ids, options, records and folders; `label`: in documents.
     - `columns` are needed; each may go by one of the names listed, the hub's own first. ``image`` is one of them.
-    - `hub`: repositories that hold the dataset as parquet, tried in order, and the split that is measured.
+    - `hub`: repositories that hold the dataset as parquet. The first one's split is measured unless another is asked
+      for by its name; those of one name are tried in order.
     - `samples`: a folder with parquet files that `--blip-data=sample` reads; those of the suite's own are packaged.
     - `to_sample` gets a row whose columns have their first names; it may use further columns of `row_types` when they
       are there. No others are read from a file.
@@ -140,6 +151,20 @@ class Dataset:
             raise ValueError(
                 f"the dataset {self.name} has no column {IMAGE!r}; name the column that holds its pictures"
             )
+
+    @property
+    def has_options(self) -> bool:
+        """Whether every question has options, one of which is right."""
+        return "choices" in self.always_filled
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of its splits on the hub, that which is measured first."""
+        return tuple(dict.fromkeys(split.name for split in self.hub))
+
+    def on_hub(self, name: str | None = None) -> tuple[Split, ...]:
+        """Where the hub has the split of that name, else the one that is measured; nowhere where it has none."""
+        return tuple(split for split in self.hub if split.name == (name or self.hub[0].name))
 
     def missing(self, found: Iterable[str]) -> list[str]:
         """The needed columns that go by none of their names in `found`."""

@@ -47,10 +47,14 @@ DATASET = Dataset(
     name="coco",
     label="COCO",
     columns={"image": ("image",), "answer": ("answer", "answers", "captions", "caption", "sentences")},
-    # 5,000 images with five captions and more; licence of the annotations: CC BY 4.0.
+    # Images with five captions and more; licence of the annotations: CC BY 4.0. The repositories called COCO-Caption
+    # without a year hold all 40,504 images of val2014 as `val`, and as `test` those of test2014, whose captions nobody
+    # published. The last repository is somebody's copy: those who read it name the columns `image` and `captions` and
+    # count 5,000 rows of `test`; the names of its files are those that the `datasets` library writes.
     hub=(
-        Split("lmms-lab-encoder/COCO-Caption", "data", "val"),
-        Split("lmms-lab/COCO-Caption2017", "data", "val"),
+        Split("lmms-lab-encoder/COCO-Caption2017", "data", "val", "val2017", 5_000),
+        Split("lmms-lab/COCO-Caption2017", "data", "val", "val2017", 5_000),
+        Split("namkha1032/coco-karpathy", "data", "test", "karpathy-test", 5_000),
     ),
     to_sample=_sample,
     to_question=_question,

@@ -69,8 +69,8 @@ DATASET = Dataset(
     columns={"question": ("question",), "image": ("image",), "choices": ("choices",), "answer": ("answer",)},
     # 2,017 questions with an image; licence: CC BY-NC-SA 4.0.
     hub=(
-        Split("lmms-lab-encoder/ScienceQA", "ScienceQA-IMG", "test"),
-        Split("lmms-lab/ScienceQA", "ScienceQA-IMG", "test"),
+        Split("lmms-lab-encoder/ScienceQA", "ScienceQA-IMG", "test", "test-img", 2_017),
+        Split("lmms-lab/ScienceQA", "ScienceQA-IMG", "test", "test-img", 2_017),
     ),
     to_sample=_sample,
     always_filled=frozenset({"question", "choices"}),

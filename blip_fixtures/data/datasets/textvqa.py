@@ -43,8 +43,8 @@ DATASET = Dataset(
     columns={"question": ("question",), "image": ("image",), "answers": ("answers", "answer")},
     # 5,000 questions; licence of the dataset: CC BY 4.0.
     hub=(
-        Split("lmms-lab-encoder/textvqa", "data", "validation"),
-        Split("lmms-lab/textvqa", "data", "validation"),
+        Split("lmms-lab-encoder/textvqa", "data", "validation", samples=5_000),
+        Split("lmms-lab/textvqa", "data", "validation", samples=5_000),
     ),
     to_sample=_sample,
     always_filled=frozenset({"question"}),

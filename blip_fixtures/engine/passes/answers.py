@@ -39,10 +39,10 @@ class AnswersPass(Pass):
         found.walked = [
             BatchAnswers(workload.facts(number), one or workload.unread) for number, one in enumerate(answers)
         ]
-        known = job.new_tokens.fixed or None not in answers
+        known = not workload.ranks and (job.new_tokens.fixed or None not in answers)
         found.tokens = count_tokens(found.walked, job.new_tokens, known=known)
         if found.tokens.output_mean is None:
-            absent = Reason.of("not_asked_for")
+            absent = Reason.of("ranked_without_tokens" if workload.ranks else "not_asked_for")
             found.missing |= {"tokens.output_mean": absent, "tokens.output_max": absent}
         found.notes += _notes_of_tokens(context)
 
@@ -73,7 +73,10 @@ class QualityPass(Pass):
             names.append(sample.id)
         found.sample_ids = tuple(names)
         found.quality = quality.score(
-            job.case.dataset, list(found.predictions), questions, digits_from_zero=job.prompt.digits_from_zero
+            job.case.dataset,
+            list(found.predictions),
+            questions,
+            digits_from_zero=context.workload.prompt.digits_from_zero,
         )
         for name, metric in found.quality.items():
             if metric.value is not None and metric.interval is None:
@@ -98,7 +101,7 @@ def _answers(context: Context, number: int) -> Answers | None:
         steps = context.steps_of(number, generated)
         if steps is None and context.needs_steps:
             steps = workload.answer(number).steps
-        return workload.read(generated, steps)
+        return workload.read(number, generated, steps)
     return workload.answer(number) if context.needs_answers or (timed and context.needs_steps) else None
 
 

@@ -149,7 +149,9 @@ class Context:
 
     def steps_of(self, number: int, generated: Any) -> int | None:
         """The decoder's steps that made these answers of batch `number`; with beams known of a watched batch alone."""
-        return self.found.steps.get(number, int(generated.shape[1]) if self.job.prompt.num_beams == 1 else None)
+        if self.workload.ranks:
+            return self.workload.loaded.family.ranking_steps
+        return self.found.steps.get(number, int(generated.shape[1]) if self.workload.prompt.num_beams == 1 else None)
 
     def latency(self) -> Latency:
         """What the latency pass found; it always comes first."""

@@ -34,7 +34,9 @@ class CountPass(Pass):
                 qformer_tokens=batch.batch.qformer_tokens,
                 text_tokens=batch.batch.padded_text_tokens,
                 steps=job.new_tokens.limit if job.new_tokens.fixed else batch.answers.steps,
-                beams=job.prompt.num_beams,
+                beams=context.workload.prompt.num_beams,
+                options=sum(map(len, batch.batch.options)),
+                option_tokens=batch.batch.option_tokens,
             )
             for batch in context.found.walked[: context.rounds]
         ]

@@ -51,7 +51,11 @@ class LatencyPass(Pass):
             found.missing["latency.stddev_s"] = Reason.of("one_round")
         found.throughput = _throughput(context, rounds_s)
         if found.throughput.tokens_per_s is None:
-            found.missing["throughput.tokens_per_s"] = Reason.of("rounds_returned_nothing")
+            ranks = context.workload.ranks
+            absent = Reason.of("ranked_without_tokens" if ranks else "rounds_returned_nothing")
+            found.missing["throughput.tokens_per_s"] = absent
+        if context.workload.ranks:
+            found.notes.append(Reason.of("ranked", scope=self.name))
 
     def _note_unlike(self, context: Context) -> None:
         """How many rounds generated other tokens than the first one on their batch."""
@@ -59,7 +63,9 @@ class LatencyPass(Pass):
 
         generated, batches = context.found.generated, context.workload.batches
         repeated = range(batches, len(generated))
-        unlike = sum(not torch.equal(generated[number], generated[number % batches]) for number in repeated)
+        # Of log-likelihoods the order counts.
+        said = [one.argmax(dim=1) for one in generated] if context.workload.ranks else generated
+        unlike = sum(not torch.equal(said[number], said[number % batches]) for number in repeated)
         if unlike:
             note = Reason.of("answers_not_repeatable", scope="tokens", unlike=unlike, repeated=len(repeated))
             context.found.notes.append(note)
@@ -108,7 +114,7 @@ def _tokens(context: Context) -> int | None:
     job, generated = context.job, context.found.generated
     if job.new_tokens.fixed:
         return job.new_tokens.limit * job.case.batch_size * context.rounds
-    if len(generated) < context.rounds:
+    if len(generated) < context.rounds or context.workload.ranks:
         return None
     return sum(sum(inference.count_tokens(context.workload.loaded, one)) for one in generated)
 

@@ -60,8 +60,12 @@ class PhasePass(Pass):
         context.found.steps |= {number % batches: one.later_steps + 1 for number, one in enumerate(times)}
         phases = summarize_phases(times)
         ratio = (phases.sum_s or 0) / fmean(context.latency().rounds_s[: len(times)])
+        ranks = context.workload.ranks
+        if ranks:
+            phases = msgspec.structs.replace(phases, decode_per_token_s=None)
+            context.found.missing["phases.decode_per_token_s"] = Reason.of("ranked_without_tokens")
         context.found.phases = msgspec.structs.replace(phases, latency_ratio=ratio)
-        if phases.decode_per_token_s is None:
+        if phases.decode_per_token_s is None and not ranks:
             context.found.missing["phases.decode_per_token_s"] = Reason.of("one_token")
         if abs(ratio - 1) > AGREE:
             context.found.notes.append(Reason.of("phases_disagree", scope="phases", percent=100 * ratio))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from blip_fixtures.families.bridges.bridge import Bridge
 from blip_fixtures.families.settings import QFORMER, VISION, YES_OR_NO, Whole
+from blip_fixtures.words import FamilyKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,7 @@ class Blip2(Bridge):
     """transformers keeps its Q-Former and its query tokens in fp32, whatever the rest is loaded in."""
 
     model_type = "blip-2"
-    kind = "blip2"
+    kind = FamilyKind.BLIP2
     rules: ClassVar[Mapping[str, Rules]] = {
         "vision_config": VISION,
         "qformer_config": {**QFORMER, "use_qformer_text_input": YES_OR_NO},

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from blip_fixtures.families.settings import Rules
+    from blip_fixtures.words import FamilyKind
 
 # Of a part that has no end of its own: as much as a case may ask for.
 ANY_LENGTH = MOST_OF_AXIS["sequence_length"]
@@ -25,7 +26,7 @@ class Bridge(ABC):
     """
 
     model_type: ClassVar[str]
-    kind: ClassVar[str]
+    kind: ClassVar[FamilyKind]
     input_names: ClassVar[tuple[str, ...]] = ()
     rules: ClassVar[Mapping[str, Rules]]
     whole: ClassVar[Rules] = {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from blip_fixtures.families.bridges.bridge import Bridge
 from blip_fixtures.families.family import PromptRoom, Vocabulary
 from blip_fixtures.families.settings import QFORMER, VISION, number
+from blip_fixtures.words import FamilyKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ class InstructBlip(Bridge):
     """Its Q-Former has a tokenizer of its own, BERT's."""
 
     model_type = "instructblip"
-    kind = "instructblip"
+    kind = FamilyKind.INSTRUCTBLIP
     input_names = ("qformer_input_ids", "qformer_attention_mask")
     rules: ClassVar[Mapping[str, Rules]] = {"vision_config": VISION, "qformer_config": QFORMER}
 

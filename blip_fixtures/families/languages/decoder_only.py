@@ -8,7 +8,7 @@ from blip_fixtures.families.family import PromptRoom, Step
 from blip_fixtures.families.languages.language import Language
 from blip_fixtures.families.ranking import log_likelihood
 from blip_fixtures.families.settings import number, why_no_end, why_no_padding
-from blip_fixtures.words import Component, Phase
+from blip_fixtures.words import Component, FamilyKind, Phase
 
 if TYPE_CHECKING:
     import re
@@ -26,8 +26,9 @@ class DecoderOnly(Language):
     write to the residual stream.
     """
 
-    kind = "decoder_only"
+    kind = FamilyKind.DECODER_ONLY
     padding_side = "left"
+    ranking_steps = 2
     pad: ClassVar[int | None]
     end: ClassVar[int]
     ends_a_branch: ClassVar[re.Pattern[str]]
@@ -57,6 +58,12 @@ class DecoderOnly(Language):
     def answer(self, inputs: Mapping[str, Any]) -> slice:
         """After the prompt, which comes back in front of it."""
         return slice(inputs["input_ids"].shape[1], None)
+
+    def penalty(self, factor: float, prompt_tokens: int) -> dict[str, Any]:
+        """A setting of generation would punish the words of the prompt too, which LAVIS does not."""
+        from transformers import RepetitionPenaltyLogitsProcessor
+
+        return {"logits_processor": [RepetitionPenaltyLogitsProcessor(factor, prompt_ignore_length=prompt_tokens)]}
 
     def components(self, model: Any) -> dict[Component, Any]:
         """There is no encoder."""

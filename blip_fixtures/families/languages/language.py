@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from blip_fixtures.families.family import PromptRoom, Step
     from blip_fixtures.families.ranking import Options
     from blip_fixtures.families.settings import Rules
-    from blip_fixtures.words import Component
+    from blip_fixtures.words import Component, FamilyKind
 
 
 class Language(ABC):
@@ -24,11 +24,13 @@ class Language(ABC):
     """
 
     model_type: ClassVar[str]
-    kind: ClassVar[str]
+    kind: ClassVar[FamilyKind]
     padding_side: ClassVar[str]
     rules: ClassVar[Rules]
     # What stands between a prompt and an option after it, where the tokenizer does not put it there itself.
     option_begins: ClassVar[str] = ""
+    # How often it runs where options are ranked.
+    ranking_steps: ClassVar[int] = 1
 
     @abstractmethod
     def why_unfit(self, text: Mapping[str, Any]) -> str | None:
@@ -49,6 +51,10 @@ class Language(ABC):
     def end_as_tokenizer(self, settings: Any, tokenizer: Any) -> None:
         """Let answers end at the tokenizer's end token, where the model's own `settings` of generation err."""
         del settings, tokenizer
+
+    @abstractmethod
+    def penalty(self, factor: float, prompt_tokens: int) -> dict[str, Any]:
+        """As `Family.penalty`, for a `factor` other than 1 and prompts of so many tokens, padding among them."""
 
     @abstractmethod
     def components(self, model: Any) -> dict[Component, Any]:

@@ -44,6 +44,7 @@ DATASETS = (
     _dataset("pytest --blip-dataset vqa=data"),
     _dataset("pytest --blip-dataset textvqa=nobody/nothing", "no network"),
     _dataset("pytest --blip-dataset textvqa=test_it.py"),
+    _dataset("pytest --blip-dataset textvqa=hub:validatoin"),
     _of_file("the parquet file is no parquet", "nonsense"),
     _of_file("the parquet file is cut off", in_place_of_the_end(textvqa(), 100)),
     _of_file("the parquet file has no column `answers`", textvqa(without="answers")),
@@ -94,6 +95,7 @@ PICTURES = (
 
 _prompts = partial(Input, "Prompts")
 _QUESTION = "parts = ['{question}']"
+_TWELVE = "min_new_tokens = 12"
 
 
 def _toml(where: str, text: Content) -> Input:
@@ -123,6 +125,27 @@ PROMPTS = (
     _toml("`num_beams` has 5,000 digits", f"[textvqa]\n{_QUESTION}\nnum_beams = {'9' * 5000}"),
     _toml("`length_penalty` is nan", f"[textvqa]\n{_QUESTION}\nlength_penalty = nan"),
     _toml("`join` is a number", f"[textvqa]\n{_QUESTION}\njoin = 1"),
+    _toml("`repetition_penalty` is 0", f"[textvqa]\n{_QUESTION}\nrepetition_penalty = 0"),
+    _toml("`decoding` is `ranked`", f"[textvqa]\n{_QUESTION}\ndecoding = 'ranked'"),
+    _toml("options are to be ranked, and the dataset has none", f"[textvqa]\n{_QUESTION}\ndecoding = 'rank'"),
+    _toml("decoding is greedy and has five beams", f"[textvqa]\n{_QUESTION}\ndecoding = 'greedy'\nnum_beams = 5"),
+    _toml("an answer has at least 12 and at most 10 tokens", f"[textvqa]\n{_QUESTION}\n{_TWELVE}\nmax_new_tokens = 10"),
+    _toml("it has a table `[textvqa.blip3]`", f"[textvqa]\n{_QUESTION}\n[textvqa.blip3]\nnum_beams = 2"),
+    _prompts(
+        "pytest --blip-prompts mine.toml --blip-new-tokens 5",
+        "an answer has at least 12 tokens",
+        {"mine.toml": f"[textvqa]\n{_QUESTION}\n{_TWELVE}"},
+    ),
+    _prompts(
+        "pytest --blip-prompts mine.toml --blip-baseline optimization=compile",
+        "it has five beams, and nothing else is measured",
+        {"mine.toml": f"[textvqa]\n{_QUESTION}\nnum_beams = 5"},
+    ),
+    _prompts(
+        "pytest --blip-prompts mine.toml --blip-baseline optimization=compile",
+        "it has a repetition penalty, and nothing else is measured",
+        {"mine.toml": f"[textvqa]\n{_QUESTION}\nrepetition_penalty = 1.5"},
+    ),
     _toml("a key has 1,000 parts", f"{'.'.join('a' * 1000)} = 1"),
 )
 

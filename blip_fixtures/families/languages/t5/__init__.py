@@ -24,7 +24,7 @@ from blip_fixtures.families.settings import (
     why_no_end,
     why_no_padding,
 )
-from blip_fixtures.words import Component, Phase
+from blip_fixtures.words import Component, FamilyKind, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ class T5(Language):
     """T5 and its descendants: Flan-T5 in every published checkpoint."""
 
     model_type = "t5"
-    kind = "encoder_decoder"
+    kind = FamilyKind.ENCODER_DECODER
     padding_side = "right"
     rules: ClassVar[Rules] = {
         "vocab_size": Whole(1, MOST_WORDS, 32128),
@@ -95,6 +95,11 @@ class T5(Language):
         """After the start token: a decoder of its own does not repeat the prompt."""
         del inputs
         return slice(1, None)
+
+    def penalty(self, factor: float, prompt_tokens: int) -> dict[str, Any]:
+        """Transformers punishes what the decoder has read, which is the answer alone."""
+        del prompt_tokens
+        return {"repetition_penalty": factor}
 
     def components(self, model: Any) -> dict[Component, Any]:
         """Its encoder and its decoder."""
