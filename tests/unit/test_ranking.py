@@ -8,9 +8,15 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from blip_fixtures.case import Case
+from blip_fixtures.data.sources import load_samples
+from blip_fixtures.engine.flops import BatchShape
+from blip_fixtures.engine.session import Session
 from blip_fixtures.families.ranking import NAMES, options_of, scores_by_sample, tokenize_options
-from blip_fixtures.words import Phase
-from tests.unit.test_twins import BATCH, Twin
+from blip_fixtures.job import Job, SampleSource
+from blip_fixtures.record import Record
+from blip_fixtures.words import Decoding, EnergyMode, Phase, Status
+from tests.unit.test_twins import BATCH, LIMIT, Twin
 from tests.unit.twins import CONFIGS, DECODER_ONLY, SIZE
 
 # Of different number and length; the last sample has one that is a beginning of another.
@@ -125,3 +131,60 @@ def test_options_of_a_batch_are_rows_of_their_samples() -> None:
     assert options.rows.tolist() == [0, 0, 1]
     table = scores_by_sample(torch.tensor([-1.0, -2.0, -3.0]), options.rows, 2)
     assert table.tolist() == [[-1.0, -2.0], [-3.0, float("-inf")]]
+
+
+def test_flops_follow_from_few_that_were_counted(twin: Twin) -> None:
+    """Whatever the lengths and the number of options, phase by phase."""
+    walk = twin.family.walk(build(twin))
+    for batch, tokens, options, option_tokens in ((1, 5, 3, 1), (2, 17, 7, 6)):
+        shape = BatchShape(batch, SIZE, tokens, tokens, twin.family.ranking_steps, 1, options, option_tokens)
+        count = twin.counter.count(shape)
+        counted = dict.fromkeys((Phase.PREFILL, Phase.DECODE), 0)
+        for step in walk.ranking(batch, tokens, options, option_tokens):
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                step.run()
+            counted[step.phase] = counter.get_total_flops()
+        assert (count.prefill, count.decode) == (counted[Phase.PREFILL], counted[Phase.DECODE])
+
+
+@pytest.fixture(scope="module")
+def ranked_record(twin: Twin) -> Record:
+    case = Case(
+        model=str(twin.checkpoint.folder),
+        dataset="scienceqa",
+        device="cpu",
+        optimization="fp32",
+        batch_size=4,
+        image_size=SIZE,
+        sequence_length=LIMIT,
+        prompts="published",
+    )
+    samples = SampleSource(limit=8)
+    with Session() as session:
+        return session.measure(Job.of(case, samples=samples, rounds=2, warmup_rounds=1, energy=EnergyMode.OFF))
+
+
+def test_a_ranked_case_is_measured_as_a_whole(twin: Twin, ranked_record: Record) -> None:
+    record = ranked_record
+    assert record.status == Status.OK, str(record.reason)
+    assert record.generation is not None
+    assert record.generation.decoding == Decoding.RANK
+    assert record.latency is not None
+    assert "ranked" in [note.code for note in record.notes]
+    samples = load_samples("scienceqa", "sample", 8)
+    assert len(record.predictions) == 8
+    for prediction, sample in zip(record.predictions, samples, strict=True):
+        assert prediction in sample.choices
+    assert record.quality["unparsed_share"].value == 0
+    assert record.tokens is not None
+    assert record.tokens.output_mean is None
+    assert record.missing["tokens.output_mean"].code == "ranked_without_tokens"
+    assert record.missing["throughput.tokens_per_s"].code == "ranked_without_tokens"
+    assert record.flops is not None
+    assert record.flops.total
+    assert bool(record.flops.decode) == (twin.name in DECODER_ONLY)
+    assert record.limit is not None
+    assert record.limit.seconds
+    assert record.phases is not None
+    assert record.phases.decode_per_token_s is None
+    assert record.missing["phases.decode_per_token_s"].code == "ranked_without_tokens"
