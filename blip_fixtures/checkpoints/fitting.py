@@ -27,7 +27,8 @@ _TEXT_LIMIT = 12
 _SIZES = ("size", "crop_size", "pad_size")
 _MOST_PIXELS_A_SIDE = 8192
 _MOST_CHARACTERS = 300
-_TODO = "save the checkpoint again with save_pretrained"
+# What to do about a file that cannot be used.
+TODO = "save the checkpoint again with save_pretrained"
 
 
 def check_weights(checkpoint: Checkpoint) -> None:
@@ -61,7 +62,7 @@ def check_processor(checkpoint: Checkpoint, processor: Any) -> None:
     with refusing(f"the processor of {checkpoint.model!r} makes no batch"):
         problem = _why_unfit(checkpoint, processor)
     if problem is not None:
-        raise CheckpointError(f"the processor of {checkpoint.model!r} {problem}; {_TODO}")
+        raise CheckpointError(f"the processor of {checkpoint.model!r} {problem}; {TODO}")
 
 
 def check_generation(checkpoint: Checkpoint) -> None:
@@ -74,11 +75,11 @@ def check_generation(checkpoint: Checkpoint) -> None:
     try:
         settings = read_object(path)
     except ForeignError as error:
-        raise CheckpointError(f"{error}; {_TODO}") from None
+        raise CheckpointError(f"{error}; {TODO}") from None
     for name, value in settings.items():
         ids = value if isinstance(value, list) and value else [value]
         if name.endswith("_token_id") and not all(each is None or type(each) is int for each in ids):
-            raise CheckpointError(f"{path} has the {name} {shown(value)}, which is no token's number; {_TODO}")
+            raise CheckpointError(f"{path} has the {name} {shown(value)}, which is no token's number; {TODO}")
     with refusing(f"{path} cannot be used"):
         GenerationConfig.from_dict(dict(settings))
 
@@ -93,7 +94,7 @@ def refusing(said: str) -> Iterator[None]:
         is_of_library = isinstance(error, Exception) or type(error).__name__ == "PanicException"
         if not is_of_library or is_out_of_memory(error):
             raise
-        raise CheckpointError(f"{said} ({type(error).__name__}: {_line(error)}); {_TODO}") from error
+        raise CheckpointError(f"{said} ({type(error).__name__}: {_line(error)}); {TODO}") from error
 
 
 def _line(error: BaseException) -> str:

@@ -6,10 +6,14 @@ import re
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.checkpoints.fitting import check_processor, refusing
+from blip_fixtures.checkpoints.fitting import TODO, check_processor, refusing
+from blip_fixtures.checkpoints.foreign import ForeignError, read_object
+from blip_fixtures.checkpoints.resolve import CheckpointError
+from blip_fixtures.spelling import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from blip_fixtures.checkpoints.resolve import Checkpoint
 
@@ -29,10 +33,34 @@ def load_processor(checkpoint: Checkpoint) -> Any:
             for one in family.vocabularies(config)
         }
         return family.processor(config, BlipImageProcessorPil(size=size), tokenizers)
+    _check_image_tokens(checkpoint, checkpoint.folder / "processor_config.json")
     with refusing(f"cannot load the processor of {checkpoint.model!r}"):
         processor = _of_folder(checkpoint, str(checkpoint.folder))
     check_processor(checkpoint, processor)
     return processor
+
+
+def _check_image_tokens(checkpoint: Checkpoint, path: Path) -> None:
+    """Raises `CheckpointError` for a processor that fills a prompt with another number of image tokens than the model.
+
+    Checkpoints without this file are older than the setting; they get the model's number.
+    """
+    if not path.exists():
+        return
+    try:
+        found = read_object(path).get("num_query_tokens")
+    except ForeignError as error:
+        raise CheckpointError(f"{error}; {TODO}") from None
+    if found is None:
+        raise CheckpointError(
+            f"{path} names no num_query_tokens, and a prompt of {checkpoint.model!r} needs {checkpoint.query_tokens} "
+            "image tokens; add the number to the file, or give a newer revision of the checkpoint"
+        )
+    if found != checkpoint.query_tokens:
+        raise CheckpointError(
+            f"{path} fills a prompt with {shown(found)} image tokens (num_query_tokens) where the configuration of "
+            f"{checkpoint.model!r} has {checkpoint.query_tokens}; give the processor that belongs to the checkpoint"
+        )
 
 
 def _of_folder(checkpoint: Checkpoint, folder: str) -> Any:

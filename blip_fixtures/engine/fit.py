@@ -52,7 +52,7 @@ class Need:
 @dataclass(frozen=True)
 class Size:
     """What a case's memory depends on besides its dtype. `text_tokens` and `new_tokens` are upper limits; the decoder
-    works on `beams` rows for each sample.
+    works on `beams` rows for each sample. Where `options` of a sample are ranked, each has up to `new_tokens`.
     """
 
     batch_size: int
@@ -60,6 +60,7 @@ class Size:
     text_tokens: int
     new_tokens: int
     beams: int = 1
+    options: int = 0
 
 
 class Estimator:
@@ -80,6 +81,7 @@ class Estimator:
         self._vision = cache(lambda *axes: _live_bytes(walk.vision(*axes)))
         self._qformer = cache(lambda *axes: _live_bytes(walk.qformer(*axes)))
         self._language = cache(lambda *axes: _live_bytes(next(walk.language(*axes))))
+        self._ranking = cache(lambda *axes: max(_live_bytes(step) for step in walk.ranking(*axes)))
 
     def need(self, size: Size) -> Need:
         """The peak over the phases, each run on the meta device with its live tensors counted.
@@ -90,13 +92,19 @@ class Estimator:
             live = (
                 self._vision(size.batch_size, size.image_size),
                 self._qformer(size.batch_size, size.image_size, size.text_tokens),
-                self._language(size.batch_size, size.text_tokens, size.beams),
+                self._of_language(size),
             )
         except (RuntimeError, TypeError, IndexError) as error:
             raise ValueError(f"its configuration makes no model that runs ({said_by(error)})") from error
         activations = int(_ALLOCATOR_SLACK * max(live))
-        held = self._cache.bytes_held(size.batch_size * size.beams, size.text_tokens, size.new_tokens)
+        rows = size.batch_size * max(size.beams, size.options)
+        held = self._cache.bytes_held(rows, size.text_tokens, size.new_tokens)
         return Need(self.weights, activations, held)
+
+    def _of_language(self, size: Size) -> int:
+        if size.options:
+            return self._ranking(size.batch_size, size.text_tokens, size.batch_size * size.options, size.new_tokens)
+        return self._language(size.batch_size, size.text_tokens, size.beams)
 
 
 def _live_bytes(step: Step) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import defaultdict
+from dataclasses import replace
 from functools import cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from blip_fixtures.checkpoints.resolve import CheckpointError
@@ -17,7 +19,7 @@ from blip_fixtures.engine.stock import checkpoint_key
 from blip_fixtures.meters import own_domain
 from blip_fixtures.optimizations import DTYPES, find_optimization
 from blip_fixtures.reasons import Reason
-from blip_fixtures.words import EnergyMode, Weights
+from blip_fixtures.words import Decoding, EnergyMode, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -180,7 +182,7 @@ def _too_large(jobs: Sequence[Job], stock: Stock, held_bytes: Callable[[str], in
         with _buildable(key):
             free = free_bytes(device) + held_bytes(device)
             make = cache(partial(Estimator, stock.architecture(group[0]).config))
-            found |= _too_large_of({job: _size(stock.resolved(job)) for job in group}, make, free)
+            found |= _too_large_of({job: _size(stock.resolved(job), stock) for job in group}, make, free)
             # Synthetic weights are made where they stay.
             if device != "cpu" and group[0].case.weights == Weights.TRAINED:
                 found |= _too_large_for_host([job for job in group if job not in found], make, held_bytes)
@@ -219,10 +221,16 @@ def _too_large_of(jobs: Mapping[Job, Size], make: Callable[[str], Estimator], fr
     return found
 
 
-def _size(job: Job) -> Size:
-    """Of a resolved job."""
+def _size(job: Job, stock: Stock) -> Size:
+    """Of a resolved job. Before there is a tokenizer an option is taken to have a token for every two letters: twice
+    what English has.
+    """
     case = job.case
-    return Size(case.batch_size, case.image_size, case.sequence_length, job.new_tokens.limit, job.prompt.num_beams)
+    size = Size(case.batch_size, case.image_size, case.sequence_length, job.new_tokens.limit, job.prompt.num_beams)
+    if job.prompt.decoding != Decoding.RANK:
+        return size
+    options = [sample.choices for sample in stock.samples(job)]
+    return replace(size, options=max(map(len, options)), new_tokens=2 + max(map(len, chain(*options))) // 2)
 
 
 def _largest(sizes: Sequence[Size]) -> Size:
@@ -232,6 +240,7 @@ def _largest(sizes: Sequence[Size]) -> Size:
         max(size.text_tokens for size in sizes),
         max(size.new_tokens for size in sizes),
         max(size.beams for size in sizes),
+        max(size.options for size in sizes),
     )
 
 

@@ -162,3 +162,32 @@ def test_it_is_found_before_the_first_case(copied: Checkpoint, name: str, place:
     broken = Job.of(Case(**{**dataclasses.asdict(job.case), "model": str(copied.folder)}), **QUICK)
     with pytest.raises(PreflightError, match="; save the checkpoint again with save_pretrained"):
         Session().prepare([broken])
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        (
+            None,
+            "names no num_query_tokens, and a prompt of 'copy' needs 16 image tokens; add the number",
+        ),
+        (
+            12,
+            "fills a prompt with 12 image tokens (num_query_tokens) where the configuration of 'copy' has 16; give",
+        ),
+        ("16", "fills a prompt with '16' image tokens (num_query_tokens) where the configuration of 'copy' has 16;"),
+    ],
+)
+def test_image_tokens_that_do_not_fit_the_model(copied: Checkpoint, value: Any, complaint: str) -> None:
+    change(copied, "processor_config.json", (("num_query_tokens",), value))
+    with pytest.raises(CheckpointError) as caught:
+        load_processor(copied)
+    assert complaint in str(caught.value)
+
+
+def test_a_checkpoint_from_before_the_setting_gets_the_models_number(copied: Checkpoint) -> None:
+    assert copied.folder is not None
+    settings = json.loads((copied.folder / "processor_config.json").read_text())
+    (copied.folder / "preprocessor_config.json").write_text(json.dumps(settings["image_processor"]))
+    (copied.folder / "processor_config.json").unlink()
+    assert load_processor(copied).num_query_tokens == copied.query_tokens

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from blip_fixtures.case import Case
 from blip_fixtures.data.sources import load_samples
+from blip_fixtures.engine.fit import Estimator, Size
 from blip_fixtures.engine.flops import BatchShape
 from blip_fixtures.engine.session import Session
 from blip_fixtures.families.ranking import NAMES, options_of, scores_by_sample, tokenize_options
@@ -188,3 +189,10 @@ def test_a_ranked_case_is_measured_as_a_whole(twin: Twin, ranked_record: Record)
     assert record.phases is not None
     assert record.phases.decode_per_token_s is None
     assert record.missing["phases.decode_per_token_s"].code == "ranked_without_tokens"
+
+
+def test_options_need_memory_that_is_known_before(twin: Twin) -> None:
+    estimator = Estimator(twin.checkpoint.config, "float32")
+    plain, few, many = (estimator.need(Size(4, SIZE, 30, 8, options=options)).activations for options in (0, 2, 40))
+    assert few < many
+    assert many > plain
