@@ -1,6 +1,7 @@
 """FLOPs of one batch by phase, counted without weights and without running anything.
 
-``python -m blip_fixtures.flops MODEL --batch-size 1 --image-size 224 --text-tokens 13 --new-tokens 50`` prints them.
+``python -m blip_fixtures.flops MODEL --batch-size 1 --image-size 224 --text-tokens 13 --new-tokens 50`` prints them;
+``catalog`` in place of MODEL stands for a line for each checkpoint of the catalog.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blip_fixtures import foreign
 from blip_fixtures.bounds import (
@@ -30,10 +31,13 @@ from blip_fixtures.words import FamilyKind, Phase, Weights
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from blip_fixtures.checkpoints.resolve import Checkpoint
     from blip_fixtures.engine.flops import FlopCount
     from blip_fixtures.families import Family
 
 EXIT_BAD_INPUT = 2
+# In place of one model: all of the catalog.
+_EVERY = "catalog"
 _MOST = {
     "batch_size": MOST_OF_AXIS["batch_size"],
     "image_size": MOST_OF_AXIS["image_size"],
@@ -48,27 +52,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 with one sentence on stderr when the input is no use."""
     foreign.speak_any_encoding()
     options = _parser().parse_args(arguments)
+    names = list(CATALOG) if options.model == _EVERY else [options.model]
     try:
-        shape = _shape(options)
-        # A hub id of the catalog needs no network; another one's configuration is fetched.
-        in_catalog = options.model in CATALOG and options.revision is None
-        weights = Weights.RANDOM if in_catalog else Weights.TRAINED
-        checkpoint = find_architecture(options.model, weights, options.revision)
-        reason = checkpoint.why_impossible(shape.image_size, _longest(checkpoint.family, shape), shape.steps)
-        counter = FlopCounter(checkpoint)
+        counted = [(name, *_count(name, options)) for name in names]
     except ValueError as error:
         print(foreign.terminal(f"error: {without_credentials(str(error))}"), file=sys.stderr)
         return EXIT_BAD_INPUT
-    if reason is not None:
-        print(foreign.terminal(f"error: {reason}"), file=sys.stderr)
-        return EXIT_BAD_INPUT
-    count = counter.count(shape)
     if options.json:
-        found = {"model": options.model, "shape": asdict(shape), "total": count.total, **asdict(count)}
-        print(json.dumps({**found, "counter": COUNTER}, indent=1))
+        found = [_plain(*one) for one in counted]
+        print(json.dumps(found if options.model == _EVERY else found[0], indent=1))
+    elif options.model == _EVERY:
+        print(_overview(counted))
     else:
-        print(_table(foreign.terminal(options.model), shape, count))
+        print(_table(foreign.terminal(options.model), *counted[0][1:]))
     return 0
+
+
+def _count(name: str, options: argparse.Namespace) -> tuple[BatchShape, FlopCount]:
+    """Raises `ValueError` for a name that leads to no checkpoint, and for sizes that it cannot have."""
+    # A hub id of the catalog needs no network; another one's configuration is fetched.
+    in_catalog = name in CATALOG and options.revision is None
+    checkpoint = find_architecture(name, Weights.RANDOM if in_catalog else Weights.TRAINED, options.revision)
+    shape = _shape(options, checkpoint)
+    reason = checkpoint.why_impossible(shape.image_size, _longest(checkpoint.family, shape), shape.steps)
+    if reason is not None:
+        raise ValueError(reason)
+    return shape, FlopCounter(checkpoint).count(shape)
+
+
+def _plain(name: str, shape: BatchShape, count: FlopCount) -> dict[str, Any]:
+    """As JSON has it; nothing is ranked here."""
+    said = {field: value for field, value in asdict(shape).items() if not field.startswith("option")}
+    return {"model": name, "shape": said, "total": count.total, **asdict(count), "counter": COUNTER}
+
+
+def _overview(counted: Sequence[tuple[str, BatchShape, FlopCount]]) -> str:
+    """One line for each checkpoint."""
+    shape = counted[0][1]
+    said = f"GFLOPs of one batch of {shape.batch_size}: {shape.text_tokens} text tokens, {shape.steps} new tokens"
+    said += f", {shape.beams} beams" if shape.beams > 1 else ""
+    widest = max(len(name) for name, _, _ in counted)
+    head = f"{'':<{widest}} {'pixels':>6}" + "".join(f"{phase:>10}" for phase in (*Phase, "total"))
+    lines = [
+        f"{name:<{widest}} {shape.image_size:>6}"
+        + "".join(f"{getattr(count, phase) / 1e9:>10,.1f}" for phase in (*Phase, "total"))
+        for name, shape, count in counted
+    ]
+    return "\n".join([said, head, *lines, f"counted by {COUNTER}"])
 
 
 def _table(model: str, shape: BatchShape, count: FlopCount) -> str:
@@ -81,12 +111,15 @@ def _table(model: str, shape: BatchShape, count: FlopCount) -> str:
     return "\n".join([said, *lines, f"counted by {COUNTER}"])
 
 
-def _shape(options: argparse.Namespace) -> BatchShape:
+def _shape(options: argparse.Namespace, checkpoint: Checkpoint) -> BatchShape:
+    """Without sizes of images those that the checkpoint was made for; a Q-Former that reads no text has no tokens."""
     found = {name: _counted(name, getattr(options, name), most) for name, most in _MOST.items()}
+    reads_text = any("qformer" in name for name in checkpoint.family.input_names)
+    tokens = found["text_tokens"] if options.qformer_tokens is None else found["qformer_tokens"]
     return BatchShape(
         batch_size=found["batch_size"],
-        image_size=found["image_size"],
-        qformer_tokens=found["text_tokens"] if options.qformer_tokens is None else found["qformer_tokens"],
+        image_size=found["image_size"] or checkpoint.image_size,
+        qformer_tokens=tokens if reads_text else 0,
         text_tokens=found["text_tokens"],
         steps=found["new_tokens"],
         beams=found["beams"],
@@ -116,10 +149,10 @@ def _parser() -> argparse.ArgumentParser:
         "model",
         type=argument(name_or_path),
         metavar="MODEL",
-        help=f"{', '.join(CATALOG)}, {PACKAGED}, a folder, or a hub id",
+        help=f"{', '.join(CATALOG)}, {PACKAGED}, a folder, or a hub id; {_EVERY} for a line for each of the catalog",
     )
     parser.add_argument("--batch-size", default="1", metavar="N", help="samples (default: %(default)s)")
-    parser.add_argument("--image-size", default="224", metavar="N", help="pixels a side (default: %(default)s)")
+    parser.add_argument("--image-size", metavar="N", help="pixels a side (default: the checkpoint's own)")
     parser.add_argument(
         "--text-tokens", default="13", metavar="N", help="text tokens of the prompt (default: %(default)s)"
     )

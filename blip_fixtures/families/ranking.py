@@ -75,8 +75,14 @@ def scores_by_sample(log_likelihoods: Any, rows: Any, samples: int) -> Any:
 
 
 def log_likelihood(logits: Any, options: Options) -> Any:
-    """Of each option (options,), in fp32; `logits` (options, tokens, words) score the token at each place."""
+    """Of each option (options,), in fp32 or finer; `logits` (options, tokens, words) score the token at each place."""
     import torch
 
-    scores = logits.float().log_softmax(dim=-1).gather(2, options.ids[..., None]).squeeze(2)
+    # In fp32, or what is finer.
+    scores = (
+        logits.to(torch.promote_types(logits.dtype, torch.float32))
+        .log_softmax(dim=-1)
+        .gather(2, options.ids[..., None])
+        .squeeze(2)
+    )
     return torch.where(options.mask.bool(), scores, 0.0).sum(dim=1)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from blip_fixtures.checkpoints.catalog import CATALOG
 from blip_fixtures.flops import main
 
 XL = "Salesforce/instructblip-flan-t5-xl"
@@ -83,3 +84,27 @@ def test_bad_input(
     assert captured.err.startswith(f"error: {complaint}")
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_a_line_for_each_checkpoint_of_the_catalog(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of them: each takes two seconds."""
+    some = {name: CATALOG[name] for name in ("Salesforce/instructblip-vicuna-7b", "Salesforce/blip2-opt-2.7b-coco")}
+    monkeypatch.setattr("blip_fixtures.flops.CATALOG", some)
+    assert main(["catalog", "--new-tokens", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: line.split()[1:] for line in lines[2:-1]}
+    assert rows.keys() == some.keys()
+    assert rows["Salesforce/blip2-opt-2.7b-coco"][0] == "364"
+    for name, (_, *phases, total) in rows.items():
+        assert sum(float(each.replace(",", "")) for each in phases) == pytest.approx(
+            float(total.replace(",", "")), abs=0.3
+        ), name
+
+
+def test_a_q_former_that_reads_no_text_has_no_tokens(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["Salesforce/blip2-opt-2.7b", "--new-tokens", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["shape"]["qformer_tokens"] == 0
+    assert main(["Salesforce/blip2-opt-2.7b", "--text-tokens", "2000"]) == 2
+    assert "is above the 1966 positions of OPT (query tokens and answer apart)" in capsys.readouterr().err

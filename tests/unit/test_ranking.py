@@ -19,6 +19,7 @@ from blip_fixtures.record import Record
 from blip_fixtures.words import Decoding, EnergyMode, Phase, Status
 from tests.unit.test_twins import BATCH, LIMIT, Twin
 from tests.unit.twins import CONFIGS, DECODER_ONLY, SIZE
+from tools import ranking_merit
 
 # Of different number and length; the last sample has one that is a beginning of another.
 OPTIONS = [["sign", "what is on it"], ["a", "b", "c d e f g"], ["a short"], ["the sign", "the sign on the left", "x"]]
@@ -196,3 +197,10 @@ def test_options_need_memory_that_is_known_before(twin: Twin) -> None:
     plain, few, many = (estimator.need(Size(4, SIZE, 30, 8, options=options)).activations for options in (0, 2, 40))
     assert few < many
     assert many > plain
+
+
+def test_options_of_the_packaged_checkpoint_score_as_each_alone() -> None:
+    """In double precision only the method can differ; `python -m tools.ranking_merit` takes ten thousand pairs."""
+    done, worst, _, _ = ranking_merit.compare(200, "float64")
+    assert done >= 200
+    assert worst < 1e-9
