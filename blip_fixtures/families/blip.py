@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.families.family import Family, PromptRoom, TokenizedPrompts, Vocabulary, Walk
 from blip_fixtures.families.inputs import tokenize
-from blip_fixtures.families.ranking import options_of, scores_by_sample, tokenize_options
+from blip_fixtures.families.ranking import options_of, tokenize_options
 from blip_fixtures.families.runner import Part
 from blip_fixtures.families.settings import PARTS, WHOLE, number, why_out_of_bounds, why_unfit
 from blip_fixtures.families.walk import BlipWalk
@@ -153,7 +153,7 @@ class Blip(Family):
             embeddings = embeddings.masked_scatter(places, features.to(embeddings.dtype))
             options = options_of(dict(inputs))
             found = self.language.rank(model.language_model, embeddings, inputs["attention_mask"], ids, options)
-            return scores_by_sample(found, options.rows, len(ids))
+            return options.by_sample(found)
 
     def generation_config(self, model: Any) -> Any:
         """The language model's own: the whole hands the call on to it."""

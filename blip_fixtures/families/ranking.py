@@ -7,6 +7,7 @@ The image is encoded once for a sample and the prompt read once; then one pass s
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +15,25 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Arguments of a ranking call besides those of `generate`.
-NAMES = OPTION_IDS, _, _ = ("option_ids", "option_mask", "option_rows")
+NAMES = OPTION_IDS, _, _, _ = ("option_ids", "option_mask", "option_rows", "option_places")
 
 
 @dataclass(frozen=True)
 class Options:
     """The options of a batch: token ids and mask (options, tokens), padded at the right, and the batch's row of each
     one's sample (options,), in order.
+
+    `places` (samples, most options) says which of them are a sample's, with -1 where a sample has fewer than others.
     """
 
     ids: Any
     mask: Any
     rows: Any
+    places: Any
+
+    def by_sample(self, values: Any) -> Any:
+        """Values of all options (options,) as a row for each sample (samples, most options); minus infinity for none."""
+        return values[self.places.clamp(min=0)].masked_fill(self.places < 0, float("-inf"))
 
 
 def options_of(inputs: dict[str, Any]) -> Options:
@@ -49,7 +57,11 @@ def tokenize_options(tokenizer: Any, texts: Sequence[Sequence[str]], *, begins: 
     for number, option in enumerate(ids):
         padded[number, : len(option)] = torch.tensor(option)
         mask[number, : len(option)] = 1
-    return dict(zip(NAMES, (padded, mask, torch.tensor(rows)), strict=True))
+    places = torch.full((len(texts), max(map(len, texts))), -1)
+    numbers = itertools.count()
+    for row, options in enumerate(texts):
+        places[row, : len(options)] = torch.tensor(list(itertools.islice(numbers, len(options))))
+    return dict(zip(NAMES, (padded, mask, torch.tensor(rows), places), strict=True))
 
 
 def _ids(tokenizer: Any, text: str, *, ends: bool) -> list[int]:
@@ -57,21 +69,6 @@ def _ids(tokenizer: Any, text: str, *, ends: bool) -> list[int]:
     if not found:
         raise ValueError(f"the option {text.strip()!r} has no token, so that nothing can be scored")
     return found
-
-
-def scores_by_sample(log_likelihoods: Any, rows: Any, samples: int) -> Any:
-    """The log-likelihoods of all options (options,) as a row for each sample (samples, most options).
-
-    A row with fewer options than others ends with minus infinity.
-    """
-    import torch
-
-    counts = torch.bincount(rows, minlength=samples)
-    starts = counts.cumsum(dim=0) - counts
-    places = torch.arange(len(rows), device=rows.device) - starts[rows]
-    table = log_likelihoods.new_full((samples, int(counts.max())), float("-inf"))
-    table[rows, places] = log_likelihoods
-    return table
 
 
 def log_likelihood(logits: Any, options: Options) -> Any:

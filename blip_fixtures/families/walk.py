@@ -57,7 +57,7 @@ class BlipWalk(Walk):
         embeddings = self._empty(batch_size, positions, self._model.config.text_config.hidden_size)
         ids = torch.zeros(options, option_tokens, dtype=torch.long, device="meta")
         rows = torch.zeros(options, dtype=torch.long, device="meta")
-        return self._language.ranking(self._model.language_model, embeddings, Options(ids, ids, rows))
+        return self._language.ranking(self._model.language_model, embeddings, Options(ids, ids, rows, rows))
 
     def _empty(self, *shape: int) -> Any:
         return torch.empty(*shape, dtype=self._dtype, device="meta")

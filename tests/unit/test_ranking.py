@@ -13,7 +13,7 @@ from blip_fixtures.data.sources import load_samples
 from blip_fixtures.engine.fit import Estimator, Size
 from blip_fixtures.engine.flops import BatchShape
 from blip_fixtures.engine.session import Session
-from blip_fixtures.families.ranking import NAMES, options_of, scores_by_sample, tokenize_options
+from blip_fixtures.families.ranking import NAMES, options_of, tokenize_options
 from blip_fixtures.job import Job, SampleSource
 from blip_fixtures.record import Record
 from blip_fixtures.words import Decoding, EnergyMode, Phase, Status
@@ -91,6 +91,7 @@ def test_flops_are_those_of_the_walk(twin: Twin, batch: int, tokens: int, counts
         "option_ids": torch.full((len(rows), option_tokens), 10),
         "option_mask": torch.ones(len(rows), option_tokens, dtype=torch.long),
         "option_rows": torch.tensor(rows),
+        "option_places": torch.zeros(batch, max(counts), dtype=torch.long),
     }
     with FlopCounterMode(display=False) as real:
         twin.family.rank(model, inputs, interpolate_pos_encoding=False)
@@ -131,7 +132,7 @@ def test_options_of_a_batch_are_rows_of_their_samples() -> None:
     assert options.ids.tolist() == [[5, 1, 0, 0], [5, 5, 5, 1], [5, 5, 1, 0]]
     assert options.mask.sum(dim=1).tolist() == [2, 4, 3]
     assert options.rows.tolist() == [0, 0, 1]
-    table = scores_by_sample(torch.tensor([-1.0, -2.0, -3.0]), options.rows, 2)
+    table = options.by_sample(torch.tensor([-1.0, -2.0, -3.0]))
     assert table.tolist() == [[-1.0, -2.0], [-3.0, float("-inf")]]
 
 
