@@ -32,7 +32,7 @@ class Options:
     places: Any
 
     def by_sample(self, values: Any) -> Any:
-        """Values of all options (options,) as a row for each sample (samples, most options); minus infinity for none."""
+        """Values of all options (options,) as a row for each sample (samples, most options); -inf for none."""
         return values[self.places.clamp(min=0)].masked_fill(self.places < 0, float("-inf"))
 
 
