@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.case import checkpoint_name
 from blip_fixtures.checkpoints.catalog import CATALOG, catalog_config
 from blip_fixtures.checkpoints.foreign import ForeignError, check_folder, read_config, shard_names
 from blip_fixtures.families import family_of
@@ -162,8 +163,9 @@ def _catalogued(model: str) -> dict[str, Any]:
     config = catalog_config(model)
     if config is None:
         raise CheckpointError(
-            f"the catalog has no architecture of {model!r}; with --blip-weights=random give one of "
-            f"{', '.join(CATALOG)}, {PACKAGED}, or a folder with a config.json{_hint(model)}"
+            f"the catalog has no architecture of {shown(model)}; with --blip-weights=random give one of "
+            f"{', '.join(map(checkpoint_name, CATALOG))} after Salesforce/, {PACKAGED}, or a folder with a config.json"
+            f"{_hint(model)}"
         )
     return config
 

@@ -10,6 +10,7 @@ from blip_fixtures.families.ranking import options_of, tokenize_options
 from blip_fixtures.families.runner import Part
 from blip_fixtures.families.settings import PARTS, WHOLE, number, why_out_of_bounds, why_unfit
 from blip_fixtures.families.walk import BlipWalk
+from blip_fixtures.spelling import shown
 from blip_fixtures.words import Component
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ class Blip(Family):
             return (
                 f"the config.json of {named} names no image_token_index, and without it generate ignores the "
                 "image; give a newer revision of the checkpoint, or add the number of its processor's <image> token"
+            )
+        saved = config.get("architectures") or [self.bridge.architecture]
+        if saved != [self.bridge.architecture]:
+            return (
+                f"the config.json of {named} is of model type {self.bridge.model_type!r} and names the architectures "
+                f"{shown(saved)}, where {self.bridge.architecture} is needed; give a checkpoint of that class"
             )
         problem = self._why_impossible(config)
         if problem is not None:

@@ -17,7 +17,7 @@ def print_summary(run: Run, terminal: pytest.TerminalReporter) -> None:
     """Nothing where no case came to an end."""
     if not run.records:
         return
-    terminal.section(foreign.terminal(f"InstructBLIP benchmarks of {run.files.folder.name}"))
+    terminal.section(foreign.terminal(f"Benchmarks of {run.files.folder.name}"))
     for line in terminal_lines([*run.records.values(), *run.again]):
         terminal.write_line(line)
     for name, error in run.session.absent_meters().items():

@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from blip_fixtures.quality.intervals import Interval, interval_of, why_no_interval
-from blip_fixtures.quality.published import Score, scores_of
+from blip_fixtures.quality.protocol import is_taken_at_its_name, why_another_protocol
+from blip_fixtures.quality.published import scores_of
+from blip_fixtures.quality.scored import scored, why_impossible, why_no_interval
 from blip_fixtures.reasons import Reason
 from blip_fixtures.words import Certified, Status, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from blip_fixtures.quality.intervals import Interval
+    from blip_fixtures.quality.published import Score
+    from blip_fixtures.quality.scored import Scored
     from blip_fixtures.record import Metric, Record
 
-PUBLISHED_PROMPTS = "published"
 PACKAGED_SAMPLES = "sample"
 # Half of the widest interval that still tells a checkpoint from a worse one, in the units of a record: five points of
 # 100 apart lie neighbours in the published tables. CIDEr has a scale of ten, and a spread that is twice as large.
@@ -103,56 +106,57 @@ def _row(record: Record, score: Score) -> Row:
     reasons = [*_of_the_run(record, score), *_of_the_data(record, score, metric)]
     if metric is None or metric.value is None:
         return Row(record, Certified.NO_VERDICT, score, reasons=(*reasons, *_why_no_number(record, score, reasons)))
-    interval, samples = interval_of(score.metric, metric), _answered(record, metric)
     if score.is_single:
         reasons.append(Reason.of("published_once"))
-    if interval is None:
-        reasons.append(why_no_interval(metric))
-    known = Row(record, Certified.NO_VERDICT, score, metric.value, interval, samples)
-    if reasons or interval is None:
+    impossible = why_impossible(score.metric, metric)
+    found = scored(score.metric, metric, _answered(record, metric))
+    if impossible is not None or found is None:
+        return Row(record, Certified.NO_VERDICT, score, reasons=(*reasons, *filter(None, (impossible,))))
+    if found.interval is None:
+        reasons.append(why_no_interval(score.metric, metric, found.samples))
+    known = Row(record, Certified.NO_VERDICT, score, found.value, found.interval, found.samples)
+    if reasons or found.interval is None:
         return replace(known, reasons=tuple(reasons))
-    found = judged(score, metric.value, interval, samples)
-    return replace(known, verdict=found.verdict, judged=found, notes=_notes(record, score))
+    decided = judged(score, found.value, found.interval, found.samples)
+    return replace(known, verdict=decided.verdict, judged=decided, notes=_notes(record, score, found))
 
 
 def _of_the_run(record: Record, score: Score) -> list[Reason]:
     """Why what was run is not what the score was published for."""
-    case, reasons = record.case, []
-    if case.prompts != PUBLISHED_PROMPTS:
-        reasons.append(Reason.of("other_prompts", prompts=case.prompts or "-", published=PUBLISHED_PROMPTS))
-    if record.generation is not None and record.generation.fixed:
-        reasons.append(Reason.of("answers_of_fixed_length", tokens=record.generation.new_tokens))
-    if case.image_size != score.image_size:
-        reasons.append(Reason.of("other_image_size", size=case.image_size, published=score.image_size))
-    share = record.tokens.truncated_share if record.tokens is not None else None
-    if share:
-        reasons.append(Reason.of("prompts_cut", percent=100 * share, limit=case.sequence_length))
+    reasons, size = why_another_protocol(record, score), record.case.image_size
+    if size != score.image_size:
+        reasons.append(Reason.of("other_image_size", size=size, published=score.image_size))
     return reasons
 
 
 def _of_the_data(record: Record, score: Score, metric: Metric | None) -> list[Reason]:
-    """Why the samples are not those that the score is of. A record that names no split is known by their number."""
-    data, split = record.data, score.split
+    """Why the samples are not those that the score is of.
+
+    The number of scored answers decides, whatever else the record says of its data: as many as the split has are the
+    split, unless the record or its source names another one.
+    """
+    data, split, answered = record.data, score.split, _answered(record, metric)
+    found = None if data is None else data.split or split.others.get(data.source)
+    if found is not None and found not in split.names:
+        return [Reason.of("other_split", split=found, published=split.name)]
+    if metric is not None and answered == split.samples:
+        return []
     if data is None:
         return [Reason.of("data_not_recorded")]
     if data.source == PACKAGED_SAMPLES:
         return [Reason.of("packaged_samples", split=split.name)]
-    found = data.split or split.others.get(data.source)
-    if found is not None and found != split.name:
-        return [Reason.of("other_split", split=found, published=split.name)]
-    if data.dropped and (data.samples or 0) == split.samples:
+    if data.dropped and data.samples == split.samples:
         better = max(size for size in range(1, record.case.batch_size + 1) if split.samples % size == 0)
         return [Reason.of("samples_dropped", dropped=data.dropped, batch_size=record.case.batch_size, better=better)]
-    answered = _answered(record, metric)
-    if answered != split.samples and metric is not None:
+    if metric is not None:
         return [Reason.of("not_the_whole_split", answered=answered, samples=split.samples, split=split.name)]
     return []
 
 
 def _answered(record: Record, metric: Metric | None) -> int:
-    """How many samples a metric is over."""
+    """How many samples a metric is over: those that have a score."""
     if metric is not None and metric.per_sample:
-        return len(metric.per_sample)
+        return sum(score is not None for score in metric.per_sample)
     data = record.data
     return 0 if data is None else (data.samples or 0) - (data.dropped or 0)
 
@@ -166,10 +170,18 @@ def _why_no_number(record: Record, score: Score, others: Sequence[Reason]) -> li
     return [reason for reason in said if reason.code not in {other.code for other in others}]
 
 
-def _notes(record: Record, score: Score) -> tuple[Reason, ...]:
+def _notes(record: Record, score: Score, found: Scored) -> tuple[Reason, ...]:
+    """What a reader must know beside a verdict: what the record leaves open or contradicts, and what else it is of."""
     notes = []
-    if record.data is not None and record.data.split is None:
+    if is_taken_at_its_name(record):
+        notes.append(Reason.of("protocol_by_name", prompts=record.case.prompts))
+    if record.data is None or record.data.split is None:
         notes.append(Reason.of("split_by_number", split=score.split.name, samples=score.split.samples))
+    if found.off is not None:
+        notes.append(Reason.of("value_of_samples", value=found.off, mean=found.value, samples=found.samples))
+    share = record.tokens.truncated_share if record.tokens is not None else None
+    if share:
+        notes.append(Reason.of("prompts_cut", percent=100 * share, limit=record.case.sequence_length))
     if _PACKED.intersection(record.case.optimization.split("+")):
         notes.append(Reason.of("certified_as_packed", optimization=record.case.optimization))
     revision = record.environment.get("hub_revision")

@@ -40,34 +40,43 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         records = [record for file in options.records for record in read_records(file)]
-        _check(options.model, records)
+        own = _of_model(options.model, records)
     except (RecordError, CertifyError) as error:
         print(foreign.terminal(f"error: {error}"), file=sys.stderr)
         return EXIT_BAD_INPUT
-    rows = certify(records, options.model)
+    rows = certify(own, options.model)
+    others = _names(
+        [record for record in records if checkpoint_name(record.case.model) != checkpoint_name(options.model)]
+    )
     if options.json:
-        print(json.dumps(as_plain(options.model, rows)))
+        print(json.dumps(as_plain(options.model, rows, others)))
     else:
-        print("\n".join(lines(options.model, rows)))
+        print("\n".join(lines(options.model, rows, others)))
     is_other = any(row.verdict == Certified.NOT_REPRODUCED for row in rows)
     return EXIT_NOT_REPRODUCED if is_other else 0
 
 
-def _check(model: str, records: Sequence[Record]) -> None:
-    """Raises `CertifyError` where the records are of another checkpoint, or hold no quality at all."""
-    found = list(dict.fromkeys(record.case.model for record in records))
-    others = [name for name in found if checkpoint_name(name) != checkpoint_name(model)]
-    if others:
+def _of_model(model: str, records: Sequence[Record]) -> list[Record]:
+    """Those of the checkpoint. Raises `CertifyError` where there are none, or none that holds quality."""
+    own = [record for record in records if checkpoint_name(record.case.model) == checkpoint_name(model)]
+    if not own:
+        found = _names(records)
         known = [*published_models(), *found]
         raise CertifyError(
-            f"the records are of {', '.join(map(shown, others[:3]))}, not of {shown(model)}; give those of one "
+            f"the records are of {', '.join(map(shown, found[:3]))}, not of {shown(model)}; give those of one "
             f"checkpoint{did_you_mean(model, known)}"
         )
     # Of synthetic weights the certificate itself says why there is none.
-    if not any(record.quality or record.case.weights == Weights.RANDOM for record in records):
+    if not any(record.quality or record.case.weights == Weights.RANDOM for record in own):
         raise CertifyError(
             "the records hold no quality figures; measure with --blip-measure quality, or give other records"
         )
+    return own
+
+
+def _names(records: Sequence[Record]) -> list[str]:
+    """The checkpoints that records name."""
+    return list(dict.fromkeys(record.case.model for record in records))
 
 
 def verdict_text(row: Row) -> str:
@@ -93,8 +102,11 @@ def published_text(row: Row) -> str:
     return MISSING if row.score is None else row.score.show(row.score.value)
 
 
-def lines(model: str, rows: Sequence[Row]) -> list[str]:
-    """The certificate for a terminal: what the records name, a table, and below it reasons, notes and sources."""
+def lines(model: str, rows: Sequence[Row], others: Sequence[str] = ()) -> list[str]:
+    """The certificate for a terminal: what the records name, a table, and below it reasons, notes and sources.
+
+    `others` are checkpoints whose records were left out.
+    """
     names = ", ".join(dict.fromkeys(row.record.case.model for row in rows))
     groups = _gathered(rows)
     table = tabulate([_cells(group) for group in groups], HEADERS, tablefmt="github", disable_numparse=True)
@@ -105,6 +117,8 @@ def lines(model: str, rows: Sequence[Row]) -> list[str]:
     for score in dict.fromkeys(row.score for row in rows if row.score is not None):
         sources = "; ".join(f"{source.text} ({source.url})" for source in score.sources)
         said.append(f"{score.dataset} {score.metric} {score.show(score.value)} is published in: {sources}.")
+    if others:
+        said.append(f"Records of other checkpoints are left out: {', '.join(others)}.")
     return [foreign.terminal(line) for line in said]
 
 
@@ -141,10 +155,13 @@ def _name(group: Sequence[Row]) -> str:
     return f"{of}, {first.score.metric}" if first.score is not None else of
 
 
-def as_plain(model: str, rows: Sequence[Row]) -> dict[str, Any]:
-    """The certificate as JSON has it. `score` is in the units of its source, all else in those of a record."""
+def as_plain(model: str, rows: Sequence[Row], others: Sequence[str] = ()) -> dict[str, Any]:
+    """The certificate as JSON has it. `score` is in the units of its source, all else in those of a record.
+
+    `others` as in `lines`.
+    """
     names = list(dict.fromkeys(row.record.case.model for row in rows))
-    return {"model": model, "records_of": names, "rows": [_plain_row(row) for row in rows]}
+    return {"model": model, "records_of": names, "left_out": list(others), "rows": [_plain_row(row) for row in rows]}
 
 
 def _plain_row(row: Row) -> dict[str, Any]:

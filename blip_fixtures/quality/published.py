@@ -27,17 +27,26 @@ class Split:
     """The part of a dataset that a score is of.
 
     `others` are repositories whose rows are of another split, and its name: records of older releases name the
-    repository alone.
+    repository alone. `also` are what others call the split.
     """
 
     name: str
     samples: int
+    also: tuple[str, ...] = ()
     others: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that a record may call it."""
+        return self.name, *self.also
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One score as its source prints it. `is_single` says that no second place was found that prints it."""
+    """One score as its source prints it. `is_single` says that no second place was found that prints it.
+
+    `kinds` are those of the checkpoint's family, for which a protocol may differ (`words.FamilyKind`).
+    """
 
     model: str
     dataset: str
@@ -48,6 +57,7 @@ class Score:
     scale: float = 100.0
     decimals: int = 1
     image_size: int = 224
+    kinds: tuple[str, ...] = ()
     is_single: bool = False
 
     @property
@@ -80,10 +90,13 @@ def published_models() -> tuple[str, ...]:
 def _scores() -> tuple[Score, ...]:
     table = tomllib.loads(files("blip_fixtures.quality").joinpath("published.toml").read_text(encoding="utf-8"))
     sources = {name: Source(**entry) for name, entry in table["sources"].items()}
-    splits = {dataset: Split(**entry) for dataset, entry in table["splits"].items()}
+    splits = {
+        dataset: Split(**{**entry, "also": tuple(entry.get("also", ()))}) for dataset, entry in table["splits"].items()
+    }
     return tuple(
         Score(
             **{name: value for name, value in entry.items() if name not in ("sources", "single")},
+            kinds=tuple(table["kinds"][entry["model"]]),
             split=splits[entry["dataset"]],
             sources=tuple(sources[name] for name in entry["sources"]),
             is_single=entry.get("single", False),

@@ -58,14 +58,15 @@ def _run_line(records: Sequence[Record], prose: Prose) -> str:
 
 
 def _data_text(records: Sequence[Record], prose: Prose) -> str:
-    """The sources, each with the samples of its datasets (the most that a case could use) and their revisions."""
+    """The sources, each with the samples of its datasets (the most that a case could use), splits and revisions."""
     sources: dict[str, dict[tuple[str, str | None], int]] = {}
     for record in records:
         data = record.data
         if data is not None:
             key = f"data_{data.source}" if data.source in DATA_SOURCES else "data_folder"
             samples = sources.setdefault(prose.say(key, source=data.source), {})
-            dataset = (dataset_label(record.case.dataset), data.revision)
+            label = dataset_label(record.case.dataset)
+            dataset = (label if data.split is None else f"{label} {data.split}", data.revision)
             samples[dataset] = max(samples.get(dataset, 0), data.samples or 0)
     parts = []
     for source, samples in sources.items():

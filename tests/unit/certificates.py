@@ -11,6 +11,16 @@ from tests.unit.records import make_record
 XL = "Salesforce/instructblip-flan-t5-xl"
 SPLIT = 2017
 RIGHT = 1420
+RANKED = {"new_tokens": 50, "decoding": "rank"}
+# What `published` says of captions by BLIP-2.
+CAPTIONS = {
+    "new_tokens": 30,
+    "decoding": "beam",
+    "num_beams": 5,
+    "min_new_tokens": 8,
+    "prompt_parts": ["a photo of"],
+    "ocr_limit": 0,
+}
 
 
 def answered(right: int = RIGHT, samples: int = SPLIT, **overrides: Any) -> Record:
@@ -23,6 +33,7 @@ def answered(right: int = RIGHT, samples: int = SPLIT, **overrides: Any) -> Reco
         "prompts": "published",
         "quality": quality,
         "data": {**data, **overrides.pop("data", {})},
+        "generation": {**RANKED, **overrides.pop("generation", {})},
     }
     return make_record(**{**given, **overrides})
 
@@ -38,5 +49,6 @@ def captioned(cider: float = 1.45, **overrides: Any) -> Record:
         "image_size": 364,
         "quality": quality,
         "data": {**data, **overrides.pop("data", {})},
+        "generation": {**CAPTIONS, **overrides.pop("generation", {})},
     }
     return make_record(**{**given, **overrides})

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from blip_fixtures.case import checkpoint_name
 from blip_fixtures.checkpoints.architecture import build_on_meta, weight_bytes
 from blip_fixtures.checkpoints.catalog import CATALOG, catalog_config
 from blip_fixtures.checkpoints.loading import LoadedModel, load_model
 from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.families.languages.t5.weights import has_own_head
+from blip_fixtures.report.prose import load_prose
+from blip_fixtures.words import LANGUAGES
 
 # Parameters of the published checkpoints.
 PARAMETERS = {
@@ -98,3 +101,10 @@ def test_a_configuration_that_makes_no_model(checkpoint: Checkpoint, part: str, 
     (config[part] if part else config)[setting] = value
     with pytest.raises(ValueError, match=r"its configuration makes no model \(.*\)"):
         build_on_meta(config)
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("model", CATALOG)
+def test_the_document_describes_its_parts(model: str, lang: str) -> None:
+    _, parts = load_prose(lang).checkpoint(checkpoint_name(model))
+    assert len(parts) == 3

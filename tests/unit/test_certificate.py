@@ -98,9 +98,9 @@ def test_how_often_the_rule_is_wrong(score: float) -> None:
         ({"prompts": "paper"}, "other_prompts"),
         ({"generation": {"fixed": True}}, "answers_of_fixed_length"),
         ({"image_size": 336}, "other_image_size"),
-        ({"tokens": {"truncated_share": 0.01}}, "prompts_cut"),
+        ({"generation": {"decoding": "greedy"}}, "other_protocol"),
         ({"data": {"split": "validation"}}, "other_split"),
-        ({"data": {"source": "sample", "split": None}}, "packaged_samples"),
+        ({"data": {"source": "sample", "split": None}, "samples": 64, "right": 45}, "packaged_samples"),
         ({"data": {"samples": 64, "batches": 64}, "samples": 64, "right": 45}, "not_the_whole_split"),
         ({"data": {"samples": 2017, "dropped": 1}, "batch_size": 16, "samples": 2016}, "samples_dropped"),
         ({"data": {"samples": 3000}, "samples": 3000}, "not_the_whole_split"),
@@ -114,16 +114,14 @@ def test_another_run_gets_no_verdict_but_the_reason(changes: dict[str, Any], cod
 
 
 def test_a_batch_size_that_divides_the_split_is_named() -> None:
-    record = captioned(data={"dropped": 8, "batches": 312}, batch_size=16)
+    quality = {"cider": make_metric(1.45, per_sample=[1.4, 1.5] * 2496)}
+    record = captioned(data={"dropped": 8, "batches": 312}, batch_size=16, quality=quality)
     assert only([record], "cider").reasons[0].args["better"] == 10
 
 
 def test_all_reasons_are_told_at_once() -> None:
-    assert codes(answered(prompts="paper", image_size=336, data={"source": "sample"})) == [
-        "other_prompts",
-        "other_image_size",
-        "packaged_samples",
-    ]
+    record = answered(45, 64, prompts="paper", image_size=336, data={"source": "sample", "split": None})
+    assert codes(record) == ["other_prompts", "other_image_size", "packaged_samples"]
 
 
 def test_a_case_that_did_not_run_has_its_own_reason() -> None:

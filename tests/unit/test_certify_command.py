@@ -65,6 +65,19 @@ def test_the_packaged_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.count("no published score") == 3
 
 
+def test_records_of_other_checkpoints_are_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "records.json", make_record(), answered())
+    assert main(["certify", XL, file]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "reproduced" in said[3]
+    assert said[-1] == "Records of other checkpoints are left out: instructblip-tiny."
+    assert main(["certify", XL, file, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["left_out"], len(found["rows"])) == (["instructblip-tiny"], 1)
+
+
 @pytest.mark.parametrize(
     ("model", "record", "said"),
     [

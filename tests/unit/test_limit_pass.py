@@ -43,7 +43,7 @@ def context(
     job = SimpleNamespace(case=SimpleNamespace(device=device))
     return SimpleNamespace(
         job=job,
-        workload=SimpleNamespace(loaded=loaded),
+        workload=SimpleNamespace(loaded=loaded, ranks=False),
         tools=tools,
         found=found,
         latency=lambda: found.latency,

@@ -92,10 +92,15 @@ def test_a_missing_compiler_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"num_beams": 3}, "compile decodes greedily and the prompts ask for 3 beams; set num_beams = 1"),
+        (
+            {"num_beams": 3},
+            "compile decodes greedily and the prompts ask for 3 beams; choose another optimization, or "
+            "prompts with num_beams = 1",
+        ),
         (
             {"repetition_penalty": 1.5},
-            "compile decodes without a repetition penalty and the prompts ask for 1.5; set repetition_penalty = 1",
+            "compile decodes without a repetition penalty and the prompts ask for 1.5; choose another optimization, or "
+            "prompts with repetition_penalty = 1",
         ),
         (
             {"decoding": Decoding.RANK},

@@ -191,6 +191,8 @@ def test_a_ranked_case_is_measured_as_a_whole(twin: Twin, ranked_record: Record)
     assert record.phases is not None
     assert record.phases.decode_per_token_s is None
     assert record.missing["phases.decode_per_token_s"].code == "ranked_without_tokens"
+    if twin.name not in DECODER_ONLY:
+        assert record.missing["limit.bound_by.decode"].code == "ranked_without_tokens"
 
 
 def test_options_need_memory_that_is_known_before(twin: Twin) -> None:

@@ -63,7 +63,8 @@ class LimitPass(Pass):
             busy_share=busy_share,
         )
         if not phases_s[Phase.DECODE]:
-            found.missing["limit.bound_by.decode"] = Reason.of("one_token")
+            is_ranked = context.workload.ranks
+            found.missing["limit.bound_by.decode"] = Reason.of("ranked_without_tokens" if is_ranked else "one_token")
         if found.phases is None:
             found.missing["limit.phases_ratio"] = found.missing.get(PassName.PHASES, Reason.of("not_asked_for"))
         if is_below(ratios):

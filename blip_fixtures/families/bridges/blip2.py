@@ -18,6 +18,7 @@ class Blip2(Bridge):
     """transformers keeps its Q-Former and its query tokens in fp32, whatever the rest is loaded in."""
 
     model_type = "blip-2"
+    architecture = "Blip2ForConditionalGeneration"
     kind = FamilyKind.BLIP2
     rules: ClassVar[Mapping[str, Rules]] = {
         "vision_config": VISION,

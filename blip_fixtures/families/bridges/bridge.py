@@ -26,6 +26,8 @@ class Bridge(ABC):
     """
 
     model_type: ClassVar[str]
+    # The name of transformers' class of the model, as a configuration holds it.
+    architecture: ClassVar[str]
     kind: ClassVar[FamilyKind]
     input_names: ClassVar[tuple[str, ...]] = ()
     rules: ClassVar[Mapping[str, Rules]]

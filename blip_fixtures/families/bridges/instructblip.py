@@ -19,6 +19,7 @@ class InstructBlip(Bridge):
     """Its Q-Former has a tokenizer of its own, BERT's."""
 
     model_type = "instructblip"
+    architecture = "InstructBlipForConditionalGeneration"
     kind = FamilyKind.INSTRUCTBLIP
     input_names = ("qformer_input_ids", "qformer_attention_mask")
     rules: ClassVar[Mapping[str, Rules]] = {"vision_config": VISION, "qformer_config": QFORMER}

@@ -2,6 +2,7 @@
 
 from blip_fixtures.report.sections.batch_answers import BATCH_ANSWERS
 from blip_fixtures.report.sections.certificate import CERTIFICATE
+from blip_fixtures.report.sections.decoding import DECODING
 from blip_fixtures.report.sections.energy import ENERGY
 from blip_fixtures.report.sections.environment import ENVIRONMENT
 from blip_fixtures.report.sections.flops import FLOPS
@@ -15,6 +16,7 @@ from blip_fixtures.report.sections.throughput import THROUGHPUT
 from blip_fixtures.report.sections.tokens import TOKENS
 
 SECTIONS: tuple[Section, ...] = (
+    DECODING,
     QUALITY,
     CERTIFICATE,
     BATCH_ANSWERS,

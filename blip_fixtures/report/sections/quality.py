@@ -11,7 +11,6 @@ from blip_fixtures.report.footnotes import Remark, notes, sentence
 from blip_fixtures.report.labels import dataset_label
 from blip_fixtures.report.sections.cases import absent_rows, case_names, cases_that_ran, reasons_of, scoped_notes
 from blip_fixtures.report.sections.section import Section
-from blip_fixtures.report.tables.comparability import beam_search
 from blip_fixtures.words import IntervalMethod
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def _of_dataset(cases: Sequence[Record], selection: Selection, prose: Prose) -> 
     return [
         *names.same_in_every_row(prose),
         _table(shown, metrics, differing if has_differing else None, names),
-        Paragraph(" ".join([*said, *_beams(shown, prose)])),
+        Paragraph(" ".join(said)),
         *notes([*names.gathered(remarks, shown, prose), *absent], prose),
     ]
 
@@ -111,12 +110,6 @@ def _methods(records: Sequence[Record], metrics: Sequence[str], prose: Prose) ->
         if method in by_method
     ]
     return [prose.say("quality_intervals", methods="; ".join(said))] if said else []
-
-
-def _beams(records: Sequence[Record], prose: Prose) -> list[str]:
-    """How the answers were generated, where not greedily."""
-    settings = dict.fromkeys(beam_search(record.generation) for record in records if record.generation is not None)
-    return [prose.say("quality_beams", beams=beams, penalty=f"{penalty:g}") for beams, penalty in settings if beams > 1]
 
 
 def _metrics(record: Record) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.report.formats import fixed
 from blip_fixtures.report.labels import dataset_label
-from blip_fixtures.words import Status
+from blip_fixtures.words import Decoding, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,7 +99,7 @@ def _settings(rows: Sequence[Row], prose: Prose) -> str:
         "new_tokens": lambda record: (
             (record.generation.new_tokens, record.generation.fixed) if record.generation is not None else None
         ),
-        "beams": lambda record: beam_search(record.generation) if record.generation is not None else None,
+        "decoding": lambda record: decoding_of(record.generation) if record.generation is not None else None,
     }
     different = []
     for key, read in readers.items():
@@ -107,9 +108,30 @@ def _settings(rows: Sequence[Row], prose: Prose) -> str:
     return prose.say("settings_differ", settings=", ".join(different)) if different else ""
 
 
-def beam_search(generation: Generation) -> tuple[int, float]:
-    """(beams, length penalty)."""
-    return generation.num_beams, generation.length_penalty
+@dataclass(frozen=True)
+class HowDecoded:
+    """The settings of decoding that have an effect: equal for two records whose answers came about alike."""
+
+    decoding: Decoding
+    num_beams: int = 1
+    length_penalty: float = 1.0
+    repetition_penalty: float = 1.0
+    min_new_tokens: int = 0
+
+
+# As everybody decodes who says nothing of it.
+PLAIN = HowDecoded(Decoding.GREEDY)
+
+
+def decoding_of(said: Generation) -> HowDecoded:
+    """That of a record; where it names none, as records of older releases do, the beams tell it."""
+    decoding = said.decoding or (Decoding.BEAM if said.num_beams > 1 else Decoding.GREEDY)
+    if decoding == Decoding.RANK:
+        return HowDecoded(decoding)
+    # Where the number of tokens is fixed, a least number has no effect.
+    least = 0 if said.fixed else said.min_new_tokens
+    penalty = said.length_penalty if decoding == Decoding.BEAM else 1.0
+    return HowDecoded(decoding, said.num_beams, penalty, said.repetition_penalty, least)
 
 
 def _versions(rows: Sequence[Row], prose: Prose) -> str:
