@@ -29,7 +29,7 @@ from blip_fixtures.privacy import without_credentials
 from blip_fixtures.words import FamilyKind, Phase, Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from blip_fixtures.checkpoints.resolve import Checkpoint
     from blip_fixtures.engine.flops import FlopCount
@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     names = list(CATALOG) if options.model == _EVERY else [options.model]
     try:
-        counted = [(name, *_count(name, options)) for name in names]
+        sizes = {name: _counted(name, getattr(options, name), most) for name, most in _MOST.items()}
+        counted = [(name, *_count(name, options.revision, sizes)) for name in names]
     except ValueError as error:
         print(foreign.terminal(f"error: {without_credentials(str(error))}"), file=sys.stderr)
         return EXIT_BAD_INPUT
@@ -68,12 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _count(name: str, options: argparse.Namespace) -> tuple[BatchShape, FlopCount]:
+def _count(name: str, revision: str | None, sizes: Mapping[str, int]) -> tuple[BatchShape, FlopCount]:
     """Raises `ValueError` for a name that leads to no checkpoint, and for sizes that it cannot have."""
     # A hub id of the catalog needs no network; another one's configuration is fetched.
-    in_catalog = name in CATALOG and options.revision is None
-    checkpoint = find_architecture(name, Weights.RANDOM if in_catalog else Weights.TRAINED, options.revision)
-    shape = _shape(options, checkpoint)
+    in_catalog = name in CATALOG and revision is None
+    checkpoint = find_architecture(name, Weights.RANDOM if in_catalog else Weights.TRAINED, revision)
+    shape = _shape(sizes, checkpoint)
     reason = checkpoint.why_impossible(shape.image_size, _longest(checkpoint.family, shape), shape.steps)
     if reason is not None:
         raise ValueError(reason)
@@ -111,11 +112,13 @@ def _table(model: str, shape: BatchShape, count: FlopCount) -> str:
     return "\n".join([said, *lines, f"counted by {COUNTER}"])
 
 
-def _shape(options: argparse.Namespace, checkpoint: Checkpoint) -> BatchShape:
-    """Without sizes of images those that the checkpoint was made for; a Q-Former that reads no text has no tokens."""
-    found = {name: _counted(name, getattr(options, name), most) for name, most in _MOST.items()}
+def _shape(found: Mapping[str, int], checkpoint: Checkpoint) -> BatchShape:
+    """Of sizes that were given, 0 for the others: images are then of the size that the checkpoint was made for.
+
+    A Q-Former that reads no text has no tokens.
+    """
     reads_text = any("qformer" in name for name in checkpoint.family.input_names)
-    tokens = found["text_tokens"] if options.qformer_tokens is None else found["qformer_tokens"]
+    tokens = found["qformer_tokens"] or found["text_tokens"]
     return BatchShape(
         batch_size=found["batch_size"],
         image_size=found["image_size"] or checkpoint.image_size,
