@@ -163,9 +163,8 @@ def _catalogued(model: str) -> dict[str, Any]:
     config = catalog_config(model)
     if config is None:
         raise CheckpointError(
-            f"the catalog has no architecture of {shown(model)}; with --blip-weights=random give one of "
-            f"{', '.join(map(checkpoint_name, CATALOG))} after Salesforce/, {PACKAGED}, or a folder with a config.json"
-            f"{_hint(model)}"
+            f"the catalog has no architecture of {shown(model)}; with --blip-weights=random give {PACKAGED}, a folder "
+            f"with a config.json, or Salesforce/NAME, where NAME is {', '.join(map(checkpoint_name, CATALOG))}{_hint(model)}"
         )
     return config
 

@@ -154,7 +154,7 @@ def pickle_only(folder: Path) -> None:
 
 def another_type(folder: Path) -> None:
     config = folder / "config.json"
-    config.write_text(config.read_text().replace('"model_type": "instructblip"', '"model_type": "blip-2"'))
+    config.write_text(config.read_text().replace('"model_type": "instructblip"', '"model_type": "blip"'))
 
 
 def no_image_token(folder: Path) -> None:
@@ -162,9 +162,9 @@ def no_image_token(folder: Path) -> None:
     config.write_text(config.read_text().replace('"image_token_index": 4,', ""))
 
 
-def decoder_only(folder: Path) -> None:
+def another_language_model(folder: Path) -> None:
     config = folder / "config.json"
-    config.write_text(config.read_text().replace('"model_type": "t5"', '"model_type": "llama"'))
+    config.write_text(config.read_text().replace('"model_type": "t5"', '"model_type": "gpt2"'))
 
 
 def no_shard(folder: Path) -> None:
@@ -181,11 +181,11 @@ def no_shard(folder: Path) -> None:
             "the weights of checkpoint 'mine' are broken: model.safetensors in mine is cut off or no safetensors",
         ),
         (pickle_only, "checkpoint 'mine' has its weights as pickle only (pytorch_model.bin) in mine; a pickle can run"),
-        (another_type, "checkpoint 'mine' is of model type 'blip-2' and the suite measures 'instructblip'; give an"),
+        (another_type, "checkpoint 'mine' is of model type 'blip' and the suite measures 'instructblip' and 'blip-"),
         (no_image_token, "the config.json of checkpoint 'mine' names no image_token_index, and without it generate ig"),
         (
-            decoder_only,
-            "the language model of checkpoint 'mine' is of type 'llama' and the suite measures 't5', an enc",
+            another_language_model,
+            "the language model of checkpoint 'mine' is of type 'gpt2' and the suite measures 't5' and 'lla",
         ),
         (no_shard, "checkpoint 'mine' lacks model-00001-of-00002.safetensors of its index in mine; fetch or save"),
     ],
