@@ -162,9 +162,10 @@ def with_weights(checkpoint: Checkpoint) -> Checkpoint:
 def _catalogued(model: str) -> dict[str, Any]:
     config = catalog_config(model)
     if config is None:
+        names = ", ".join(map(checkpoint_name, CATALOG))
         raise CheckpointError(
             f"the catalog has no architecture of {shown(model)}; with --blip-weights=random give {PACKAGED}, a folder "
-            f"with a config.json, or Salesforce/NAME, where NAME is {', '.join(map(checkpoint_name, CATALOG))}{_hint(model)}"
+            f"with a config.json, or Salesforce/NAME, where NAME is {names}{_hint(model)}"
         )
     return config
 
