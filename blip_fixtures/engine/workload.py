@@ -38,9 +38,6 @@ class Workload:
     samples: SampleSet
     maker: inference.BatchMaker
 
-    def __post_init__(self) -> None:
-        self.loaded.family.end_as_tokenizer(self.loaded.model, self.processor)
-
     @property
     def case(self) -> Case:
         """The job's."""

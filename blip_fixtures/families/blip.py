@@ -9,7 +9,6 @@ from blip_fixtures.families.inputs import tokenize
 from blip_fixtures.families.ranking import options_of, tokenize_options
 from blip_fixtures.families.runner import Part
 from blip_fixtures.families.settings import PARTS, WHOLE, number, why_out_of_bounds, why_unfit
-from blip_fixtures.families.walk import BlipWalk
 from blip_fixtures.spelling import shown
 from blip_fixtures.words import Component
 
@@ -192,6 +191,8 @@ class Blip(Family):
 
     def walk(self, model: Any) -> Walk:
         """Over both halves."""
+        from blip_fixtures.families.walk import BlipWalk
+
         return BlipWalk(self.bridge, self.language, model, self.pixel_dtype(model))
 
     def read_for_every_token(self, path: str) -> bool:

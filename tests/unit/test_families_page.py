@@ -27,9 +27,9 @@ def test_every_checkpoint_has_its_row() -> None:
         assert int(pixels) == CATALOG[model]["vision_config"]["image_size"]
 
 
-@pytest.mark.parametrize("model", ["Salesforce/instructblip-vicuna-13b", "Salesforce/blip2-opt-2.7b-coco"])
+@pytest.mark.parametrize("model", ["Salesforce/blip2-opt-2.7b-coco"])
 def test_flops_are_those_that_are_counted(model: str) -> None:
-    """Of two: each takes two seconds."""
+    """Of one: each takes two seconds."""
     checkpoint = find_architecture(model, "random")
     tokens = 13 if "instructblip" in model else 0
     count = FlopCounter(checkpoint).count(BatchShape(1, checkpoint.image_size, tokens, 13, 50))

@@ -35,7 +35,7 @@ from tests.unit.twins import CONFIGS
 
 VALUES: list[Any] = [None, 0, -1, 3, 10**6, 10**30, 2.5, 1e308, True, "", "a/b", [], [1], {}, {"a": 1}]
 GONE = object()
-SEED, BUILT = 17, 12
+SEED, BUILT = 17, 8
 
 
 @pytest.fixture
@@ -52,6 +52,13 @@ def packaged_config() -> dict[str, Any]:
 
 # A configuration of each family; that of the package stands for the first.
 OF_FAMILY = {**CONFIGS, "instructblip-t5": packaged_config()}
+
+
+OWN_PARTS = {
+    "instructblip-vicuna": ("text_config",),
+    "blip2-t5": ("qformer_config",),
+    "blip2-opt": ("text_config",),
+}
 
 
 def changed(path: tuple[str, ...], value: Any, family: str = "instructblip-t5") -> dict[str, Any]:
@@ -92,7 +99,9 @@ def refusal(name: str) -> str:
 def test_every_setting_with_any_value_is_refused_or_taken(tmp_path: Path, family: str) -> None:
     """Each of some hundred files; of those that are taken some are built, which takes longer."""
     taken = []
-    mutations = [(path, value) for path in leaves(OF_FAMILY[family]) for value in [*VALUES, GONE]]
+    # What a family shares with the first is walked there.
+    own = [path for path in leaves(OF_FAMILY[family]) if family == "instructblip-t5" or path[0] in OWN_PARTS[family]]
+    mutations = [(path, value) for path in own for value in [*VALUES, GONE]]
     for path, value in mutations:
         try:
             taken.append(find_architecture(written(tmp_path, changed(path, value, family))))
@@ -100,7 +109,7 @@ def test_every_setting_with_any_value_is_refused_or_taken(tmp_path: Path, family
             said = str(error)
             assert said.isprintable()
             assert len(said) < 700
-    assert len(mutations) / 6 < len(taken) < len(mutations) / 1.5
+    assert len(mutations) / 10 < len(taken) < len(mutations) / 1.5
     for checkpoint in random.Random(SEED).sample(taken, BUILT):
         try:
             estimator = Estimator(checkpoint.config, "float32")

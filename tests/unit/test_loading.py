@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import weakref
 from pathlib import Path
@@ -183,15 +182,6 @@ def test_a_lack_of_memory_is_no_broken_checkpoint(checkpoint: Checkpoint, monkey
     with pytest.raises(RuntimeError) as caught:
         load_model(checkpoint, "cpu", "fp16", "float16")
     assert caught.value is error
-
-
-def test_an_old_processor_takes_its_query_tokens_from_the_model(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    folder = copied(checkpoint, tmp_path / "old")
-    settings = json.loads((folder / "processor_config.json").read_text())
-    del settings["num_query_tokens"]
-    (folder / "processor_config.json").write_text(json.dumps(settings))
-    old = dataclasses.replace(checkpoint, folder=folder)
-    assert load_processor(old).num_query_tokens == checkpoint.config["num_query_tokens"] == 16
 
 
 def test_missing_tokenizer(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_a_job_is_measured_with_its_card_as_the_current_one(
     )
     # Batches are prepared on the host, from real pictures and texts.
     made: Any = None
-    prepared = Workload(job, made, STOCK.processor(job), STOCK.samples(job), STOCK.batch_maker(job))
+    prepared = Workload(STOCK.resolved(job), made, STOCK.processor(job), STOCK.samples(job), STOCK.batch_maker(job))
     for number in range(prepared.batches):
         prepared.batch(number)
     session = Session(stock=STOCK, load=noting("load", load_for))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -151,7 +152,14 @@ def test_flops_follow_from_few_that_were_counted(twin: Twin) -> None:
 
 
 @pytest.fixture(scope="module")
-def ranked_record(twin: Twin) -> Record:
+def session() -> Iterator[Session]:
+    """One for all, so that the machine's rates are measured once."""
+    with Session() as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def ranked_record(twin: Twin, session: Session) -> Record:
     case = Case(
         model=str(twin.checkpoint.folder),
         dataset="scienceqa",
@@ -163,8 +171,7 @@ def ranked_record(twin: Twin) -> Record:
         prompts="published",
     )
     samples = SampleSource(limit=8)
-    with Session() as session:
-        return session.measure(Job.of(case, samples=samples, rounds=2, warmup_rounds=1, energy=EnergyMode.OFF))
+    return session.measure(Job.of(case, samples=samples, rounds=2, warmup_rounds=1, energy=EnergyMode.OFF))
 
 
 def test_a_ranked_case_is_measured_as_a_whole(twin: Twin, ranked_record: Record) -> None:
