@@ -32,7 +32,7 @@ def memory_by_card(shown: Sequence[Record], selection: Selection, prose: Prose) 
 
 def energy_by_card(shown: Sequence[Record], selection: Selection, prose: Prose) -> list[Block]:
     """The energy of each card; nothing where every model lies on one device."""
-    heads = (Head("gross (J/sample)", "J"), Head("joules", "J"), Head("error bound (J)", "J"))
+    heads = (Head("gross (J/sample)", "J"), Head("both windows (J)", "J"), Head("error bound (J)", "J"))
 
     def cells(card: CardEnergy) -> list[Cell]:
         return [
