@@ -15,6 +15,8 @@ DEFAULT_WARMUP_ROUNDS = 2
 MIN_ROUNDS = 10
 AXES = ("dataset", "device", "optimization", "batch_size", "image_size", "sequence_length")
 COUNTED_AXES = ("batch_size", "image_size", "sequence_length")
+# Between cards that hold one model together.
+JOINS = "+"
 
 
 def axis_id(axis: str, value: object) -> str:
@@ -29,6 +31,14 @@ def axis_id(axis: str, value: object) -> str:
     if axis == "sequence_length" and isinstance(value, int):
         return f"seq{value:03d}"
     return str(value)
+
+
+def cards_of(device: str) -> tuple[str, ...]:
+    """The torch devices that a device consists of, the one that takes the inputs first.
+
+    ``cuda:0+cuda:1`` is two cards with one model across them; every other device is one.
+    """
+    return tuple(device.split(JOINS))
 
 
 def checkpoint_name(model: str) -> str:
@@ -50,7 +60,9 @@ class NewTokens:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One point of a sweep. `model` is what `--blip-model` names, `device` a torch device: ``cpu``, ``cuda:0``.
+    """One point of a sweep. `model` is what `--blip-model` names.
+
+    `device` is a torch device, ``cpu`` or ``cuda:0``, or several cards with the model across them: ``cuda:0+cuda:1``.
 
     Raises `ValueError` for a count below one, or far above what any machine could measure.
     """

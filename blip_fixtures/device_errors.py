@@ -10,6 +10,7 @@ import errno
 import re
 from typing import TYPE_CHECKING
 
+from blip_fixtures.case import cards_of
 from blip_fixtures.reasons import Reason
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def is_lost(device: str) -> bool:
     import torch
 
     try:
-        torch.cuda.synchronize(device)
+        for card in cards_of(device):
+            torch.cuda.synchronize(card)
     except RuntimeError as error:
         return not is_out_of_memory(error)
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import platform
 import re
 import time
@@ -12,12 +13,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blip_fixtures.case import cards_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from blip_fixtures.reasons import Reason
 
 _FIRST = "cuda:0"
+_LEAST_ACCELERATE = "1.0"
 # The compute capabilities of NVIDIA's Tegra, whose binaries are their own (`torch.cuda.DEVICE_REQUIREMENT`).
 _TEGRA = {(5, 3), (6, 2), (7, 2), (8, 7)}
 # The least driver for every release of a CUDA major version (CUDA Compatibility, "Minor Version Compatibility").
@@ -60,10 +64,14 @@ def why_unavailable(device: str) -> Reason | None:
     """Why this process cannot run on `device`, with the remedy; `None` where it can.
 
     Imports torch for CUDA only, and starts CUDA and the device, each once in a process: NVML, by which torch counts
-    devices before that, also shows cards that CUDA rejects.
+    devices before that, also shows cards that CUDA rejects. Of several cards each must run, and accelerate must be
+    there, which hands tensors from one to the next.
     """
     if device == "cpu":
         return None
+    cards = cards_of(device)
+    if len(cards) > 1:
+        return next(filter(None, map(why_unavailable, cards)), None) or why_not_across(device)
     import torch
 
     from blip_fixtures.reasons import Reason
@@ -93,17 +101,37 @@ def why_unavailable(device: str) -> Reason | None:
     return None if error is None else Reason.of("device_not_started", error=error, **build)
 
 
+def why_not_across(device: str) -> Reason | None:
+    """Why no model can lie across the cards of `device`: what is needed is not installed, or too old."""
+    from packaging.version import Version
+
+    from blip_fixtures.reasons import Reason
+
+    try:
+        found = importlib.metadata.version("accelerate")
+    except importlib.metadata.PackageNotFoundError:
+        return Reason.of("no_accelerate", device=device)
+    if Version(found) < Version(_LEAST_ACCELERATE):
+        return Reason.of("accelerate_too_old", device=device, found=found, least=_LEAST_ACCELERATE)
+    return None
+
+
 def gpu_names() -> list[str]:
     """The marketing names of the cards that CUDA shows this process, in its order; none where CUDA does not start."""
     import torch
 
     if _error_of_cuda() is not None:
         return []
-    devices = [f"cuda:{index}" for index in range(_count())]
+    devices = cuda_devices()
     # The places are the devices' indexes, so one that fails keeps its own.
     return [
         device if _error_of(torch.cuda.get_device_properties, device) else device_name(device) for device in devices
     ]
+
+
+def cuda_devices() -> list[str]:
+    """The torch names of all cards that torch sees, whether they can be used or not."""
+    return [f"cuda:{index}" for index in range(_count())]
 
 
 def _count() -> int:
@@ -160,12 +188,12 @@ def _runs_on(architecture: str, capability: tuple[int, int]) -> bool:
 
 
 def device_name(device: str) -> str:
-    """The marketing name of the hardware behind `device`."""
+    """The marketing name of the hardware behind `device`; of several cards the names in their order."""
     if device == "cpu":
         return cpu_model()
     import torch
 
-    return str(torch.cuda.get_device_name(device))
+    return " + ".join(str(torch.cuda.get_device_name(card)) for card in cards_of(device))
 
 
 def cpu_model() -> str:
@@ -179,16 +207,17 @@ def cpu_model() -> str:
 
 
 def synchronize(device: str) -> None:
-    """Wait until `device` has finished what was queued on it; the CPU has no queue."""
+    """Wait until `device` has finished what was queued on it, on each of its cards; the CPU has no queue."""
     if device != "cpu":
         import torch
 
-        torch.cuda.synchronize(device)
+        for card in cards_of(device):
+            torch.cuda.synchronize(card)
 
 
 @contextlib.contextmanager
 def working_on(device: str) -> Iterator[None]:
-    """`device` is CUDA's current one inside.
+    """`device` is CUDA's current one inside; of several cards the first, which takes the inputs.
 
     What names no device runs there: triton's and torchao's kernels, `torch.cuda.synchronize()`, CUDA graphs. Without it
     a model on the second card would launch them on the first.
@@ -198,7 +227,7 @@ def working_on(device: str) -> Iterator[None]:
         return
     import torch
 
-    with torch.cuda.device(device):
+    with torch.cuda.device(cards_of(device)[0]):
         yield
 
 

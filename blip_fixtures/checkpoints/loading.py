@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.case import cards_of
+from blip_fixtures.checkpoints.across import dispatch, names_of_tensors, places_of
 from blip_fixtures.checkpoints.architecture import plain_tensors
 from blip_fixtures.checkpoints.resolve import Checkpoint, CheckpointError
 from blip_fixtures.checkpoints.synthetic import build_random
@@ -16,7 +18,7 @@ from blip_fixtures.families.runner import EagerRunner, Runner
 from blip_fixtures.words import Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from blip_fixtures.families import Family
     from blip_fixtures.words import Component
@@ -33,6 +35,8 @@ class LoadedModel:
     load_s: float
     runner: Runner = field(init=False)
     applied: dict[str, Any] = field(default_factory=dict)
+    # Path of a module -> its card, of a model across several.
+    places: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.runner = self.eager_runner
@@ -60,18 +64,41 @@ class LoadedModel:
     @property
     def weights_bytes(self) -> int:
         """Bytes of every parameter and buffer, each shared tensor once, and of what packed layers store."""
-        tensors = [
-            plain for tensor in (*self.model.parameters(), *self.model.buffers()) for plain in plain_tensors(tensor)
-        ]
-        storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
         packed = sum(int(getattr(part, "packed_bytes", 0)) for part in self.model.modules())
-        return int(sum(storages.values())) + packed
+        return sum(self._stored_by_device().values()) + packed
+
+    @property
+    def weights_by_card(self) -> dict[str, int]:
+        """`weights_bytes` of each of the device's cards. No card has layers that are packed without a tensor."""
+        stored = self._stored_by_device()
+        return {card: stored.get(card, 0) for card in cards_of(self.device)}
+
+    @property
+    def stretches(self) -> dict[str, tuple[str, str]]:
+        """Of a model across several cards, the first and the last block that each has, by their paths."""
+        found: dict[str, tuple[str, str]] = {}
+        lists = self.family.block_lists()
+        for path, card in self.places.items():
+            if path.rpartition(".")[0] in lists:
+                found[card] = (found.get(card, (path, path))[0], path)
+        return found
+
+    def _stored_by_device(self) -> dict[str, int]:
+        storages = {}
+        for tensor in (*self.model.parameters(), *self.model.buffers()):
+            for plain in plain_tensors(tensor):
+                storage = plain.untyped_storage()
+                storages[str(plain.device), storage.data_ptr()] = storage.nbytes()
+        found: dict[str, int] = {}
+        for (device, _), count in storages.items():
+            found[device] = found.get(device, 0) + count
+        return found
 
 
 def load_model(
     checkpoint: Checkpoint, device: str, optimization: str, dtype: str, attention: dict[str, str] | None = None
 ) -> LoadedModel:
-    """The checkpoint's weights in `dtype` (``float16``, ...) on `device`, in evaluation mode.
+    """The checkpoint's weights in `dtype` (``float16``, ...) on `device`, in evaluation mode; or across its cards.
 
     `attention` maps parts of the configuration to attention implementations, as transformers takes them; by default
     it chooses.
@@ -82,17 +109,28 @@ def load_model(
     # The first import takes seconds, and is no part of loading a model.
     checkpoint.family.model_class()
     start_s = time.perf_counter()
+    cards = cards_of(device)
+    places = places_of(checkpoint.config, dtype, cards) if len(cards) > 1 else {}
     if checkpoint.weights == Weights.RANDOM:
-        model = build_random(checkpoint.config, device, dtype, attention=attention)
+        model = build_random(checkpoint.config, places or device, dtype, attention=attention)
     else:
-        model = _from_pretrained(checkpoint, dtype, attention)
-        model.to(device).eval()
+        with names_of_tensors():
+            model = _from_pretrained(checkpoint, dtype, attention, places)
+        if not places:
+            model.to(device)
+        model.eval()
+    if places:
+        dispatch(model, checkpoint.family, places, cards[0])
     # Copies and fills are queued.
     synchronize(device)
-    return LoadedModel(checkpoint, device, optimization, model, load_s=time.perf_counter() - start_s)
+    load_s = time.perf_counter() - start_s
+    return LoadedModel(checkpoint, device, optimization, model, load_s=load_s, places=places)
 
 
-def _from_pretrained(checkpoint: Checkpoint, dtype: str, attention: dict[str, str] | None) -> Any:
+def _from_pretrained(
+    checkpoint: Checkpoint, dtype: str, attention: dict[str, str] | None, places: Mapping[str, str]
+) -> Any:
+    """In the memory of the host, or each tensor where `places` says."""
     import torch
     from transformers.utils import logging
 
@@ -106,6 +144,7 @@ def _from_pretrained(checkpoint: Checkpoint, dtype: str, attention: dict[str, st
             trust_remote_code=False,
             output_loading_info=True,
             attn_implementation=attention,
+            **({"device_map": dict(places)} if places else {}),
         )
     except Exception as error:
         # Files from outside make a library raise anything at all.
@@ -153,10 +192,12 @@ class OneLiveModel:
             self.loads += 1
         return live
 
-    def held_bytes(self, device: str) -> int:
-        """Weights of the live model on `device`: what a next one finds free beside what is free now."""
+    def held_bytes(self, card: str) -> int:
+        """Weights of the live model on a device, one of several cards: what a next one finds free beside what is."""
         live = self._live
-        return live.weights_bytes if live is not None and live.device == device else 0
+        if live is None or card not in cards_of(live.device):
+            return 0
+        return live.weights_bytes if live.device == card else live.weights_by_card[card]
 
     def give_cuda_up(self) -> None:
         """From now on nothing is freed on a CUDA device: it answers every call with an error."""

@@ -11,8 +11,10 @@ import ctypes
 import mmap
 import sys
 import zlib
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.checkpoints.across import device_of
 from blip_fixtures.checkpoints.architecture import build_on_meta
 from blip_fixtures.families import family_of
 
@@ -30,7 +32,7 @@ _HUGE_PAGE_BYTES = 2 * 2**20
 
 def build_random(
     config: Mapping[str, Any],
-    device: str,
+    device: str | Mapping[str, str],
     dtype: str,
     *,
     seed: int = DEFAULT_SEED,
@@ -38,32 +40,38 @@ def build_random(
 ) -> Any:
     """The architecture of `config` on `device` with weights that depend on `seed` and the names of the tensors alone.
 
-    Each tensor is made where it stays, in the dtype that `from_pretrained` gives it. No end token is known to the
-    weights: generate a fixed number of tokens.
+    `device` is one, or maps paths of modules and tensors to theirs. Each tensor is made where it stays, in the dtype
+    that `from_pretrained` gives it. No end token is known to the weights: generate a fixed number of tokens.
     """
     import torch
     from torch import nn
 
     family = family_of(config)
     model = build_on_meta(config, dtype, attention=attention)
-    draws = _Draws(device, seed)
+    draws_on = cache(lambda on: _Draws(on, seed))
     made: dict[int, Any] = {}
     with torch.no_grad():
         for path, module in model.named_modules():
             for name, parameter in list(module.named_parameters(recurse=False)):
                 if id(parameter) not in made:
-                    tensor = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
+                    on = _device(f"{path}.{name}", device)
+                    tensor = torch.empty(parameter.shape, dtype=parameter.dtype, device=on)
                     _ask_for_huge_pages(tensor)
-                    _fill(tensor, module, f"{path}.{name}", draws, family)
+                    _fill(tensor, module, f"{path}.{name}", draws_on(on), family)
                     made[id(parameter)] = nn.Parameter(tensor, requires_grad=False)
                 setattr(module, name, made[id(parameter)])
             for name, _buffer in list(module.named_buffers(recurse=False)):
-                filled = family.synthetic_buffer(model, f"{path}.{name}", device)
+                filled = family.synthetic_buffer(model, f"{path}.{name}", _device(f"{path}.{name}", device))
                 if filled is None:
                     raise NotImplementedError(f"no rule fills the buffer {path}.{name}; add one beside position_ids")
                 module.register_buffer(name, filled, False)
     family.set_generation(model, config)
     return model
+
+
+def _device(name: str, device: str | Mapping[str, str]) -> str:
+    """Where the tensor called `name` is made; one of the whole model has a dot before its name."""
+    return device if isinstance(device, str) else device_of(name.removeprefix("."), device)
 
 
 def _ask_for_huge_pages(tensor: Any) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from blip_fixtures.case import cards_of
 from blip_fixtures.meters.clocks import Clocks
 from blip_fixtures.reasons import Reason
 from blip_fixtures.words import PassName
@@ -51,22 +52,27 @@ class WatchedLoop:
             found.latency = msgspec.structs.replace(
                 found.latency, conditions=tuple(each.facts for each in self._readings)
             )
-        found.notes = [*_notes(self._readings, self._reason), *found.notes]
+        found.notes = [*_notes(self._readings, self._reason, cards_of(self._device)), *found.notes]
         return found
 
 
-def _notes(readings: Sequence[Conditions], reason: Reason | None) -> list[Reason]:
+def _notes(readings: Sequence[Conditions], reason: Reason | None, cards: Sequence[str]) -> list[Reason]:
     if reason is not None:
         return [Reason.of("clocks_not_read", scope=PassName.LATENCY), _of_latency(reason)]
     slowed = {why.code: why for each in readings for why in each.degraded}.values()
     notes = [_of_latency(why) for why in slowed]
-    sm, memory, temperature = (
-        [each.facts[name] for each in readings if isinstance(each.facts[name], int)]
-        for name in ("sm_clock_mhz", "memory_clock_mhz", "temperature_c")
-    )
-    if sm and memory and temperature:
-        said = {"low": min(sm), "high": max(sm), "memory": min(memory), "temperature": max(temperature)}
-        notes.append(Reason.of("clocks_in_rounds", scope=PassName.LATENCY, **said))
+    for card in cards:
+        facts = [each.facts if len(cards) == 1 else each.facts[card] for each in readings]
+        sm, memory, temperature = (
+            [each[name] for each in facts if isinstance(each[name], int)]
+            for name in ("sm_clock_mhz", "memory_clock_mhz", "temperature_c")
+        )
+        if sm and memory and temperature:
+            said = {"low": min(sm), "high": max(sm), "memory": min(memory), "temperature": max(temperature)}
+            if len(cards) == 1:
+                notes.append(Reason.of("clocks_in_rounds", scope=PassName.LATENCY, **said))
+            else:
+                notes.append(Reason.of("clocks_of_card", scope=PassName.LATENCY, card=card, **said))
     return notes
 
 

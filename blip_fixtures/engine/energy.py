@@ -13,13 +13,15 @@ import msgspec
 from blip_fixtures.engine.machine_load import OtherProcesses, machine_facts
 from blip_fixtures.engine.window import Span, energy_window
 from blip_fixtures.meters import MeterError, absent
+from blip_fixtures.meters.joined import JoinedMeter
 from blip_fixtures.reasons import Reason
-from blip_fixtures.record import Energy, EnergyWindow
+from blip_fixtures.record import CardEnergy, Energy, EnergyWindow
 from blip_fixtures.words import Domain, EnergyStatus, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from blip_fixtures.engine.window import WindowEnergy
     from blip_fixtures.meters import Conditions, Meter
 
 WINDOWS = 2
@@ -190,10 +192,24 @@ def _entry(
         scope=meter.scope,
         update_period_s=meter.update_period_s,
         windows=parts,
+        by_card=_by_card(meter, energies, samples if is_own else None),
         conditions=tuple(facts for window in windows for facts in window.machine)
         if meter.scope == Scope.MACHINE
         else tuple(condition.facts for condition in conditions),
     ), _missing(idle, tokens)
+
+
+def _by_card(meter: Meter, energies: Sequence[WindowEnergy], samples: int | None) -> dict[str, CardEnergy]:
+    """Of a meter over several cards, each one's sums; without `samples` the counter also saw other work."""
+    if not isinstance(meter, JoinedMeter):
+        return {}
+    found = {}
+    for place, card in enumerate(meter.by_card):
+        joules, bound_j = (sum(energy.zones[place][which] for energy in energies) for which in (0, 1))
+        found[card] = CardEnergy(
+            joules=joules, error_bound_j=bound_j, joules_per_sample=joules / samples if samples else None
+        )
+    return found
 
 
 def _missing(idle: float | MeterError | None, tokens: int) -> dict[str, Reason]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from blip_fixtures.case import JOINS, cards_of
 from blip_fixtures.devices import cpu_model, device_name, gpu_names, why_unavailable
 from blip_fixtures.meters import MeterError
 from blip_fixtures.meters.nvml import driver_version
@@ -31,6 +32,7 @@ PACKAGES = (
     "pillow",
     "tokenizers",
     "nvidia-ml-py",
+    "accelerate",
     "torchao",
     "triton",
     "flash-attn",
@@ -76,7 +78,7 @@ def device_identity(device: str) -> DeviceIdentity:
     threads = torch.get_num_threads()
     if device == "cpu" or why_unavailable(device) is not None:
         return DeviceIdentity(name=cpu_model(), threads=threads)
-    uuid = str(torch.cuda.get_device_properties(device).uuid)
+    uuid = JOINS.join(str(torch.cuda.get_device_properties(card).uuid) for card in cards_of(device))
     return DeviceIdentity(name=device_name(device), uuid=uuid, threads=threads)
 
 

@@ -14,10 +14,11 @@ from blip_fixtures.checkpoints.architecture import build_on_meta, weight_bytes
 from blip_fixtures.device_errors import said_by
 from blip_fixtures.engine.limits import CacheShape
 from blip_fixtures.families import family_of
+from blip_fixtures.families.runner import Part
 from blip_fixtures.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from blip_fixtures.families import Step
 
@@ -72,8 +73,9 @@ class Estimator:
     def __init__(self, config: Mapping[str, Any], dtype: str) -> None:
         import torch
 
-        model = build_on_meta(config, dtype)
-        walk = family_of(config).walk(model)
+        self.model = model = build_on_meta(config, dtype)
+        self.family = family_of(config)
+        walk = self.family.walk(model)
         self._cache = CacheShape.of(config, getattr(torch, dtype).itemsize)
         self.weights = weight_bytes(model)
         # A run through a phase takes some tenths of a second, and sweeps share most of them. The prefill holds the
@@ -88,18 +90,22 @@ class Estimator:
 
         Raises `ValueError` where a phase cannot run: its shapes do not fit one another.
         """
-        try:
-            live = (
-                self._vision(size.batch_size, size.image_size),
-                self._qformer(size.batch_size, size.image_size, size.text_tokens),
-                self._of_language(size),
-            )
-        except (RuntimeError, TypeError, IndexError) as error:
-            raise ValueError(f"its configuration makes no model that runs ({said_by(error)})") from error
-        activations = int(_ALLOCATOR_SLACK * max(live))
+        activations = max(self.activations(size).values())
         rows = size.batch_size * max(size.beams, size.options)
         held = self._cache.bytes_held(rows, size.text_tokens, size.new_tokens)
         return Need(self.weights, activations, held)
+
+    def activations(self, size: Size) -> dict[Part, int]:
+        """By part of a call, with the allocator's slack. Raises `ValueError` as `need` does."""
+        try:
+            live = {
+                Part.VISION: self._vision(size.batch_size, size.image_size),
+                Part.QFORMER: self._qformer(size.batch_size, size.image_size, size.text_tokens),
+                Part.STEP: self._of_language(size),
+            }
+        except (RuntimeError, TypeError, IndexError) as error:
+            raise ValueError(f"its configuration makes no model that runs ({said_by(error)})") from error
+        return {part: int(_ALLOCATOR_SLACK * count) for part, count in live.items()}
 
     def _of_language(self, size: Size) -> int:
         if size.options:
@@ -194,11 +200,17 @@ def _left_in_cgroup(limit: Path, used: Path, statistics: Path) -> int | None:
 
 
 def why_too_large(
-    size: Size, optimization: str, device: str, free: int, estimators: Mapping[str, Callable[[], Estimator]]
+    size: Size,
+    optimization: str,
+    device: str,
+    free: int,
+    estimators: Mapping[str, Callable[[], Estimator]],
+    wider: Callable[[Estimator, Size], str | None] = lambda _estimator, _size: None,
 ) -> Reason | None:
     """Why a case of `size` does not fit into the `free` bytes of `device`, and what would; `None` where it fits.
 
-    `estimators` maps the optimizations that the device has to their estimators, that of the case among them.
+    `estimators` maps the optimizations that the device has to their estimators, that of the case among them; `wider`
+    names cards which such a case fits together.
     """
     need = estimators[optimization]().need(size)
     if need.total <= free:
@@ -208,22 +220,34 @@ def why_too_large(
         estimator = estimators[name]()
         return estimator.weights <= free and estimator.need(other).total <= free
 
+    cards = wider(estimators[optimization](), size)
+    fitting = [*fitting_instead(size, optimization, estimators, fits), *([] if cards is None else [cards])]
+    said = {"device": device, **said_of(size, optimization, need, free)}
+    if not fitting:
+        return Reason.of("too_large_for_anything", **said)
+    return Reason.of("too_large", **said, fitting=" or ".join(fitting))
+
+
+def fitting_instead(
+    size: Size, optimization: str, estimators: Iterable[str], fits: Callable[[str, Size], bool]
+) -> list[str]:
+    """The largest half, quarter and so on of the batch that fits, and the other optimizations that do."""
     smaller = (replace(size, batch_size=size.batch_size >> shift) for shift in range(1, size.batch_size.bit_length()))
     fitting = [f"batch {other.batch_size}" for other in smaller if fits(optimization, other)][:1]
-    fitting += [name for name in estimators if name != optimization and fits(name, size)]
-    said: dict[str, Any] = {
+    return fitting + [name for name in estimators if name != optimization and fits(name, size)]
+
+
+def said_of(size: Size, optimization: str, need: Need, free: int) -> dict[str, Any]:
+    """The figures of a sentence that refuses a case."""
+    return {
         "optimization": optimization,
         "batch_size": size.batch_size,
-        "device": device,
         "total": _gib(need.total),
         "weights": _gib(need.weights),
         "activations": _gib(need.activations),
         "cache": _gib(need.cache),
         "free": _gib(free),
     }
-    if not fitting:
-        return Reason.of("too_large_for_anything", **said)
-    return Reason.of("too_large", **said, fitting=" or ".join(fitting))
 
 
 def why_too_large_for_host(estimator: Estimator, optimization: str, device: str, free: int) -> Reason | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from blip_fixtures.case import cards_of
 from blip_fixtures.devices import synchronizing_timer
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class ReferenceKernel:
     """A fixed matrix product whose time tells the machine's drift from a change of the code.
 
     Half as many products run untimed before: what came before, such as a wait that let the threads fall asleep, must
-    not show, or a change of the code would calibrate itself away.
+    not show, or a change of the code would calibrate itself away. Several cards work at once, and the slowest tells.
     """
 
     def __init__(self, device: str) -> None:
@@ -55,7 +56,8 @@ class ReferenceKernel:
         self._timer = synchronizing_timer(device)
         side, self._products = _REFERENCE[device.partition(":")[0]]
         generator = torch.Generator().manual_seed(0)
-        self._matrix = torch.randn(side, side, generator=generator).to(device)
+        matrix = torch.randn(side, side, generator=generator)
+        self._matrices = [matrix.to(card) for card in cards_of(device)]
 
     def __call__(self) -> float:
         """Seconds that the products took now."""
@@ -66,4 +68,5 @@ class ReferenceKernel:
 
     def _run(self, products: int) -> None:
         for _ in range(products):
-            self._matrix @ self._matrix
+            for matrix in self._matrices:
+                matrix @ matrix

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import psutil
 
+from blip_fixtures.case import cards_of
 from blip_fixtures.checkpoints.loading import release_memory
 from blip_fixtures.reasons import Reason
 from blip_fixtures.words import MemoryKind
@@ -26,6 +27,7 @@ class PeakMemory:
 
     On a CUDA device it also knows `graph_bytes`, what CUDA graphs keep for themselves: their kernels work in pools
     that no call allocates from, so the growth does not show them. `reserved_bytes` is the allocator's own peak there.
+    Of several cards they are sums, and `growth_on`, `graph_on`, `reserved_on` have each card's.
 
     On Linux the kernel's own high-water mark is reset and read, so no sampling thread can miss a peak or disturb the
     workload; freed memory is handed back first, so that an earlier case leaves no room to grow into unseen. Where
@@ -34,7 +36,12 @@ class PeakMemory:
 
     def __init__(self, device: str) -> None:
         self._device = device
+        self._cards = () if device == "cpu" else cards_of(device)
         self._before_bytes = 0
+        self._before_on: dict[str, int] = {}
+        self.growth_on: dict[str, int] = {}
+        self.graph_on: dict[str, int] = {}
+        self.reserved_on: dict[str, int] = {}
         self.growth_bytes: int | None = None
         self.graph_bytes = 0
         self.reserved_bytes: int | None = None
@@ -42,14 +49,16 @@ class PeakMemory:
         self.kind = MemoryKind.PROCESS_RSS if device == "cpu" else MemoryKind.CUDA_ALLOCATOR
 
     def __enter__(self) -> Self:
-        if self._device != "cpu":
+        if self._cards:
             import torch
 
             # What earlier calls left in the allocator's cache is no need of this one.
             release_memory(self._device)
-            self.graph_bytes = _graph_pool_bytes(self._device)
-            torch.cuda.reset_peak_memory_stats(self._device)
-            self._before_bytes = torch.cuda.memory_allocated(self._device)
+            for card in self._cards:
+                self.graph_on[card] = _graph_pool_bytes(card)
+                torch.cuda.reset_peak_memory_stats(card)
+                self._before_on[card] = torch.cuda.memory_allocated(card)
+            self.graph_bytes = sum(self.graph_on.values())
             return self
         _return_freed_memory()
         try:
@@ -62,11 +71,14 @@ class PeakMemory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._device != "cpu":
+        if self._cards:
             import torch
 
-            self.growth_bytes = torch.cuda.max_memory_allocated(self._device) - self._before_bytes
-            self.reserved_bytes = torch.cuda.max_memory_reserved(self._device)
+            for card in self._cards:
+                self.growth_on[card] = torch.cuda.max_memory_allocated(card) - self._before_on[card]
+                self.reserved_on[card] = torch.cuda.max_memory_reserved(card)
+            self.growth_bytes = sum(self.growth_on.values())
+            self.reserved_bytes = sum(self.reserved_on.values())
         elif self.reason is None:
             self.growth_bytes = max(_resident_peak_bytes() - self._before_bytes, 0)
 

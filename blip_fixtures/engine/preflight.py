@@ -10,11 +10,14 @@ from functools import cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from blip_fixtures.case import cards_of
+from blip_fixtures.checkpoints.across import memory_shares
 from blip_fixtures.checkpoints.resolve import CheckpointError
 from blip_fixtures.data.sources import DataError
-from blip_fixtures.devices import why_unavailable
+from blip_fixtures.devices import cuda_devices, why_unavailable
 from blip_fixtures.engine.caches import provide_caches, why_no_rows
 from blip_fixtures.engine.fit import Estimator, Size, free_bytes, why_too_large, why_too_large_for_host
+from blip_fixtures.engine.fit_across import cards_that_fit, why_too_large_across
 from blip_fixtures.engine.stock import checkpoint_key
 from blip_fixtures.meters import own_domain
 from blip_fixtures.optimizations import DTYPES, find_optimization
@@ -180,9 +183,10 @@ def _too_large(jobs: Sequence[Job], stock: Stock, held_bytes: Callable[[str], in
     found: dict[Job, Reason] = {}
     for (key, device), group in alike.items():
         with _buildable(key):
-            free = free_bytes(device) + held_bytes(device)
+            free = {card: free_bytes(card) + held_bytes(card) for card in cards_of(device)}
             make = cache(partial(Estimator, stock.architecture(group[0]).config))
-            found |= _too_large_of({job: _size(stock.resolved(job), stock) for job in group}, make, free)
+            sizes = {job: _size(stock.resolved(job), stock) for job in group}
+            found |= _too_large_of(sizes, make, free, partial(_wider, device, held_bytes))
             # Synthetic weights are made where they stay.
             if device != "cpu" and group[0].case.weights == Weights.TRAINED:
                 found |= _too_large_for_host([job for job in group if job not in found], make, held_bytes)
@@ -202,19 +206,37 @@ def _too_large_for_host(
     return {job: reason for job in jobs if (reason := reasons[job.case.optimization])}
 
 
-def _too_large_of(jobs: Mapping[Job, Size], make: Callable[[str], Estimator], free: int) -> dict[Job, Reason]:
-    """Of jobs of one checkpoint on one device, each with its size."""
+def _wider(device: str, held_bytes: Callable[[str], int], estimator: Estimator, size: Size) -> str | None:
+    """Cards of this machine, a CUDA `device` among them, that hold together what it does not."""
+    if device == "cpu":
+        return None
+    cards = [card for card in cuda_devices() if why_unavailable(card) is None]
+    free = {card: free_bytes(card) + held_bytes(card) for card in cards}
+    return cards_that_fit(estimator, size, device, free, dict(zip(cards, memory_shares(cards), strict=True)))
+
+
+def _too_large_of(
+    jobs: Mapping[Job, Size],
+    make: Callable[[str], Estimator],
+    free: Mapping[str, int],
+    wider: Callable[[Estimator, Size], str | None],
+) -> dict[Job, Reason]:
+    """Of jobs of one checkpoint on one device, each with its size; `free` has the bytes of each of its cards."""
     # What is planned, and what may be advised instead: another dtype.
     names = dict.fromkeys([*(job.case.optimization for job in jobs), *DTYPES])
     estimators: dict[str, Callable[[], Estimator]] = {
         name: partial(make, find_optimization(name).dtype) for name in names
     }
+    refusing: Callable[..., Reason | None]
+    if len(free) > 1:
+        refusing = partial(why_too_large_across, free=free, shares=memory_shares(tuple(free)), estimators=estimators)
+    else:
+        ((device, left),) = free.items()
+        refusing = partial(why_too_large, device=device, free=left, estimators=estimators, wider=wider)
     found: dict[Job, Reason] = {}
     for optimization in dict.fromkeys(job.case.optimization for job in jobs):
         alike = [job for job in jobs if job.case.optimization == optimization]
-        refuse = partial(
-            why_too_large, optimization=optimization, device=alike[0].case.device, free=free, estimators=estimators
-        )
+        refuse = partial(refusing, optimization=optimization)
         # Where one as large as the largest of each axis fits, all do.
         if refuse(_largest([jobs[job] for job in alike])) is not None:
             found |= {job: reason for job in alike if (reason := refuse(jobs[job]))}

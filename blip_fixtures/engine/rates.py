@@ -124,6 +124,21 @@ class Machine:
         self._reads[size] = max(rate, self._reads.get(size, 0.0))
 
 
+def rates_of_card(machine: Machine, model: Any, modules: Mapping[Phase, Sequence[str]], dtype: str) -> Rates:
+    """The best of one card for a row whose model lies across several that are like it.
+
+    Its own layers are not among them: some of them lie on other cards.
+    """
+    sizes = {phase: buffer_bytes(machine.device, count) for phase, count in weights_read(model, modules).items()}
+    machine.measure_products()
+    machine.measure_reads(sizes.values())
+    seen = {size: machine.bytes_per_s(size) for size in sizes.values()}
+    return Rates(
+        dict.fromkeys(sizes, machine.flops_per_s(_bits(model, dtype))),
+        {phase: max(rate for read, rate in seen.items() if read >= size) for phase, size in sizes.items()},
+    )
+
+
 class ModelRates:
     """The rates of one loaded model on a machine; `modules` are the paths of what each phase reads."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.case import cards_of
 from blip_fixtures.engine.idle import measure_idle_watts
 from blip_fixtures.engine.loop import ReferenceKernel
-from blip_fixtures.engine.rates import Machine, ModelRates
+from blip_fixtures.engine.rates import Machine, ModelRates, rates_of_card
 from blip_fixtures.engine.stock import checkpoint_key
 from blip_fixtures.meters import MeterError, absent
 from blip_fixtures.optimizations import find_optimization
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from blip_fixtures.engine.flops import FlopCounter
+    from blip_fixtures.engine.limits import Rates
     from blip_fixtures.engine.rates import SeenRates
     from blip_fixtures.engine.stock import Stock
     from blip_fixtures.engine.workload import Workload
@@ -54,14 +56,22 @@ class SharedTools:
         Measured before the first case that needs them.
         """
         job, model = workload.job, workload.loaded.model
-        device, modules = job.case.device, self.flop_counter(job).modules
-        if device not in self._machines:
-            self._machines[device] = Machine.of(device, self.timer(device))
+        machine, modules = self._machine(job.case.device), self.flop_counter(job).modules
         key = _model_key(job)
         if key not in self._rates:
-            dtype = find_optimization(job.case.optimization).dtype
-            self._rates[key] = ModelRates(self._machines[device], model, modules, dtype)
+            self._rates[key] = ModelRates(machine, model, modules, find_optimization(job.case.optimization).dtype)
         return self._rates[key].seen(model, modules, job.case.batch_size * workload.prompt.num_beams)
+
+    def rates_of_card(self, workload: Workload) -> Rates:
+        """The best of the first card, for a model across several that are like it."""
+        job = workload.job
+        machine, modules = self._machine(cards_of(job.case.device)[0]), self.flop_counter(job).modules
+        return rates_of_card(machine, workload.loaded.model, modules, find_optimization(job.case.optimization).dtype)
+
+    def _machine(self, device: str) -> Machine:
+        if device not in self._machines:
+            self._machines[device] = Machine.of(device, self.timer(device))
+        return self._machines[device]
 
     def meters(self, job: Job) -> Mapping[Domain, Meter]:
         """Those that can be read while the device works."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from blip_fixtures.meters import MeterError
-from blip_fixtures.meters.counting import joules_between
+from blip_fixtures.meters.counting import joules_between, zones_between
 from blip_fixtures.reasons import Reason
 from blip_fixtures.words import EnergyStatus
 
@@ -40,11 +40,15 @@ _TRIES = 5
 
 @dataclass(frozen=True)
 class WindowEnergy:
-    """What one window saw: `joules` within `error_bound_j` of the truth, over `window_s` seconds."""
+    """What one window saw: `joules` within `error_bound_j` of the truth, over `window_s` seconds.
+
+    `zones` has the same two numbers of each zone, such as a card of several.
+    """
 
     joules: float
     error_bound_j: float
     window_s: float
+    zones: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass
@@ -170,7 +174,20 @@ class Span:
                 most_watts=most_watts,
             )
             raise MeterError(EnergyStatus.IMPLAUSIBLE, reason)
-        return WindowEnergy(joules, bound_j, window_s)
+        return WindowEnergy(joules, bound_j, window_s, self._zones(unsure_s, (last.slack_uj - first.slack_uj) / 1e6))
+
+    def _zones(self, unsure_s: float, slack_j: float) -> tuple[tuple[float, float], ...]:
+        """(joules, error bound) of each zone; how much of the slack is whose nobody knows."""
+        limits_w = [MOST_WATTS if watts is None else watts for watts in self.meter.power_limits_w]
+        if len(limits_w) == 1:
+            return ()
+        seen = [zones_between(one, two) for one, two in itertools.pairwise(self.readings)]
+        steps = [zones_between(one, two) for one, two in itertools.pairwise([self.readings[-1], *self.moves])]
+        steps += [[self.meter.update_period_s * watts for watts in limits_w]] * (2 - len(steps))
+        return tuple(
+            (sum(of_zone) + one / 2, one / 2 + two + unsure_s * watts + slack_j)
+            for of_zone, one, two, watts in zip(zip(*seen, strict=True), *steps, limits_w, strict=True)
+        )
 
 
 @contextlib.contextmanager

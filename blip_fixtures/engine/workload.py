@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.case import NewTokens
+from blip_fixtures.case import NewTokens, cards_of
 from blip_fixtures.devices import synchronize
 from blip_fixtures.engine import inference
 from blip_fixtures.families.runner import Part
@@ -144,6 +144,6 @@ class Workload:
         return inference.Answers(texts=("",) * size, new_tokens=(limit,) * size, steps=limit)
 
     def _on_device(self, batch: inference.Batch) -> dict[str, Any]:
-        inputs = inference.to_device(batch, self.case.device, self.loaded.pixel_dtype)
+        inputs = inference.to_device(batch, cards_of(self.case.device)[0], self.loaded.pixel_dtype)
         synchronize(self.case.device)
         return inputs

@@ -185,6 +185,18 @@ class Blip(Family):
             Part.STEP: model.language_model,
         }
 
+    def block_lists(self) -> tuple[str, ...]:
+        """The vision encoder's, the Q-Former's, and those of the language model."""
+        return ("vision_model.encoder.layers", "qformer.encoder.layer", *self.language.block_lists)
+
+    def hands_back(self) -> tuple[str, ...]:
+        """What transformers and `rank` put together between the parts."""
+        return ("vision_model", "qformer", "language_projection", "language_model", *self.language.hands_back)
+
+    def part_of(self, path: str) -> Part:
+        """Query tokens and projection are the Q-Former's."""
+        return {"vision_model": Part.VISION, "language_model": Part.STEP}.get(path.partition(".")[0], Part.QFORMER)
+
     def pixel_dtype(self, model: Any) -> Any:
         """Of the first layer; `model.dtype` may be that of a tensor kept in fp32."""
         return model.vision_model.embeddings.patch_embedding.weight.dtype

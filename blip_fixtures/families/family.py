@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.families.placing import pieces_of, spread
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -197,6 +199,28 @@ class Family(ABC):
     @abstractmethod
     def parts(self, model: Any) -> dict[Part, Any]:
         """The modules of `model` whose end marks the end of a part."""
+
+    @abstractmethod
+    def block_lists(self) -> Sequence[str]:
+        """The paths of the lists of blocks in a model, which several cards share; the last one's blocks have a cache.
+
+        A block is never taken apart.
+        """
+
+    @abstractmethod
+    def hands_back(self) -> Sequence[str]:
+        """The paths of the modules whose results are put together: on several cards each returns its to the first."""
+
+    @abstractmethod
+    def part_of(self, path: str) -> Part:
+        """The part of a call in which the module or tensor at `path` works."""
+
+    def device_map(self, model: Any, shares: Sequence[float]) -> dict[str, int]:
+        """Path of a module or tensor of `model`, which may be on the meta device -> number of its card.
+
+        `shares` are as the memory of the cards. Every tensor is in one of them.
+        """
+        return spread(pieces_of(model, self.block_lists()), shares)
 
     @abstractmethod
     def pixel_dtype(self, model: Any) -> Any:

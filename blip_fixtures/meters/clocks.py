@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Self
 
+from blip_fixtures.case import cards_of
 from blip_fixtures.meters import Conditions, MeterError, own_domain
 from blip_fixtures.meters.nvml import torch_device_uuid
 from blip_fixtures.meters.nvml_device import find_device, initialized
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 class Clocks:
     """A context in which `note` keeps what a GPU tells of itself now, in `readings`; of a processor it keeps nothing.
 
+    Of several cards a reading has the facts of each by its name.
+
     `reason` is why a GPU tells nothing.
     """
 
@@ -26,13 +29,13 @@ class Clocks:
         self.reason: Reason | None = None
         self._device = device
         self._nvml: Any = None
-        self._state: GpuState | None = None
+        self._states: dict[str, GpuState] = {}
 
     def __enter__(self) -> Self:
         if own_domain(self._device) == Domain.GPU:
             try:
                 self._nvml = initialized()
-                self._state = GpuState(self._nvml, find_device(self._nvml, torch_device_uuid(self._device)).handle)
+                self._states = {card: self._found(card) for card in cards_of(self._device)}
             except MeterError as error:
                 self.reason = error.reason
         return self
@@ -41,10 +44,15 @@ class Clocks:
         if self._nvml is not None:
             with contextlib.suppress(self._nvml.NVMLError):  # a GPU that fell off may fail here once more
                 self._nvml.nvmlShutdown()
-        self._nvml = self._state = None
+        self._nvml, self._states = None, {}
 
     def note(self) -> None:
         """Keep a reading."""
-        if self._state is not None:
-            facts = self._state.facts()
-            self.readings.append(Conditions(facts, throttling(facts)))
+        found = {card: state.facts() for card, state in self._states.items()}
+        if found:
+            facts = found if len(found) > 1 else found[self._device]
+            degraded = tuple(reason for each in found.values() for reason in throttling(each))
+            self.readings.append(Conditions(facts, degraded))
+
+    def _found(self, card: str) -> GpuState:
+        return GpuState(self._nvml, find_device(self._nvml, torch_device_uuid(card)).handle)

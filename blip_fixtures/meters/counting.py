@@ -13,17 +13,26 @@ if TYPE_CHECKING:
 
 
 def joules_between(first: Reading, second: Reading) -> float:
-    """Joules from `first` to `second`, summed over the zones.
+    """Joules from `first` to `second`, summed over the zones. Raises `MeterError` as `zones_between` does."""
+    return sum(_zones_uj(first, second)) / 1e6
+
+
+def zones_between(first: Reading, second: Reading) -> list[float]:
+    """Joules from `first` to `second`, of each zone.
 
     A counter that is smaller than before has wrapped once, at the range read with it. Raises `MeterError` (``lost``)
     for one that went back and has no range: then nobody knows how much it counted.
     """
-    total_uj = 0
+    return [count_uj / 1e6 for count_uj in _zones_uj(first, second)]
+
+
+def _zones_uj(first: Reading, second: Reading) -> list[int]:
+    found_uj = []
     for was_uj, now_uj, range_uj in zip(first.counters_uj, second.counters_uj, second.ranges_uj, strict=True):
         if now_uj >= was_uj:
-            total_uj += now_uj - was_uj
+            found_uj.append(now_uj - was_uj)
         elif range_uj is None:
             raise MeterError(EnergyStatus.LOST, Reason.of("counter_went_back", was_uj=was_uj, now_uj=now_uj))
         else:
-            total_uj += (now_uj - was_uj) % range_uj
-    return total_uj / 1e6
+            found_uj.append((now_uj - was_uj) % range_uj)
+    return found_uj

@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from blip_fixtures.case import cards_of
 from blip_fixtures.meters import HOST, MeterError, Search, domains_of, nvml, own_domain, perf, rapl
+from blip_fixtures.meters.joined import joined
 from blip_fixtures.meters.period import measure_update_period
 from blip_fixtures.words import Domain, EnergyStatus
 
@@ -68,17 +70,24 @@ def find_meters(
     """Open the meters of the host and of `devices` once, measure how often they move, and close them.
 
     They stay closed until an energy pass wants them. A source is asked where those before it have no meter for the
-    device's own domain.
+    device's own domain. Several cards have one meter together.
     """
     meters = Meters()
     for device in dict.fromkeys((HOST, *devices)):
-        entries: dict[Domain, Meter | MeterError] = {}
-        for source in sources:
-            own = entries.get(own_domain(device))
-            if own is None or isinstance(own, MeterError):
-                entries = _better(entries, source(Search(device, rapl_root, clock)))
+        of_cards = {card: _asked(Search(card, rapl_root, clock), sources) for card in cards_of(device)}
+        entries = joined(of_cards, clock) if len(of_cards) > 1 else of_cards[device]
         meters.by_device[device] = {domain: _with_period(entry, clock) for domain, entry in entries.items()}
     return meters
+
+
+def _asked(search: Search, sources: Sequence[MeterSource]) -> dict[Domain, Meter | MeterError]:
+    """What the sources have for one card or the host."""
+    entries: dict[Domain, Meter | MeterError] = {}
+    for source in sources:
+        own = entries.get(own_domain(search.device))
+        if own is None or isinstance(own, MeterError):
+            entries = _better(entries, source(search))
+    return entries
 
 
 def _better(

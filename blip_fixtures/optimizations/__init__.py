@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.case import cards_of
 from blip_fixtures.optimizations.attention import (
     EAGER,
     SDPA,
@@ -92,6 +93,9 @@ class Optimization:
         """Why a case of this protocol, as it is for its family, cannot run so on `device`, or `None`."""
         if protocol is not None and (reason := self.why_against(protocol)):
             return reason
+        on_one = (entry.name for entry in self.entries if entry.one_card)
+        if len(cards_of(device)) > 1 and (name := next(on_one, None)):
+            return Reason.of("one_card_only", name=name, device=device)
         for entry in self.entries:
             reason = entry.why_not_in(device, self.dtype) or entry.why_unavailable(device)
             if reason is not None:

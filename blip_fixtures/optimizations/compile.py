@@ -120,6 +120,8 @@ COMPILE = Entry(
     "compile",
     label="Compile",
     greedy_only=True,
+    # The cache of its decoder step is one buffer, and a CUDA graph belongs to one device.
+    one_card=True,
     why_unavailable=_why_unavailable,
     why_not_in=_why_not_in,
     apply=_apply,

@@ -79,7 +79,8 @@ class Entry:
 
     `label` is what documents call it, by default its name. `dtype` is the one it stands for, `prefers` the one that its
     kernels are made for; without either the weights are fp16. `greedy_only` says that it takes the likeliest token each
-    time and nothing else: no beams, no repetition penalty, no ranking. `attention` maps a device and a family to the
+    time and nothing else: no beams, no repetition penalty, no ranking; `one_card` that it takes no model across several
+    cards, whose device is ``cuda:0+cuda:1`` (`case.cards_of`). `attention` maps a device and a family to the
     attention implementations of the configuration's parts, as transformers takes them. `why_unavailable` maps a device
     to a reason or `None`, `why_not_in` a device and the dtype of the weights, `why_unfit` a device and a checkpoint:
     all are asked before a model is loaded. `apply` changes a model once, `prepare` comes before each of its cases (with
@@ -93,6 +94,7 @@ class Entry:
     prefers: str | None = None
     attention: Callable[[str, Family], Mapping[str, str]] | None = None
     greedy_only: bool = False
+    one_card: bool = False
     why_unavailable: Callable[[str], Reason | None] = _needs_nothing
     why_not_in: Callable[[str, str], Reason | None] = _takes_any_dtype
     why_unfit: Callable[[str, Checkpoint], Reason | None] = _fits_all

@@ -30,6 +30,8 @@ BACKENDS = {
 }
 FLASH_KERNELS = frozenset(kernel for kernel, backend in BACKENDS.items() if backend.startswith("flash"))
 _MARK = "blip component: "
+# Of a forward that was put in the place of another: which, or that it was the class's own.
+_BEFORE = "blip_before"
 # Compiled graphs call their kernels outside of every module.
 COMPILED = "compiled graphs"
 
@@ -42,13 +44,20 @@ def force_flash_backend(part: Any) -> None:
         with sdpa_kernel([SDPBackend.FLASH_ATTENTION]):
             return forward(*args, **kwargs)
 
+    # What accelerate has put there moves tensors between cards: it stays.
+    setattr(with_flash, _BEFORE, part.__dict__.get("forward"))
     part.forward = with_flash
 
 
 @contextlib.contextmanager
 def unforced(part: Any) -> Iterator[None]:
     """`part` of a model with torch's own choice of a kernel, whatever was asked for; as it was afterwards."""
-    forced = part.__dict__.pop("forward", None)
+    forced = part.__dict__.get("forward")
+    is_forced = hasattr(forced, _BEFORE)
+    if is_forced:
+        del part.forward
+        if getattr(forced, _BEFORE) is not None:
+            part.forward = getattr(forced, _BEFORE)
     # transformers has no public name for the implementation that a part reads at each call.
     asked, part.config._attn_implementation = part.config._attn_implementation, "sdpa"
     try:
@@ -56,7 +65,7 @@ def unforced(part: Any) -> Iterator[None]:
     finally:
         # Private, as above.
         part.config._attn_implementation = asked
-        if forced is not None:
+        if is_forced:
             part.forward = forced
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
+from blip_fixtures.case import cards_of
 from blip_fixtures.reasons import Reason
 
 # FlashAttention-2, bf16 and torchao's int4 kernel begin with these compute capabilities; triton's code with the second.
@@ -25,15 +26,16 @@ _HEADER_PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
 
 
 def too_old(device: str, least: tuple[int, int], name: str) -> Reason | None:
-    """That a CUDA `device` has a lower compute capability than `name` needs, or `None`."""
+    """That a CUDA `device`, or one of its cards, has a lower compute capability than `name` needs, or `None`."""
     import torch
 
     if not torch.cuda.is_available():
         return None  # the device itself is the reason, and has its own sentence
-    found = torch.cuda.get_device_capability(device)
-    if found >= least:
-        return None
-    return Reason.of("capability_too_low", name=name, device=device, least=_dotted(least), found=_dotted(found))
+    for card in cards_of(device):
+        found = torch.cuda.get_device_capability(card)
+        if found < least:
+            return Reason.of("capability_too_low", name=name, device=card, least=_dotted(least), found=_dotted(found))
+    return None
 
 
 def no_bf16(device: str, name: str) -> Reason | None:

@@ -6,10 +6,13 @@ kernel of another package (torchao 0.18, `Int4WeightOnlyConfig`).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+
+from blip_fixtures.case import cards_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,15 +34,25 @@ def layers_to_quantize(model: nn.Module, bits: int, wanted: Callable[[str], bool
 
 
 def quantize_with_torchao(model: nn.Module, bits: int, wanted: Callable[[str], bool], device: str) -> list[str]:
-    """Quantize the weights alone; the paths of the layers. `model` is on `device`."""
+    """Quantize the weights alone; the paths of the layers. `model` is on `device`, or across its cards."""
     from torchao.quantization import quantize_
 
     layers = layers_to_quantize(model, bits, wanted)
-    chosen = frozenset(layers)
-    # torchao asks the current device what it can do, whichever one the weights are on.
-    with torch.cuda.device(device):
-        quantize_(model, _config(bits), filter_fn=lambda _module, path: path in chosen)
+    cards = cards_of(device)
+    for card in cards:
+        on_card = [path for path in layers if len(cards) == 1 or str(_weight(model, path).device) == card]
+        # torchao asks the current device what it can do, whichever one the weights are on.
+        with torch.cuda.device(card):
+            quantize_(model, _config(bits), filter_fn=partial(_is_among, frozenset(on_card)))
     return layers
+
+
+def _weight(model: nn.Module, path: str) -> Any:
+    return model.get_submodule(path).weight
+
+
+def _is_among(paths: frozenset[str], _module: nn.Module, path: str) -> bool:
+    return path in paths
 
 
 def _config(bits: int) -> Any:

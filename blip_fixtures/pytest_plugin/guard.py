@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from blip_fixtures.case import cards_of
 from blip_fixtures.engine.environment import device_identity
 from blip_fixtures.engine.preflight import PreflightError
 from blip_fixtures.locks import LockedError, Locks
@@ -50,8 +51,9 @@ class Guard:
             remove_unfinished(self._folder)
 
     def lock_devices(self, devices: Iterable[str]) -> None:
-        """In one order for all runs, so that no two wait for each other. Raises `PreflightError`."""
-        found = {device: "cpu" if device == "cpu" else device_identity(device).uuid for device in devices}
+        """Each card, in one order for all runs, so that no two wait for each other. Raises `PreflightError`."""
+        cards = dict.fromkeys(card for device in devices for card in cards_of(device))
+        found = {card: "cpu" if card == "cpu" else device_identity(card).uuid for card in cards}
         try:
             for identity in sorted({uuid or device for device, uuid in found.items()}):
                 self._locks.take_device(identity)

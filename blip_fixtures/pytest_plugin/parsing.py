@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from blip_fixtures.bounds import MOST_NEW_TOKENS, MOST_OF_AXIS, name_or_path, whole_number
-from blip_fixtures.case import AXES, COUNTED_AXES, NewTokens
+from blip_fixtures.case import AXES, COUNTED_AXES, JOINS, NewTokens, cards_of
 from blip_fixtures.gate.rules import ALLOWABLE
 from blip_fixtures.spelling import did_you_mean
 from blip_fixtures.words import PassName
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MOST_SECONDS = 7 * 24 * 3600
+# More than machines have that share one memory of the host.
+MOST_CARDS = 16
+_CARD = r"cuda:(0|[1-9][0-9]{0,2})"
 ALL_PASSES = "all"
 # The device is chosen by an option of its own.
 BASELINE_AXES = tuple(axis for axis in AXES if axis != "device")
@@ -58,14 +61,28 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
 
 
 def devices(values: list[str]) -> tuple[str, ...]:
-    """Torch devices, each once, or ``auto`` alone."""
+    """Torch devices, each once, and cards joined by ``+``; or ``auto`` alone."""
     for value in values:
-        if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,2}))?", value):
+        if JOINS in value:
+            _joined(value)
+        elif not re.fullmatch(rf"auto|cpu|cuda|{_CARD}", value):
             hint = did_you_mean(value, ("auto", "cpu", "cuda"))
-            raise ValueError(f"choose auto, cpu, cuda or cuda:N{hint}")
+            raise ValueError(f"choose auto, cpu, cuda, cuda:N or cuda:N+cuda:M{hint}")
     if "auto" in values and len(set(values)) > 1:
         raise ValueError("auto stands for every device, so name either auto or single devices")
     return tuple(dict.fromkeys(values))
+
+
+def _joined(value: str) -> None:
+    """Raises `ValueError` for cards that cannot hold a model together."""
+    cards = cards_of(value)
+    unfit = [card for card in cards if not re.fullmatch(_CARD, card)]
+    if unfit:
+        raise ValueError(f"only cards with their numbers are joined by +, such as cuda:0+cuda:1, and not {unfit[0]!r}")
+    if len(set(cards)) < len(cards):
+        raise ValueError("a card can hold its part of a model once; name different cards")
+    if len(cards) > MOST_CARDS:
+        raise ValueError(f"at most {MOST_CARDS} cards are joined")
 
 
 def _pairs(values: list[str], names: tuple[str, ...], form: str) -> dict[str, str]:

@@ -79,7 +79,8 @@ SPECS = (
         "auto",
         devices,
         "DEVICE",
-        "Where to run: auto (the CPU, and the first CUDA device that torch can use), cpu, cuda, cuda:N. Repeatable. "
+        "Where to run: auto (the CPU, and the first CUDA device that torch can use), cpu, cuda, cuda:N, or cards with "
+        "one model across them, cuda:0+cuda:1. Repeatable. "
         "The device sweep runs on all of them, the other sweeps on the last CUDA device named, else on the CPU.",
         field="devices",
         repeatable=True,

@@ -5,6 +5,7 @@
 `shown.py` says what of a record others may see.
 """
 
+from blip_fixtures.record.cards import CardEnergy, CardMemory
 from blip_fixtures.record.conditions import Data, Generation
 from blip_fixtures.record.document import Document, Selected
 from blip_fixtures.record.files import RecordError, StoredRun, read_document, read_records, read_run, validated
@@ -29,6 +30,8 @@ from blip_fixtures.record.structs import (
 
 __all__ = [
     "SCHEMA_VERSION",
+    "CardEnergy",
+    "CardMemory",
     "CaseFields",
     "Data",
     "Document",

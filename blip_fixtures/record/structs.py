@@ -18,6 +18,7 @@ from msgspec import Meta
 from blip_fixtures.bounds import MOST_SAMPLES
 from blip_fixtures.plain import Facts
 from blip_fixtures.reasons import Reason
+from blip_fixtures.record.cards import CardEnergy, CardMemory
 from blip_fixtures.record.conditions import Data, Generation
 from blip_fixtures.record.units import (
     Amount,
@@ -57,7 +58,7 @@ class CaseFields(Part, frozen=True, kw_only=True):
 
     model: Model
     weights: Weights
-    device: Annotated[Word, Meta(description="A torch device: cpu, cuda:0.")]
+    device: Annotated[Word, Meta(description="A torch device: cpu, cuda:0; cuda:0+cuda:1 across two cards.")]
     device_name: Word | None
     optimization: Word
     dataset: Name
@@ -127,7 +128,8 @@ class Energy(Part, frozen=True, kw_only=True):
     """What one meter domain saw. `status` is ``ok`` or names why there is no number, or a weaker one.
 
     `joules`, `error_bound_j`, `window_s` and `samples` are sums over `windows`. `conditions` are the device's own facts
-    before and after each window. `further_reasons` stand beside `reason` where there are several.
+    before and after each window. `further_reasons` stand beside `reason` where there are several. A device of several
+    cards has the sum over them, and each card's part in `by_card`.
     """
 
     joules_per_sample: Joules | None
@@ -145,6 +147,7 @@ class Energy(Part, frozen=True, kw_only=True):
     further_reasons: Reasons = ()
     update_period_s: Seconds | None = None
     windows: Annotated[tuple[EnergyWindow, ...], Few] = ()
+    by_card: Annotated[Mapping[Key, CardEnergy], Few] = {}
     conditions: Conditions = ()
 
     @property
@@ -169,7 +172,8 @@ class Memory(Part, frozen=True, kw_only=True):
 
     The peak is the weights, what the model keeps between calls, and what a call adds. `held_bytes` is the second of
     them: static caches, buffers and the memory of CUDA graphs. `reserved_bytes` is the most that CUDA's allocator took
-    of the device meanwhile, for whatever purpose, with what it kept unused.
+    of the device meanwhile, for whatever purpose, with what it kept unused. Of several cards each field is the sum, and
+    each card's part is in `by_card`; their peaks need not be at the same moment.
     """
 
     weights_bytes: Bytes | None
@@ -177,6 +181,7 @@ class Memory(Part, frozen=True, kw_only=True):
     kind: Word | None
     held_bytes: Bytes | None = None
     reserved_bytes: Bytes | None = None
+    by_card: Annotated[Mapping[Key, CardMemory], Few] = {}
 
 
 class Metric(Part, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from blip_fixtures import foreign
+from blip_fixtures.case import cards_of
 from blip_fixtures.reasons import Reason
 from blip_fixtures.report.labels import axis_value, dataset_rank, device_kind, device_rank
 from blip_fixtures.report.machine import commands
@@ -212,12 +213,12 @@ def _device_name(record: Record) -> str | None:
     """The name in the case, else the one its environment has for that device."""
     if record.case.device_name is not None:
         return record.case.device_name
-    kind, _, index = _device(record).partition(":")
-    if kind == "cpu":
+    cards = cards_of(_device(record))
+    if cards == ("cpu",):
         return record.environment.get("cpu_model")
     gpus = record.environment.get("gpus") or []
-    numbered = {str(number): name for number, name in enumerate(gpus)}
-    return numbered.get(index) if kind == "cuda" else None
+    numbered = {f"cuda:{number}": name for number, name in enumerate(gpus)}
+    return " + ".join(numbered[card] for card in cards) if set(cards) <= set(numbered) else None
 
 
 def _without_absent_devices(records: list[Record]) -> list[Record]:
@@ -240,5 +241,5 @@ def _device_labels(records: Sequence[Record]) -> dict[tuple[str, str | None], st
         alike = [other for other in devices if device_kind(other[0]) == kind]
         same_name = sum(other[1] == name for other in alike) > 1
         detail = ", ".join(part for part in (name, device if same_name or name is None else None) if part)
-        labels[device, name] = f"{kind} ({detail})" if len(alike) > 1 else kind
+        labels[device, name] = f"{kind} ({detail})" if len(alike) > 1 or len(cards_of(device)) > 1 else kind
     return labels

@@ -47,7 +47,7 @@ def test_other_tests_that_are_selected_are_no_mistake(suite: Suite) -> None:
         ("--blip-lang=rus", "ERROR: --blip-lang cannot be 'rus': choose one of en, ru; did you mean ru?"),
         ("--blip-weights=radnom", "ERROR: *choose one of checkpoint, random; did you mean random?"),
         ("--blip-measure=flop", "ERROR: *, all; did you mean flops?"),
-        ("--blip-device=cud", "ERROR: *choose auto, cpu, cuda or cuda:N; did you mean cuda?"),
+        ("--blip-device=cud", "ERROR: *choose auto, cpu, cuda, cuda:N or cuda:N+cuda:M; did you mean cuda?"),
         ("--blip-baseline=batchsize=2", "ERROR: *, sequence_length; did you mean batch_size?"),
         ("--blip-also=batchsize=2", "ERROR: *, sequence_length; did you mean batch_size?"),
         ("--blip-baseline=optimization=bf15", "ERROR: *; did you mean bf16?"),

@@ -13,14 +13,19 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch._subclasses import FakeTensorMode
+from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from transformers import GenerationMixin, MaxLengthCriteria
 
 CARDS = ("cuda:0", "cuda:1")
 GIB = 2**30
 CAPABILITY = (9, 0)
-PROPERTIES = SimpleNamespace(major=9, minor=0, uuid="00000000-0000-0000-0000-000000000000")
+
+
+def properties(device: Any = None) -> SimpleNamespace:
+    """Of a card; its UUID ends with its number."""
+    number = 0 if device is None else int(str(device).removeprefix("cuda:"))
+    return SimpleNamespace(major=9, minor=0, uuid=f"00000000-0000-0000-0000-00000000000{number}")
 
 
 class Cards:
@@ -51,7 +56,7 @@ class Cards:
             "is_bf16_supported": lambda including_emulation=True: True,
             "get_arch_list": lambda: ["sm_90"],
             "get_device_capability": lambda device=None: CAPABILITY,
-            "get_device_properties": lambda device=None: PROPERTIES,
+            "get_device_properties": properties,
             "synchronize": lambda device=None: None,
             "empty_cache": lambda: None,
             "mem_get_info": lambda device=None: (64 * GIB, 80 * GIB),
@@ -114,6 +119,8 @@ class _WithoutCuda(TorchFunctionMode):
         if func is torch.Tensor.__bool__:
             answer, self.is_long_enough = self.is_long_enough, False
             return answer
+        if func is torch.Tensor.data_ptr and isinstance(args[0], FakeTensor):  # by which shared tensors are told
+            return args[0].untyped_storage()._cdata
         if func is torch.full and torch.is_tensor(kwargs.get("fill_value")):  # whose number is not known
             kwargs = {**kwargs, "fill_value": 0}
         if func in _OPERATORS and args[0].is_cuda:

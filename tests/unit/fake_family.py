@@ -183,6 +183,15 @@ class FakeFamily(Family):
             Part.STEP: model.language_model["lm_head"],
         }
 
+    def block_lists(self) -> Sequence[str]:
+        return ("language_model",)
+
+    def hands_back(self) -> Sequence[str]:
+        return ("vision_model", "qformer")
+
+    def part_of(self, path: str) -> Part:
+        return {"vision_model": Part.VISION, "qformer": Part.QFORMER}.get(path.partition(".")[0], Part.STEP)
+
     def pixel_dtype(self, model: Any) -> Any:
         return model.vision_model.weight.dtype
 

@@ -186,3 +186,25 @@ def test_the_phases_are_held_against_the_batches_that_their_pass_took(checkpoint
     # Of the first two batches 0.5 and 5 s, 0.25 and 2.5 s, 0.25 and 2.5 s.
     assert limit_of(given).phases_ratio == {Phase.VISION: 4.0, Phase.QFORMER: 4.0, Phase.PREFILL: 2.0}
     assert "limit.phases_ratio" not in given.found.missing
+
+
+@pytest.mark.parametrize("names", [("H", "H"), ("H", "L")])
+def test_cards_that_are_alike_have_a_limit_together(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, names: tuple[str, str]
+) -> None:
+    """At the rates of one of them; what cards of two kinds can do together is not known."""
+    monkeypatch.setattr(limit_pass, "decoding_busy_share", lambda *_: 0.9)
+    monkeypatch.setattr(limit_pass, "device_name", dict(zip(("cuda:0", "cuda:1"), names, strict=True)).get)
+    given = context(checkpoint, [LIGHT], [3.0], device="cuda:0+cuda:1")
+    given.tools.rates_of_card = lambda _: MACHINE
+    del given.tools.rates
+    if names[0] != names[1]:
+        LimitPass().run(given)
+        assert given.found.limit is None
+        reason = given.found.missing["limit"]
+        assert (reason.code, reason.args["names"]) == ("cards_differ", ["H", "L"])
+        return
+    found = limit_of(given)
+    assert (found.seconds, found.ratio, found.share) == (1.0, 3.0, None)
+    assert given.found.missing["limit.share"].code == "own_rates_on_one_card"
+    assert [note.code for note in given.found.notes] == ["limit_of_alike_cards"]

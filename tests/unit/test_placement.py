@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -149,6 +150,36 @@ def test_what_a_compiled_model_keeps_is_on_the_card(synthetic: Checkpoint, batch
         layers = [*buffers.cache.self_attention_cache.layers, *buffers.cache.cross_attention_cache.layers]
         kept = [tensor for layer in layers for tensor in (layer.keys, layer.values)]
         assert devices_of([*kept, buffers.mask, buffers.states]) == {device}
+
+
+def job_on(device: str, optimization: str) -> Job:
+    """A small one, whose batches are prepared: on the host, from real pictures and texts."""
+    case = Case(
+        model="instructblip-tiny",
+        dataset="textvqa",
+        device=device,
+        optimization=optimization,
+        batch_size=2,
+        image_size=224,
+        sequence_length=TEXT_LIMIT,
+        weights=Weights.RANDOM,
+    )
+    job = Job.of(
+        case,
+        samples=SampleSource(limit=4),
+        rounds=2,
+        warmup_rounds=1,
+        energy=EnergyMode.OFF,
+        new_tokens=TOKENS,
+        passes=(PassName.LATENCY, PassName.PHASES, PassName.MEMORY),
+    )
+    not_loaded: Any = SimpleNamespace(model=None, family=SimpleNamespace(end_as_tokenizer=lambda *_: None))
+    prepared = Workload(
+        STOCK.resolved(job), not_loaded, STOCK.processor(job), STOCK.samples(job), STOCK.batch_maker(job)
+    )
+    for number in range(prepared.batches):
+        prepared.batch(number)
+    return job
 
 
 @pytest.mark.parametrize("device", CARDS)

@@ -21,7 +21,7 @@ from blip_fixtures.engine.busy import Busy
 from blip_fixtures.engine.contest import Contender, EventWatch, KernelWatch, Rate, WallWatch, best_rates, one_thread
 from blip_fixtures.engine.flops import FlopCounter
 from blip_fixtures.engine.limits import Rates, weights_read
-from blip_fixtures.engine.rates import Machine, ModelRates, SeenRates, buffer_bytes
+from blip_fixtures.engine.rates import Machine, ModelRates, SeenRates, buffer_bytes, rates_of_card
 from blip_fixtures.engine.session import load_for
 from blip_fixtures.optimizations import OPTIMIZATIONS
 from blip_fixtures.words import Phase, Weights
@@ -542,3 +542,27 @@ def test_every_kernel_works_on_the_models_own_card(
     assert devices == {card}
     tried = {f"{dtype} {kernel}" for dtype in ("float32", "float16", "bfloat16") for kernel in ("torch.mm", "linear")}
     assert set(seen.products) == {*tried, "int8 torch._int_mm", "layers in 16 bits"}
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+def test_of_several_cards_one_is_measured_and_no_layer_of_the_model(
+    checkpoint: Checkpoint, counter: FlopCounter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthetic = Checkpoint("m", None, "r", checkpoint.config, weights=Weights.RANDOM)
+    devices: set[str] = set()
+
+    def noting(found: Sequence[Contender], *_: Any) -> list[Rate]:
+        for each in found:
+            made = each.run()
+            devices.update({str(made.device)} if isinstance(made, torch.Tensor) else ())
+        return [Rate(1.0 + number) for number, _ in enumerate(found)]
+
+    with cards_at_hand(), monkeypatch.context() as patch, fake_tensors(), working_on("+".join(CARDS)):
+        patch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(L2_cache_size=50 * MIB))
+        patch.setattr(rates, "best_rates", noting)
+        loaded = load_for(synthetic, "+".join(CARDS), "bf16")
+        machine = Machine(CARDS[0], WallWatch(), WallWatch())
+        found = rates_of_card(machine, loaded.model, counter.modules, "bfloat16")
+    assert devices == {CARDS[0]}
+    assert set(found.flops_per_s.values()) == {machine.flops_per_s(16)}
+    assert min(found.bytes_per_s.values()) > 0

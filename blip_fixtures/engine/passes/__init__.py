@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blip_fixtures.case import cards_of
 from blip_fixtures.checkpoints.loading import release_memory
 from blip_fixtures.device_errors import is_out_of_memory, said_by
 from blip_fixtures.engine.passes.answers import AnswersPass, QualityPass
@@ -77,8 +78,19 @@ def run_passes(context: Context, passes: Sequence[Pass] = PASSES) -> Found:
     found = context.found
     found.model_load_s = workload.loaded.load_s
     found.applied |= context.optimization.proof(workload.loaded, workload.probe)
+    _tell_cards(context)
     found.notes = _in_order(found.notes, context.optimization.notes(found.applied))
     return found
+
+
+def _tell_cards(context: Context) -> None:
+    """Of a model across several cards, which part of it lies where."""
+    device, found = context.job.case.device, context.found
+    if len(cards_of(device)) > 1:
+        parts = context.workload.loaded.stretches
+        found.applied["cards"] = {card: {"first": first, "last": last} for card, (first, last) in parts.items()}
+        said = [f"{card}: {first} ... {last}" for card, (first, last) in parts.items()]
+        found.notes.append(Reason.of("across_cards", scope=PassName.LATENCY, device=device, parts=said))
 
 
 def _attempt(each: Pass, context: Context) -> Reason | None:

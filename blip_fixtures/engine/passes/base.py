@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from blip_fixtures.engine.flops import BatchShape, FlopCount, FlopCounter
+    from blip_fixtures.engine.limits import Rates
     from blip_fixtures.engine.loop import Loop
     from blip_fixtures.engine.peak_memory import PeakMemory
     from blip_fixtures.engine.rates import SeenRates
@@ -44,6 +45,9 @@ class Tools(Protocol):
 
     def rates(self, workload: Workload) -> SeenRates:
         """The best of the loaded model's device, and those of its own layers."""
+
+    def rates_of_card(self, workload: Workload) -> Rates:
+        """The best of the first card, for a model across several that are like it."""
 
     def meters(self, job: Job) -> Mapping[Domain, Meter]:
         """Energy meters by domain, the device's own first."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from blip_fixtures.case import cards_of
+from blip_fixtures.devices import device_name
 from blip_fixtures.engine.busy import decoding_busy_share
 from blip_fixtures.engine.limits import (
     CacheShape,
@@ -23,9 +27,10 @@ from blip_fixtures.record import Limit
 from blip_fixtures.words import PassName, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from blip_fixtures.engine.limits import Floor
+    from blip_fixtures.engine.limits import Floor, Rates
+    from blip_fixtures.engine.rates import SeenRates
     from blip_fixtures.record import Phases
 
 
@@ -36,30 +41,39 @@ class LimitPass(Pass):
     needs = (PassName.LATENCY, COUNTS)
 
     def run(self, context: Context) -> None:
-        """Fill `limit`."""
+        """Fill `limit`; cards that are not alike have none together."""
+        cards = cards_of(context.job.case.device)
+        if len(cards) == 1:
+            rates = context.tools.rates(context.workload)
+            self._fill(context, rates.machine, rates)
+            return
+        names = list(dict.fromkeys(map(device_name, cards)))
+        if len(names) > 1:
+            reason = Reason.of("cards_differ", device=context.job.case.device, names=names)
+            context.found.missing[self.name] = reason
+            return
+        self._fill(context, context.tools.rates_of_card(context.workload), None)
+        context.found.missing["limit.share"] = Reason.of("own_rates_on_one_card")
+        context.found.notes.append(Reason.of("limit_of_alike_cards", scope=self.name, card=cards[0]))
+
+    def _fill(self, context: Context, machine: Rates, rates: SeenRates | None) -> None:
+        """At the rates of the `machine`; `rates` has what the row's own kernels reach beside them."""
         loaded, found = context.workload.loaded, context.found
-        rates = context.tools.rates(context.workload)
         weights = weights_read(loaded.model, context.tools.flop_counter(context.job).modules)
         cache = CacheShape.of(loaded.checkpoint.config, loaded.pixel_dtype.itemsize)
-        least, own = (floors(found.counted, weights, cache, each) for each in (rates.machine, rates.own))
+        least = floors(found.counted, weights, cache, machine)
         ratios = round_ratios(context.latency().rounds_s, least)
         phases_s = mean_phases_s(least)
-        share, phases_share = shares(least, own)
         busy_share = self._busy_share(context)
         found.limit = Limit(
             seconds=sum(phases_s.values()),
             ratio=median(ratios),
             bound_by=bounds(least, busy_share),
             phases_s=phases_s,
-            flops_per_s=max(rates.machine.flops_per_s.values()),
-            bytes_per_s=dict(rates.machine.bytes_per_s),
-            share=share,
-            phases_share=phases_share,
+            flops_per_s=max(machine.flops_per_s.values()),
+            bytes_per_s=dict(machine.bytes_per_s),
             phases_ratio=None if found.phases is None else phase_ratios(found.phases, least),
             batches_s=tuple(floor.seconds for floor in least),
-            own_flops_per_s=dict(rates.own.flops_per_s),
-            own_bytes_per_s=dict(rates.own.bytes_per_s),
-            products_per_s=dict(rates.products),
             busy_share=busy_share,
         )
         if not phases_s[Phase.DECODE]:
@@ -69,10 +83,33 @@ class LimitPass(Pass):
             found.missing["limit.phases_ratio"] = found.missing.get(PassName.PHASES, Reason.of("not_asked_for"))
         if is_below(ratios):
             found.notes.append(Reason.of("faster_than_measured", scope=self.name, percent=100 * median(ratios)))
+        if rates is not None:
+            found.limit = self._with_own(context, found.limit, rates, weights, cache, least)
+
+    def _with_own(
+        self,
+        context: Context,
+        limit: Limit,
+        rates: SeenRates,
+        weights: Mapping[Phase, int],
+        cache: CacheShape,
+        least: Sequence[Floor],
+    ) -> Limit:
+        """With what the row's own kernels reach of it."""
+        found = context.found
+        share, phases_share = shares(least, floors(found.counted, weights, cache, rates.own))
         if rates.has_gaps:
             found.notes.append(Reason.of("gaps_in_own_rates", scope=self.name))
         for kernel, error in rates.refused.items():
             found.notes.append(Reason.of("kernel_refused", scope=self.name, kernel=kernel, error=error))
+        return msgspec.structs.replace(
+            limit,
+            share=share,
+            phases_share=phases_share,
+            own_flops_per_s=dict(rates.own.flops_per_s),
+            own_bytes_per_s=dict(rates.own.bytes_per_s),
+            products_per_s=dict(rates.products),
+        )
 
     @staticmethod
     def _busy_share(context: Context) -> float | None:

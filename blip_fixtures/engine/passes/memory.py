@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from blip_fixtures.case import cards_of
 from blip_fixtures.engine.passes.base import Context, Pass, Peak
 from blip_fixtures.engine.peak_memory import PeakMemory
 from blip_fixtures.reasons import Reason
-from blip_fixtures.record import Memory
+from blip_fixtures.record import CardMemory, Memory
 from blip_fixtures.words import PassName
 
 if TYPE_CHECKING:
@@ -45,11 +46,26 @@ class MemoryPass(Pass):
             kind=peak.kind,
             held_bytes=held_bytes,
             reserved_bytes=peak.reserved_bytes,
+            by_card=_by_card(context, peak),
         )
         if peak.reason is not None:
             found.missing["memory.peak_bytes"] = peak.reason
         if peak.reserved_bytes is None:
             found.missing["memory.reserved_bytes"] = Reason.of("reserves_nothing")
+
+
+def _by_card(context: Context, peak: PeakMemory) -> dict[str, CardMemory]:
+    """Each card's part, where there are several. Nothing is kept between their calls but what a graph keeps."""
+    if len(cards_of(context.job.case.device)) == 1:
+        return {}
+    return {
+        card: CardMemory(
+            weights_bytes=weights,
+            peak_bytes=weights + peak.graph_on[card] + peak.growth_on[card],
+            reserved_bytes=peak.reserved_on[card],
+        )
+        for card, weights in context.workload.loaded.weights_by_card.items()
+    }
 
 
 def watches_warmup(context: Context) -> bool:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from blip_fixtures.families.ranking import Options
 
 
+def _take_rows(cache: Any, rows: Any) -> None:
+    """Keep these rows of each layer's keys and values, which may lie on another card than `rows`."""
+    for layer in cache.layers:
+        layer.batch_select_indices(rows.to(layer.keys.device))
+
+
 class DecoderOnly(Language):
     """What Llama and OPT have in common.
 
@@ -117,7 +123,7 @@ class DecoderOnly(Language):
             use_cache=True,
             logits_to_keep=1,
         ).past_key_values
-        cache.batch_select_indices(options.rows)
+        _take_rows(cache, options.rows)
         last = input_ids[options.rows, -1:]
         read = torch.cat([last, options.ids[:, :-1]], dim=1)
         steps = torch.arange(read.shape[1], device=read.device)

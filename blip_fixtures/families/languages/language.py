@@ -20,13 +20,15 @@ class Language(ABC):
     """The other half of a family. An instance holds no state; torch and transformers are imported in methods.
 
     `text` is the ``text_config`` of a configuration, `rules` its settings. `padding_side` is where short prompts of a
-    batch are filled up.
+    batch are filled up. `block_lists` and `hands_back` are as in `Family`: paths in the whole model.
     """
 
     model_type: ClassVar[str]
     kind: ClassVar[FamilyKind]
     padding_side: ClassVar[str]
     rules: ClassVar[Rules]
+    block_lists: ClassVar[tuple[str, ...]]
+    hands_back: ClassVar[tuple[str, ...]]
     # What stands between a prompt and an option after it, where the tokenizer does not put it there itself.
     option_begins: ClassVar[str] = ""
     # How often it runs where options are ranked.

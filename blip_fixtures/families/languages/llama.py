@@ -37,6 +37,8 @@ class Llama(DecoderOnly):
 
     model_type = "llama"
     name = "Llama"
+    block_lists = ("language_model.model.layers",)
+    hands_back = ("language_model.model.embed_tokens",)
     pad, end = None, 2
     ends_a_branch = re.compile(r"language_model\..*\.(o_proj|down_proj)\.weight$")
     rules: ClassVar[Rules] = {

@@ -32,6 +32,8 @@ class Opt(DecoderOnly):
 
     model_type = "opt"
     name = "OPT"
+    block_lists = ("language_model.model.decoder.layers",)
+    hands_back = ("language_model.model.decoder.embed_tokens",)
     pad, end = 1, 2
     # Its tokenizer knows words with the blank before them.
     option_begins = " "

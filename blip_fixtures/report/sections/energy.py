@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from blip_fixtures.report import figures, formats
 from blip_fixtures.report.blocks import Cell, Head, Paragraph, Table
 from blip_fixtures.report.footnotes import Layout, Remark, gather, notes, sentence
+from blip_fixtures.report.sections.by_card import energy_by_card
 from blip_fixtures.report.sections.cases import case_names, cases_that_ran, reasons_of
 from blip_fixtures.report.sections.section import Section
 
@@ -47,6 +48,7 @@ def _body(selection: Selection, prose: Prose) -> list[Block]:
         Paragraph(prose.say("energy_intro")),
         *names.same_in_every_row(prose),
         Table(heads, rows),
+        *energy_by_card(cases_that_ran(selection), selection, prose),
         *notes(gather(remarks, Layout(labels), prose), prose),
     ]
 

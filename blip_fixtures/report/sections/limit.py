@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blip_fixtures.case import cards_of
 from blip_fixtures.report import formats
 from blip_fixtures.report.blocks import Paragraph
 from blip_fixtures.report.sections.fields import FieldColumn, FieldSection
@@ -22,12 +23,17 @@ def _facts(shown: Sequence[Record], prose: Prose) -> dict[str, str]:
 
     In records before the share they are the rates of the row's kernels, and the ratio is that of the median latency.
     """
-    recent = [record.limit is not None and record.limit.share is not None for record in shown]
+    recent = [record.limit is not None and (record.limit.share is not None or _is_across(record)) for record in shown]
     how_far = "limit_rounds" if all(recent) else "limit_rounds_or_median" if any(recent) else "limit_median"
     return {
         "ratio": prose.say(how_far),
         "more": f" {prose.say('limit_of_machine')}" if any(recent) else "",
     }
+
+
+def _is_across(record: Record) -> bool:
+    """Whether its model lies across several cards, on which no share is measured."""
+    return len(cards_of(record.case.device)) > 1
 
 
 def _rates(shown: Sequence[Record], selection: Selection, prose: Prose) -> list[Block]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blip_fixtures.report import formats
+from blip_fixtures.report.sections.by_card import memory_by_card
 from blip_fixtures.report.sections.fields import FieldColumn, FieldSection
 
 if TYPE_CHECKING:
@@ -34,4 +35,5 @@ MEMORY = FieldSection(
         FieldColumn("reserved (MiB)", "memory.reserved_bytes", formats.mebibytes, "byte", enough=False, optional=True),
     ),
     facts=_kinds,
+    below=memory_by_card,
 ).section

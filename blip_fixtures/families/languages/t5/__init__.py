@@ -43,6 +43,8 @@ class T5(Language):
     model_type = "t5"
     kind = FamilyKind.ENCODER_DECODER
     padding_side = "right"
+    block_lists = ("language_model.encoder.block", "language_model.decoder.block")
+    hands_back = ("language_model.shared", "language_model.encoder")
     rules: ClassVar[Rules] = {
         "vocab_size": Whole(1, MOST_WORDS, 32128),
         "d_model": Whole(1, MOST_WIDTH, 512),
