@@ -31,6 +31,11 @@ def axis_id(axis: str, value: object) -> str:
     return str(value)
 
 
+def kind_of(device: str) -> str:
+    """``cpu`` or ``cuda``: of a torch device (``cuda:0``), and of one of a cluster (``cuda@H100``)."""
+    return device.partition("@")[0].partition(":")[0]
+
+
 def checkpoint_name(model: str) -> str:
     """The part of a checkpoint's name after the last ``/``: the folder that a run writes to."""
     name = PurePosixPath(model).name
@@ -50,7 +55,8 @@ class NewTokens:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One point of a sweep. `model` is what `--blip-model` names, `device` a torch device: ``cpu``, ``cuda:0``.
+    """One point of a sweep. `model` is what `--blip-model` names, `device` a torch device, ``cpu`` or ``cuda:0``,
+    or one of a cluster, ``cuda@H100``.
 
     Raises `ValueError` for a count below one, or far above what any machine could measure.
     """

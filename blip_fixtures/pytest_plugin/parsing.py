@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MOST_SECONDS = 7 * 24 * 3600
+MOST_OF_A_PORT = 65535
+# A device by a name of its machine: a label, an accelerator's type, a host.
+OF_A_CLUSTER = r"(cpu|cuda)@[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 ALL_PASSES = "all"
 # The device is chosen by an option of its own.
 BASELINE_AXES = tuple(axis for axis in AXES if axis != "device")
@@ -58,14 +61,26 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
 
 
 def devices(values: list[str]) -> tuple[str, ...]:
-    """Torch devices, each once, or ``auto`` alone."""
+    """Torch devices, or those of a cluster, each once; or ``auto`` or ``every`` alone."""
     for value in values:
-        if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,2}))?", value):
-            hint = did_you_mean(value, ("auto", "cpu", "cuda"))
-            raise ValueError(f"choose auto, cpu, cuda or cuda:N{hint}")
-    if "auto" in values and len(set(values)) > 1:
-        raise ValueError("auto stands for every device, so name either auto or single devices")
+        if not re.fullmatch(rf"auto|every|cpu|cuda(:(0|[1-9][0-9]{{0,2}}))?|{OF_A_CLUSTER}", value):
+            hint = did_you_mean(value, ("auto", "cpu", "cuda", "every"))
+            raise ValueError(
+                f"choose auto, cpu, cuda or cuda:N{hint}; with --blip-ray choose every, cpu@LABEL or cuda@LABEL"
+            )
+    for word in ("auto", "every"):
+        if word in values and len(set(values)) > 1:
+            raise ValueError(f"{word} stands for every device, so name either {word} or single devices")
     return tuple(dict.fromkeys(values))
+
+
+def ray_address(text: str) -> str:
+    """``auto``, ``local``, ``host:port`` or ``ray://host:port``."""
+    address = re.fullmatch(r"(?:ray://)?(?:[\w.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(\d{1,5})", text, re.ASCII)
+    if text not in ("auto", "local") and (address is None or not 0 < int(address[1]) <= MOST_OF_A_PORT):
+        hint = did_you_mean(text, ("auto", "local"))
+        raise ValueError(f"give auto, local, host:port or ray://host:port{hint}")
+    return text
 
 
 def _pairs(values: list[str], names: tuple[str, ...], form: str) -> dict[str, str]:

@@ -57,7 +57,7 @@ class CaseFields(Part, frozen=True, kw_only=True):
 
     model: Model
     weights: Weights
-    device: Annotated[Word, Meta(description="A torch device: cpu, cuda:0.")]
+    device: Annotated[Word, Meta(description="A torch device: cpu, cuda:0; or one of a cluster: cuda@H100.")]
     device_name: Word | None
     optimization: Word
     dataset: Name

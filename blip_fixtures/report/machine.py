@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from blip_fixtures.report.prose import Prose
 
 # What tells two machines apart; versions, commits and times may differ between runs on one machine.
-MACHINE_KEYS = ("cpu_model", "cpu_cores_physical", "cpu_cores_logical", "memory_bytes", "gpus", "platform")
+MACHINE_KEYS = ("host", "cpu_model", "cpu_cores_physical", "cpu_cores_logical", "memory_bytes", "gpus", "platform")
 COMMIT_DIGITS = 12
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from blip_fixtures import foreign
+from blip_fixtures.case import kind_of
 from blip_fixtures.reasons import Reason
 from blip_fixtures.report.labels import axis_value, dataset_rank, device_kind, device_rank
 from blip_fixtures.report.machine import commands
@@ -213,7 +214,7 @@ def _device_name(record: Record) -> str | None:
     if record.case.device_name is not None:
         return record.case.device_name
     kind, _, index = _device(record).partition(":")
-    if kind == "cpu":
+    if kind_of(kind) == "cpu":
         return record.environment.get("cpu_model")
     gpus = record.environment.get("gpus") or []
     numbered = {str(number): name for number, name in enumerate(gpus)}
