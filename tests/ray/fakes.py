@@ -27,7 +27,10 @@ def make_job(device: str, batch_size: int = QUICK, **case: Any) -> Job:
 
 
 class SleepingSession:
-    """As much of `Session` as a `Measurer` asks for."""
+    """As much of `Session` as a `Measurer` asks for. A quick case takes `sleep_s`."""
+
+    def __init__(self, sleep_s: float = 0.0) -> None:
+        self._sleep_s = sleep_s
 
     def prepare(self, jobs: list[Job], *, with_meters: bool) -> None:
         pass
@@ -57,7 +60,7 @@ class SleepingSession:
 
     def attempt(self, job: Job) -> Outcome:
         kind = job.case.batch_size
-        time.sleep({QUICK: 0.0, SLOW: SLOW_S, HANGING: 60.0}.get(kind, 0.0))
+        time.sleep({QUICK: self._sleep_s, SLOW: SLOW_S, HANGING: 60.0}.get(kind, 0.0))
         if kind == DYING:
             # As the kernel does for want of memory.
             os.kill(os.getpid(), signal.SIGKILL)
@@ -94,7 +97,7 @@ class SleepingMeasurer(Measurer):
 
     @staticmethod
     def make_session(facts: dict[str, Any], show: Any) -> Any:
-        return SleepingSession()
+        return SleepingSession(facts.get("sleep_s", 0.0))
 
     def check_machine(self) -> None:
         pass

@@ -158,7 +158,6 @@ def test_a_case_that_hangs_is_ended(run: Run) -> None:
     assert (after.status, codes(after)) == (Status.OK, ["after_a_lost_process"])
 
 
-@ray.remote
 class Holder:
     def held(self) -> bool:
         return True
@@ -168,7 +167,7 @@ def test_processors_that_somebody_holds_are_not_waited_for(run: Run, monkeypatch
     from blip_fixtures.executors.ray.cluster import only_on
 
     node = next(node for node in run.nodes() if node.label == "a")
-    holder = Holder.options(num_cpus=1, scheduling_strategy=only_on(node)).remote()
+    holder = ray.remote(Holder).options(num_cpus=1, scheduling_strategy=only_on(node)).remote()
     assert ray.get(holder.held.remote())
     monkeypatch.setattr(workers, "PATIENCE_S", 2.0)
     with pytest.raises(ClusterError, match=r"node .* \(a\) has not given its 1 processors within 2 s: something else"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -171,7 +172,7 @@ def test_other_files_on_another_node(what: str) -> None:
     first = ("node alpha", settings())
     check_alike([first, ("node beta", settings())])
     with pytest.raises(ClusterError, match=r"^node beta has other files of the .* than node alpha; copy the same"):
-        check_alike([first, ("node beta", settings(**{what: "x"}))])
+        check_alike([first, ("node beta", settings(JOB, **{what: "x"}))])
 
 
 def test_what_must_lie_on_every_node(tmp_path: Path) -> None:
@@ -225,14 +226,14 @@ def test_threads_that_a_person_chose_stay(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(undoing, "_undo_niceness", lambda _found: None)
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
         assert undoing.undo(has_gpu=True).undone == undone
-        assert (undoing.os.environ.get("OMP_NUM_THREADS") is None) == bool(undone)
+        assert (os.environ.get("OMP_NUM_THREADS") is None) == bool(undone)
 
 
 def test_a_processor_sees_no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(undoing, "_undo_niceness", lambda _found: None)
     assert "all_gpus_visible" in undoing.undo(has_gpu=False).undone
-    assert undoing.os.environ["CUDA_VISIBLE_DEVICES"] == ""
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_the_share_of_a_lost_node_is_noted_by_who_takes_it() -> None:
