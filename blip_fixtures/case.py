@@ -41,6 +41,11 @@ def cards_of(device: str) -> tuple[str, ...]:
     return tuple(device.split(JOINS))
 
 
+def kind_of(device: str) -> str:
+    """``cpu`` or ``cuda``: of a torch device (``cuda:0``), and of one of a cluster (``cuda@H100``)."""
+    return device.partition("@")[0].partition(":")[0]
+
+
 def checkpoint_name(model: str) -> str:
     """The part of a checkpoint's name after the last ``/``: the folder that a run writes to."""
     name = PurePosixPath(model).name
@@ -62,7 +67,8 @@ class NewTokens:
 class Case:
     """One point of a sweep. `model` is what `--blip-model` names.
 
-    `device` is a torch device, ``cpu`` or ``cuda:0``, or several cards with the model across them: ``cuda:0+cuda:1``.
+    `device` is a torch device, ``cpu`` or ``cuda:0``, several cards with the model across them, ``cuda:0+cuda:1``, or a
+    device of a cluster, ``cuda@H100``.
 
     Raises `ValueError` for a count below one, or far above what any machine could measure.
     """

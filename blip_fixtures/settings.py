@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 
 class DeviceIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """Which device it was: the processor's or the card's name, the card's UUID, and how many threads torch used."""
+    """Which device it was: the processor's or the card's name, the card's UUID, and how many threads torch used.
+
+    `host` is that of a cluster's machine. At home it is left out, and so it is not part of the digest.
+    """
 
     name: str | None
     uuid: str | None = None
     threads: int | None = None
+    host: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,7 +40,10 @@ PACKAGES = (
 
 
 def describe_machine(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What stays the same for the whole run. `facts` adds what the caller knows: ``commit``, ``dirty``, ``command``."""
+    """What stays the same for the whole run. `facts` adds what the caller knows: ``commit``, ``dirty``, ``command``.
+
+    And ``versions`` of packages that were not installed but sent here.
+    """
     import torch
 
     gpus = gpu_names()
@@ -54,7 +57,11 @@ def describe_machine(facts: Mapping[str, Any]) -> dict[str, Any]:
         "gpu_driver": _gpu_driver() if gpus else None,
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "versions": {**{name: _version(name) for name in PACKAGES}, **(_cuda_versions() if gpus else {})},
+        "versions": {
+            **{name: _version(name) for name in PACKAGES},
+            **(_cuda_versions() if gpus else {}),
+            **facts.get("versions", {}),
+        },
         "commit": facts.get("commit"),
         "dirty": facts.get("dirty"),
         "command": facts.get("command", command_line(sys.argv)),

@@ -55,6 +55,9 @@ class Session:
     each round; `load` makes a model for a device and an optimization; `show` says what records may tell of a text.
     """
 
+    # Whether jobs are measured by the process that asks for them.
+    in_this_process = True
+
     def __init__(
         self,
         *,
@@ -151,6 +154,13 @@ class Session:
             # A proof from outside may give facts that JSON does not have.
             return Outcome(self._stored(job, Status.FAILED, reason=reason_of(error), moment=moment), error)
 
+    def sample_count(self, job: Job) -> int:
+        """How many samples its dataset has here."""
+        return len(self.stock.samples(job))
+
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """These will be asked for, in this order: nothing that this process could begin with."""
+
     def try_out(self, job: Job) -> None:
         """Generate once, unmeasured. Raises whatever the model raises."""
         with working_on(job.case.device):
@@ -165,7 +175,7 @@ class Session:
 
     def config_hash(self, job: Job) -> str:
         """By which a finished case is known again: `Record.config_hash`."""
-        return self._settings(job).digest
+        return self.settings(job).digest
 
     def given_up(self, job: Job, reason: Reason) -> Record:
         """The record of a job that is not measured, since an earlier process ended while it was."""
@@ -220,7 +230,7 @@ class Session:
         case, found = job.case, found or Found()
         record = Record(
             case_id=case.id,
-            config_hash=self._settings(job).digest,
+            config_hash=self.settings(job).digest,
             sweeps=job.sweeps,
             case=CaseFields(**{**asdict(case), "device_name": self._about(case.device)[0]}),
             status=status,
@@ -247,7 +257,8 @@ class Session:
         )
         return shown(record, self._show)
 
-    def _settings(self, job: Job) -> Settings:
+    def settings(self, job: Job) -> Settings:
+        """The conditions of the job's record."""
         samples = self.stock.samples(job)
         return Settings.of(
             self.stock.resolved(job),

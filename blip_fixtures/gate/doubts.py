@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from blip_fixtures.case import kind_of
 from blip_fixtures.gate.values import own_energy
 from blip_fixtures.reasons import Reason, say_all
 from blip_fixtures.reasons.groups import THROTTLED
@@ -69,7 +70,7 @@ def of_time(record: Record, usual_s: float | None) -> Doubt | None:
 def _hindered(record: Record) -> Doubt | None:
     """A GPU that others used, or a device that said it was slowed down in the rounds, or while its energy was read."""
     entry = own_energy(record)
-    if entry is not None and entry.status == EnergyStatus.CONTENDED and record.case.device != "cpu":
+    if entry is not None and entry.status == EnergyStatus.CONTENDED and kind_of(record.case.device) != "cpu":
         return partial(_flagged, entry.status, say_all(entry.reasons))
     said = (*(note for note in record.notes if note.scope == PassName.LATENCY), *(entry.reasons if entry else ()))
     slowed = {reason.code: reason for reason in said if reason.code in THROTTLED}

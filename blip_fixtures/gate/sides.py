@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.case import AXES
+from blip_fixtures.case import AXES, kind_of
 from blip_fixtures.gate.expressions import matches
 from blip_fixtures.gate.rules import INTERRUPTED
 from blip_fixtures.privacy import without_secrets
@@ -132,6 +132,7 @@ CONDITIONS: dict[str, tuple[str, Callable[[Record], Any]]] = {
             record.case.device_name,
             record.environment.get("cpu_model"),
             record.environment.get("cpu_cores_logical"),
+            _host(record),
         ),
     ),
     "threads": ("another number of threads", lambda record: record.environment.get("torch_threads")),
@@ -140,12 +141,19 @@ CONDITIONS: dict[str, tuple[str, Callable[[Record], Any]]] = {
     "python": ("another Python", lambda record: record.environment.get("python")),
     "driver": (
         "another GPU driver",
-        lambda record: None if record.case.device == "cpu" else record.environment.get("gpu_driver"),
+        lambda record: None if kind_of(record.case.device) == "cpu" else record.environment.get("gpu_driver"),
     ),
     "prompts": ("other prompts", lambda record: _prompts(record)),
     "data": ("other data", lambda record: _data(record)),
     "new-tokens": ("another limit on new tokens", lambda record: _new_tokens(record)),
 }
+
+
+def _host(record: Record) -> Any:
+    """Of a cluster's machine, unless the run asked for any of its kind."""
+    through = record.environment.get("ray")
+    is_pooled = isinstance(through, dict) and through.get("pooled")
+    return None if is_pooled else record.environment.get("host")
 
 
 # How answers are decoded where nobody says more.

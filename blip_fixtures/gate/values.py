@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from blip_fixtures.case import kind_of
 from blip_fixtures.gate import statistics
 from blip_fixtures.reasons import Reason, say_all
 from blip_fixtures.words import Domain, MemoryKind
@@ -40,7 +41,7 @@ def model_load_s(record: Record) -> float | None:
 
 def own_energy(record: Record) -> Energy | None:
     """What the meter of the record's own device saw."""
-    return record.energy.get(Domain.CPU_PACKAGE if record.case.device == "cpu" else Domain.GPU)
+    return record.energy.get(Domain.CPU_PACKAGE if kind_of(record.case.device) == "cpu" else Domain.GPU)
 
 
 def energy_j(record: Record) -> float | None:

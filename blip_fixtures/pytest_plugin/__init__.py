@@ -54,6 +54,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Before it: an error while tests are collected would be theirs."""
+    options = session.config.stash[OPTIONS]
+    if options.ray is not None:
+        from blip_fixtures.pytest_plugin.clusters import connected
+
+        connected(session.config, options)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if is_benchmark(metafunc):
         from blip_fixtures.pytest_plugin.also import add_values
@@ -117,9 +127,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Locks and signals are let go of, whatever became of the run."""
     run = config.stash.get(RUN, None)
-    if run is not None:
-        # Elsewhere pytest was called by a program, which goes on.
-        run.end(ends_process=list(config.invocation_params.args) == sys.argv[1:])
+    try:
+        if run is not None:
+            # Elsewhere pytest was called by a program, which goes on.
+            run.end(ends_process=list(config.invocation_params.args) == sys.argv[1:])
+    finally:
+        if OPTIONS in config.stash and config.stash[OPTIONS].ray is not None:
+            from blip_fixtures.pytest_plugin.clusters import disconnect
+
+            disconnect(config)
 
 
 def _tell(config: pytest.Config, lines: Iterable[str]) -> None:

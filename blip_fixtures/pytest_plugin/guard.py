@@ -104,6 +104,13 @@ class Guard:
             self._watchdog.case_ends()
 
     @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around a case that another process measures: if this one dies, no case is what ended it."""
+        self.signals.hold()
+        self._state_file.rests()
+        yield
+
+    @contextmanager
     def writing(self, *, is_done: bool) -> Iterator[None]:
         """Around the last write, for which the room was kept. `is_done`: every planned case came to its end."""
         self.signals.hold()

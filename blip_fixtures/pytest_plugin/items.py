@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from blip_fixtures.case import AXES
+from blip_fixtures.case import AXES, kind_of
 from blip_fixtures.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def out_of_place(item: pytest.Item) -> bool:
     """
     if not is_benchmark(item) or not hasattr(item, "callspec"):
         return False
-    kind = str(item.callspec.params.get("device", "")).partition(":")[0]
+    kind = kind_of(str(item.callspec.params.get("device", "")))
     return kind in _KINDS and any(kind not in mark.args for mark in item.iter_markers(ONLY_ON))
 
 

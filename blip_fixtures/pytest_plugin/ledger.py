@@ -9,58 +9,76 @@ import pytest
 
 from blip_fixtures.engine.session import Outcome
 from blip_fixtures.pytest_plugin.loop import list_rounds
-from blip_fixtures.pytest_plugin.unfinished import Earlier, Running, UnfinishedError, unfinished_run
+from blip_fixtures.pytest_plugin.unfinished import Earlier, Running, UnfinishedError, key_of, unfinished_run
 from blip_fixtures.words import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from blip_fixtures.engine.session import Session
+    from blip_fixtures.executors.base import Bench
     from blip_fixtures.job import Job
     from blip_fixtures.journal import Journal
     from blip_fixtures.pytest_plugin.guard import Guard
     from blip_fixtures.pytest_plugin.loop import PedanticLoop
     from blip_fixtures.pytest_plugin.options import Options
+    from blip_fixtures.pytest_plugin.unfinished import Key
     from blip_fixtures.record import Record
 
 
 class Ledger:
     """What is known of the cases of one run. `say` writes a line to the terminal."""
 
-    def __init__(self, session: Session, journal: Journal, options: Options, say: Callable[[str], None]) -> None:
+    def __init__(self, bench: Bench, journal: Journal, options: Options, say: Callable[[str], None]) -> None:
         self.journal = journal
         # Ids of the cases that an earlier process finished.
         self.taken_over: list[str] = []
-        self._session = session
+        self._bench = bench
         self._options = options
         self._say = say
         self._earlier = Earlier()
+        # Of the records that this process wrote to the journal.
+        self._stored: set[Key] = set()
 
     def look_back(self, jobs: Sequence[Job], resumed_by: str) -> None:
         """At an unfinished run in the folder: go on with it, or say that the command `resumed_by` could.
 
-        Raises `pytest.UsageError` for a journal that cannot be gone on with.
+        The bench may expect the rest. Raises `pytest.UsageError` for a journal that cannot be gone on with.
         """
         if not self._options.resume:
             line = unfinished_run(self.journal.path.parent, resumed_by)
             if line is not None:
                 self._say(line)
+            self._bench.expect(jobs)
             return
         try:
             self._earlier = Earlier.read(self.journal, self._say)
         except UnfinishedError as error:
             raise pytest.UsageError(f"--blip-resume: {error}") from None
-        keys = [(self._session.config_hash(job), False) for job in jobs]
-        found = sum(self._earlier.finished(key, retry=self._options.retry) is not None for key in keys)
+        keys = [(self._bench.config_hash(job), False) for job in jobs]
+        finished = [self._earlier.finished(key, retry=self._options.retry) is not None for key in keys]
+        found = sum(finished)
         others = self._earlier.others(keys)
         said = f"; {others} of its lines belong to other cases or conditions" if others else ""
         self._say(f"--blip-resume takes {found} of {len(keys)} cases from {self.journal.path}{said}")
+        self._bench.expect(
+            [
+                job
+                for job, key, is_finished in zip(jobs, keys, finished, strict=True)
+                if not is_finished and self._earlier.why_lost(key, retry=self._options.retry) is None
+            ]
+        )
+
+    def store(self, record: Record) -> None:
+        """Write it to the journal, once: a bench may tell of a case before its test asks."""
+        if key_of(record) not in self._stored:
+            self._stored.add(key_of(record))
+            self.journal.append(record)
 
     def outcome(self, job: Job, loop: PedanticLoop, guard: Guard | None) -> Outcome:
         """That of one job, which is in the journal then. Without a `guard` nothing is measured that could be lost."""
         if guard is None:
-            return self._session.attempt(job, loop=loop)
-        key = (self._session.config_hash(job), job.again)
+            return self._bench.attempt(job, loop=loop)
+        key = (self._bench.config_hash(job), job.again)
         known = self._earlier.finished(key, retry=self._options.retry)
         if known is not None:
             if not job.again:
@@ -70,12 +88,13 @@ class Ledger:
             return _as_before(msgspec.structs.replace(known, sweeps=job.sweeps))
         lost = self._earlier.why_lost(key, retry=self._options.retry)
         if lost is not None:
-            outcome = _as_before(self._session.given_up(job, lost))
-            self.journal.append(outcome.record)
+            outcome = _as_before(self._bench.given_up(job, lost))
+            self.store(outcome.record)
             return outcome
-        with guard.measuring(Running(*key, job.case.id, self._earlier.deaths(key))):
-            outcome = self._session.attempt(job, loop=loop)
-            self.journal.append(outcome.record)
+        running = Running(*key, job.case.id, self._earlier.deaths(key))
+        with guard.measuring(running) if self._bench.in_this_process else guard.waiting():
+            outcome = self._bench.attempt(job, loop=loop)
+            self.store(outcome.record)
         return outcome
 
 

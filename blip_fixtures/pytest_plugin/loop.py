@@ -23,6 +23,10 @@ class PedanticLoop:
         assert self.benchmark.stats is not None
         return [float(seconds) for seconds in self.benchmark.stats.stats.data]
 
+    def listed(self, rounds_s: Sequence[float]) -> None:
+        """Take these rounds as if they had been timed here."""
+        list_rounds(self.benchmark, rounds_s)
+
     def unused(self) -> PedanticLoop:
         """The same loop for a second timing, which pytest-benchmark's tables do not list.
 

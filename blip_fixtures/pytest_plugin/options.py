@@ -42,6 +42,8 @@ class Options:
     rapl_root: Path
     report_dir: Path
     lang: str
+    ray: str | None = None
+    pool_alike: bool = False
     resume: bool = False
     retry: bool = False
     lock: LockMode = LockMode.WAIT
@@ -68,7 +70,26 @@ class Options:
             raise pytest.UsageError("--blip-energy=require, and --blip-measure leaves energy out; add it, or drop one")
         if config.getoption("blip_retry") and not options.resume:
             raise pytest.UsageError("--blip-retry changes nothing without --blip-resume; add it, or leave both out")
+        options._check_devices()
+        if config.getoption("blip_pool_alike") and options.ray is None:
+            raise pytest.UsageError("--blip-pool-alike changes nothing without --blip-ray; add it, or leave both out")
         return options
+
+    def _check_devices(self) -> None:
+        """Raise `pytest.UsageError` for a device of a cluster without one, and for one of this machine with one."""
+        of_cluster = [device for device in self.devices if "@" in device or device == "every"]
+        if of_cluster and self.ray is None:
+            raise pytest.UsageError(
+                f"--blip-device={of_cluster[0]} is a device of a cluster, and there is none; give --blip-ray its "
+                "address, or name a device of this machine"
+            )
+        here = [device for device in self.devices if device not in (*of_cluster, "auto")]
+        if here and self.ray is not None:
+            kind = here[0].partition(":")[0]
+            raise pytest.UsageError(
+                f"--blip-device={here[0]} names no machine of the cluster; give {kind}@LABEL or every, or leave "
+                "--blip-ray out to measure here"
+            )
 
 
 def add_options(parser: pytest.Parser) -> None:

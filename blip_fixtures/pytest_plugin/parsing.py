@@ -19,6 +19,9 @@ MOST_SECONDS = 7 * 24 * 3600
 # More than machines have that share one memory of the host.
 MOST_CARDS = 16
 _CARD = r"cuda:(0|[1-9][0-9]{0,2})"
+MOST_OF_A_PORT = 65535
+# A device by a name of its machine: a label, an accelerator's type, a host.
+OF_A_CLUSTER = r"(cpu|cuda)@[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 ALL_PASSES = "all"
 # The device is chosen by an option of its own.
 BASELINE_AXES = tuple(axis for axis in AXES if axis != "device")
@@ -61,15 +64,19 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
 
 
 def devices(values: list[str]) -> tuple[str, ...]:
-    """Torch devices, each once, and cards joined by ``+``; or ``auto`` alone."""
+    """Torch devices, cards joined by ``+``, or devices of a cluster, each once; or ``auto`` or ``every`` alone."""
     for value in values:
         if JOINS in value:
             _joined(value)
-        elif not re.fullmatch(rf"auto|cpu|cuda|{_CARD}", value):
-            hint = did_you_mean(value, ("auto", "cpu", "cuda"))
-            raise ValueError(f"choose auto, cpu, cuda, cuda:N or cuda:N+cuda:M{hint}")
-    if "auto" in values and len(set(values)) > 1:
-        raise ValueError("auto stands for every device, so name either auto or single devices")
+        elif not re.fullmatch(rf"auto|every|cpu|cuda|{_CARD}|{OF_A_CLUSTER}", value):
+            hint = did_you_mean(value, ("auto", "cpu", "cuda", "every"))
+            raise ValueError(
+                f"choose auto, cpu, cuda, cuda:N or cuda:N+cuda:M{hint}; with --blip-ray choose every, cpu@LABEL or "
+                "cuda@LABEL"
+            )
+    for word in ("auto", "every"):
+        if word in values and len(set(values)) > 1:
+            raise ValueError(f"{word} stands for every device, so name either {word} or single devices")
     return tuple(dict.fromkeys(values))
 
 
@@ -83,6 +90,15 @@ def _joined(value: str) -> None:
         raise ValueError("a card can hold its part of a model once; name different cards")
     if len(cards) > MOST_CARDS:
         raise ValueError(f"at most {MOST_CARDS} cards are joined")
+
+
+def ray_address(text: str) -> str:
+    """``auto``, ``local``, ``host:port`` or ``ray://host:port``."""
+    address = re.fullmatch(r"(?:ray://)?(?:[\w.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(\d{1,5})", text, re.ASCII)
+    if text not in ("auto", "local") and (address is None or not 0 < int(address[1]) <= MOST_OF_A_PORT):
+        hint = did_you_mean(text, ("auto", "local"))
+        raise ValueError(f"give auto, local, host:port or ray://host:port{hint}")
+    return text
 
 
 def _pairs(values: list[str], names: tuple[str, ...], form: str) -> dict[str, str]:

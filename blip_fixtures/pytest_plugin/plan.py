@@ -54,6 +54,10 @@ def parametrize_device(metafunc: pytest.Metafunc, options: Options) -> None:
 
 def _chosen_devices(config: pytest.Config, options: Options) -> ChosenDevices:
     """Found once, since it may start CUDA: with ``auto``, on a machine with an NVIDIA card."""
+    if options.ray is not None:
+        from blip_fixtures.pytest_plugin.clusters import connected
+
+        return ChosenDevices(tuple(connected(config, options).devices))
     if _DEVICES not in config.stash:
         config.stash[_DEVICES] = choose_devices(options.devices, nvml.nvidia_device_count, _why_not_on)
     return config.stash[_DEVICES]
@@ -179,7 +183,8 @@ class Plan:
         for item in items:
             case = self.case_by_item.get(item.nodeid)
             if case is not None:
-                timer = synchronizing_timer(case.device)
+                # What another machine times is listed here, and not timed.
+                timer = synchronizing_timer("cpu" if "@" in case.device else case.device)
                 item.add_marker(pytest.mark.benchmark(timer=timer, group=self.sweep_by_item[item.nodeid]))
 
 

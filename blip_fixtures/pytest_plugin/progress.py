@@ -101,10 +101,13 @@ class Progress:
         left = clock(elapsed_s / measured * (self._total - self._done)) if measured else "?"
         return f"elapsed {clock(elapsed_s)}, left {left}"
 
+    def _status(self) -> str:
+        return self._running
+
     def _draw_bar(self, terminal: pytest.TerminalReporter) -> None:
         filled = _BAR_WIDTH * self._done // self._total
         bar = "#" * filled + "." * (_BAR_WIDTH - filled)
-        line = f"[{bar}] {self._done + 1}/{self._total}  {self._times()}  {self._running}"
+        line = f"[{bar}] {self._done + 1}/{self._total}  {self._times()}  {self._status()}"
         # A line that wraps cannot be drawn over, so it ends before the terminal does.
         terminal.rewrite(line[: shutil.get_terminal_size().columns - 1], erase=True)
         self._drawn_s = self._now()

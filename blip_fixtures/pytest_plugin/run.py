@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from blip_fixtures.engine.preflight import PreflightError, check_architectures, check_devices, check_libraries
-from blip_fixtures.engine.session import Session
+from blip_fixtures.engine.preflight import PreflightError
 from blip_fixtures.gate.sides import Process
 from blip_fixtures.journal import NAME, Journal
-from blip_fixtures.plain import fitting
 from blip_fixtures.privacy import command_line, without_credentials
 from blip_fixtures.pytest_plugin.baseline import Baseline, Gate, selection_of
+from blip_fixtures.pytest_plugin.benches import bench_of, check_here, facts_of
 from blip_fixtures.pytest_plugin.files import RunFiles, check_writable
 from blip_fixtures.pytest_plugin.fixtures import STOPPED_BY
 from blip_fixtures.pytest_plugin.guard import Guard
 from blip_fixtures.pytest_plugin.ledger import Ledger
 from blip_fixtures.pytest_plugin.loop import PedanticLoop, list_rounds, mark_used
 from blip_fixtures.pytest_plugin.progress import Progress, result, result_again
+from blip_fixtures.pytest_plugin.side_by_side import SideBySide
 from blip_fixtures.pytest_plugin.signals import Stopped
 from blip_fixtures.record import as_plain
 from blip_fixtures.report.course import Course
@@ -60,10 +60,18 @@ class Run:
         # What could not be written, a sentence for each file.
         self.unwritten: list[str] = []
         self._options = options
-        self._progress = Progress(config, total=len(plan.cases) + len(plan.compared), alone=alone)
-        self.session = Session(facts=_facts(self.files), on_round=self._on_round, show=self.files.show)
+        progress = Progress if options.ray is None else SideBySide
+        self._progress = progress(config, total=len(plan.cases) + len(plan.compared), alone=alone)
+        self.bench = bench_of(
+            config,
+            options,
+            self.files,
+            self._progress,
+            on_round=self._on_round,
+            keep=lambda record: self._ledger.store(record),
+        )
         journal = Journal(self.files.folder / NAME, self._progress.say)
-        self._ledger = Ledger(self.session, journal, options, self._progress.say)
+        self._ledger = Ledger(self.bench, journal, options, self._progress.say)
         self._was_timed_again = False
         self._loops: dict[str, PedanticLoop] = {}
         self.guard: Guard | None = None
@@ -82,7 +90,7 @@ class Run:
             run._prepare(measures=not (is_worker or config.getoption("benchmark_disable", False)))
             if baseline is not None:
                 jobs = map(plan.job, plan.cases)
-                baseline.check(Process.of("this run", [run.session.planned(job) for job in jobs]))
+                baseline.check(Process.of("this run", [run.bench.planned(job) for job in jobs]))
             if run.guard is not None:
                 run._ledger.look_back([plan.job(case) for case in plan.cases], run._resumed_by)
                 run.guard.start()
@@ -133,8 +141,8 @@ class Run:
             return self.records[case]
         job = self.plan.job(case)
         self._progress.start(case.id)
-        if benchmark.disabled and self.session.why_unavailable(job) is None:
-            benchmark.pedantic(self.session.try_out, args=(job,))
+        if benchmark.disabled and self.bench.why_unavailable(job) is None:
+            benchmark.pedantic(self.bench.try_out, args=(job,))
             self._progress.finish("ran once, not measured: benchmarks are disabled")
             return None
         loop = PedanticLoop(benchmark)
@@ -173,7 +181,7 @@ class Run:
 
     def conclude(self) -> None:
         """Judge the run, where there is a baseline, and write its files, where a case came to an end."""
-        self.session.close()
+        self.bench.close()
         with nullcontext() if self.guard is None else self.guard.writing(is_done=self.is_complete):
             if self.records:
                 self._conclude()
@@ -196,6 +204,7 @@ class Run:
 
     def end(self, *, ends_process: bool = False) -> None:
         """Let go of locks and signals, whatever became of the run. Raises `SystemExit` where a signal came since."""
+        self.bench.close()
         if self.guard is not None:
             self.guard.end(ends_process=ends_process)
             if ends_process and self._signal_code not in (None, self.stopped_by):
@@ -230,32 +239,22 @@ class Run:
         return judged or (pytest.ExitCode.TESTS_FAILED if self.unwritten else pytest.ExitCode.OK)
 
     def _prepare(self, *, measures: bool) -> None:
-        """A device that was named must be there; one that ``auto`` found may turn out to be none.
-
-        Locks come first: what follows would disturb a run that holds them. A report folder is made for a checkpoint
-        that there is.
-        """
+        """A report folder is made for a checkpoint that there is, where this machine can tell."""
         jobs = [self.plan.job(case) for case in self.plan.cases]
-        devices = dict.fromkeys(job.case.device for job in jobs)
         folder = self.files.folder
         try:
             if measures:
                 self.guard = Guard(
                     folder, self._options, len(jobs), say=self._progress.say, resumed_by=self._resumed_by
                 )
-                self.guard.lock_devices(device for device in devices if device == "cpu")
-            check_libraries()
-            check_devices(() if self._options.devices == ("auto",) else devices)
-            if self.guard is not None:
-                self.guard.lock_devices(device for device in devices if device != "cpu")
-            check_architectures(jobs, self.session.stock)
+            check_here(jobs, self.bench, self.guard, named=self._options.devices != ("auto",))
             check_writable(folder)
             if self.guard is not None:
                 self.guard.lock_folder()
             # Disabled benchmarks measure nothing, so nobody waits for the counters' periods.
-            self.session.prepare(jobs, with_meters=measures)
+            self.bench.prepare(jobs, with_meters=measures)
             if self.guard is not None:
-                self.guard.reserve_room([len(self.session.stock.samples(job)) for job in jobs])
+                self.guard.reserve_room([self.bench.sample_count(job) for job in jobs])
         except PreflightError as error:
             raise pytest.UsageError(without_credentials(str(error))) from None
 
@@ -282,13 +281,4 @@ class Run:
 
     @cached_property
     def _command(self) -> str:
-        return str(_facts(self.files)["command"])
-
-
-def _facts(files: RunFiles) -> dict[str, Any]:
-    """What pytest-benchmark found in the working folder, and how the run was started."""
-    return {
-        "commit": files.commit_info.get("id"),
-        "dirty": files.commit_info.get("dirty"),
-        "command": fitting(command_line(["pytest", *sys.argv[1:]], files.show)),
-    }
+        return str(facts_of(self.files)["command"])

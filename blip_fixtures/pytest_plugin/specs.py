@@ -17,6 +17,7 @@ from blip_fixtures.pytest_plugin.parsing import (
     new_tokens,
     one_of,
     passes,
+    ray_address,
     seconds,
 )
 from blip_fixtures.pytest_plugin.spec import Spec
@@ -80,10 +81,28 @@ SPECS = (
         devices,
         "DEVICE",
         "Where to run: auto (the CPU, and the first CUDA device that torch can use), cpu, cuda, cuda:N, or cards with "
-        "one model across them, cuda:0+cuda:1. Repeatable. "
-        "The device sweep runs on all of them, the other sweeps on the last CUDA device named, else on the CPU.",
+        "one model across them, cuda:0+cuda:1. Repeatable. The device sweep runs on all of them, the other sweeps on "
+        "the last CUDA device named, else on the CPU. With --blip-ray: every (one device of each kind in the cluster, as "
+        "auto is then), cpu@LABEL, cuda@LABEL, where LABEL is a node's label blip, its type of accelerator "
+        "(cuda@H100), a resource of its own, or its host.",
         field="devices",
         repeatable=True,
+    ),
+    Spec(
+        "ray",
+        "",
+        ray_address,
+        "ADDRESS",
+        "Measure on a Ray cluster, one case at a time on each machine: auto (the cluster of this machine), host:port, "
+        "ray://host:port, local (start one here). Default: measure here.",
+    ),
+    Spec(
+        "pool-alike",
+        "",
+        bool,
+        "",
+        "With --blip-ray, let every machine of a device's kind measure its cases, and show them as one device.",
+        is_switch=True,
     ),
     Spec(
         "baseline",

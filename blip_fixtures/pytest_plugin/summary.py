@@ -20,7 +20,7 @@ def print_summary(run: Run, terminal: pytest.TerminalReporter) -> None:
     terminal.section(foreign.terminal(f"Benchmarks of {run.files.folder.name}"))
     for line in terminal_lines([*run.records.values(), *run.again]):
         terminal.write_line(line)
-    for name, error in run.session.absent_meters().items():
+    for name, error in run.bench.absent_meters().items():
         terminal.write_line(foreign.terminal(f"No energy of {name}: {error.reason} ({error.status})"))
     for line in run.unwritten:
         terminal.write_line(foreign.terminal(f"error: {line}"))

@@ -16,6 +16,7 @@ _Megahertz = Annotated[float, Meta(ge=0, le=1e9)]
 class Environment(TypedDict, total=False):
     """The machine, the versions, the moment, and how the run was started. `null` is what could not be found out."""
 
+    host: Word | None
     cpu_model: Word | None
     cpu_cores_physical: Count | None
     cpu_cores_logical: Count | None

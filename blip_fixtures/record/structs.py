@@ -58,7 +58,7 @@ class CaseFields(Part, frozen=True, kw_only=True):
 
     model: Model
     weights: Weights
-    device: Annotated[Word, Meta(description="A torch device: cpu, cuda:0; cuda:0+cuda:1 across two cards.")]
+    device: Annotated[Word, Meta(description="A torch device: cpu, cuda:0; cuda:0+cuda:1 across two cards; cuda@H100.")]
     device_name: Word | None
     optimization: Word
     dataset: Name

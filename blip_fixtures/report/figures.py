@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from blip_fixtures.case import kind_of
 from blip_fixtures.report.formats import is_known, quantile
 from blip_fixtures.words import Domain, EnergyStatus, Status
 
@@ -39,8 +40,8 @@ def latency_s(record: Record, prose: Prose) -> Figure:
 
 
 def energy_domain(device: str) -> Domain | None:
-    """The meter domain that belongs to a torch device: a row never shows another domain's joules."""
-    return ENERGY_DOMAINS.get(device.partition(":")[0])
+    """The meter domain that belongs to a device: a row never shows another domain's joules."""
+    return ENERGY_DOMAINS.get(kind_of(device))
 
 
 def energy_j(record: Record, prose: Prose) -> Figure:

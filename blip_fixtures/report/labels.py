@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blip_fixtures.case import kind_of
 from blip_fixtures.data.datasets import dataset_names, find_dataset
 from blip_fixtures.optimizations import optimization_label
 
@@ -14,14 +15,14 @@ DEVICE_KINDS = {"cuda": "GPU", "cpu": "CPU"}
 
 
 def device_kind(device: str) -> str:
-    """``GPU`` for ``cuda:0``, ``CPU`` for ``cpu``, another torch device type in capitals."""
-    kind = device.partition(":")[0]
+    """``GPU`` for ``cuda:0`` and ``cuda@H100``, ``CPU`` for ``cpu``, another torch device type in capitals."""
+    kind = kind_of(device)
     return DEVICE_KINDS.get(kind, kind.upper())
 
 
 def device_rank(device: str) -> tuple[int, str]:
     """Sorts GPUs first, then CPUs, then the rest."""
-    kind = device.partition(":")[0]
+    kind = kind_of(device)
     order = list(DEVICE_KINDS)
     return (order.index(kind) if kind in order else len(order), device)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from blip_fixtures.report.prose import Prose
 
 # What tells two machines apart; versions, commits and times may differ between runs on one machine.
-MACHINE_KEYS = ("cpu_model", "cpu_cores_physical", "cpu_cores_logical", "memory_bytes", "gpus", "platform")
+MACHINE_KEYS = ("host", "cpu_model", "cpu_cores_physical", "cpu_cores_logical", "memory_bytes", "gpus", "platform")
 COMMIT_DIGITS = 12
 
 
@@ -64,6 +64,7 @@ def facts(environments: Sequence[Mapping[str, Any]], prose: Prose) -> list[tuple
     """What one machine's environments say, as (name, text), the text empty where they do not."""
     first = environments[0]
     return [
+        (prose.say("env_host"), str(first.get("host") or "")),
         (prose.say("env_machine"), _processor(environments, prose)),
         (
             prose.say("env_memory"),
@@ -72,6 +73,7 @@ def facts(environments: Sequence[Mapping[str, Any]], prose: Prose) -> list[tuple
         (prose.say("env_gpu"), _gpu_and_driver(environments, prose)),
         (prose.say("env_platform"), str(first.get("platform") or "")),
         (prose.say("env_versions"), _python_and_versions(environments)),
+        (prose.say("env_ray"), _through_ray(environments, prose)),
         (prose.say("env_commit"), _commits(environments, prose)),
         (prose.say("env_started"), dates_text(environments, prose)),
         (prose.say("env_load"), _span([(e.get("load_average") or [None])[0] for e in environments], 1, prose)),
@@ -110,6 +112,19 @@ def _gpu_and_driver(environments: Sequence[Mapping[str, Any]], prose: Prose) -> 
 def _python_and_versions(environments: Sequence[Mapping[str, Any]]) -> str:
     pythons = dict.fromkeys(f"Python {e['python']}" for e in environments if e.get("python"))
     return ", ".join(part for part in (*pythons, versions_text(environments)) if part)
+
+
+def _through_ray(environments: Sequence[Mapping[str, Any]], prose: Prose) -> str:
+    """What a cluster's software does to the processes that measured, and what of it was undone."""
+    found = [through for each in environments if isinstance(through := each.get("ray"), dict)]
+    versions = dict.fromkeys(f"Ray {through.get('version') or '?'}" for through in found)
+    said = []
+    for name in ("undone", "left"):
+        listed = [through.get(name) for through in found]
+        names = dict.fromkeys(str(item) for each in listed if isinstance(each, list) for item in each)
+        if names:
+            said.append(prose.say(f"env_ray_{name}", names=", ".join(names)))
+    return "; ".join([" / ".join(versions), *said]) if found else ""
 
 
 def _commits(environments: Sequence[Mapping[str, Any]], prose: Prose) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from blip_fixtures import foreign
-from blip_fixtures.case import cards_of
+from blip_fixtures.case import cards_of, kind_of
 from blip_fixtures.reasons import Reason
 from blip_fixtures.report.labels import axis_value, dataset_rank, device_kind, device_rank
 from blip_fixtures.report.machine import commands
@@ -214,7 +214,7 @@ def _device_name(record: Record) -> str | None:
     if record.case.device_name is not None:
         return record.case.device_name
     cards = cards_of(_device(record))
-    if cards == ("cpu",):
+    if kind_of(cards[0]) == "cpu":
         return record.environment.get("cpu_model")
     gpus = record.environment.get("gpus") or []
     numbered = {f"cuda:{number}": name for number, name in enumerate(gpus)}

@@ -97,7 +97,7 @@ def test_every_setting_of_a_protocol_tells_in_the_digest(name: str) -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in msgspec.structs.fields(DeviceIdentity)])
 def test_another_device_is_another_digest(name: str) -> None:
-    other = {"name": "Another", "uuid": "GPU-1", "threads": 4}[name]
+    other = {"name": "Another", "uuid": "GPU-1", "threads": 4, "host": "alpha"}[name]
     assert settings(device=msgspec.structs.replace(DEVICE, **{name: other})).digest != settings().digest
 
 
