@@ -204,8 +204,7 @@ class Session:
     def workload(self, job: Job) -> Workload:
         """The job's batches and its model, which is loaded where it is not the live one."""
         loaded = self._models.get(self.stock.checkpoint(job), job.case.device, job.case.optimization)
-        processor = self.stock.processor(job)
-        loaded.family.end_as_tokenizer(loaded.model, processor)
+        loaded.family.end_as_tokenizer(loaded.model, processor := self.stock.processor(job))
         return Workload(
             job=self.stock.resolved(job),
             loaded=loaded,

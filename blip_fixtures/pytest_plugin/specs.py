@@ -82,8 +82,8 @@ SPECS = (
         "DEVICE",
         "Where to run: auto (the CPU, and the first CUDA device that torch can use), cpu, cuda, cuda:N, or cards with "
         "one model across them, cuda:0+cuda:1. Repeatable. The device sweep runs on all of them, the other sweeps on "
-        "the last CUDA device named, else on the CPU. With --blip-ray: every (one device of each kind in the cluster, as "
-        "auto is then), cpu@LABEL, cuda@LABEL, where LABEL is a node's label blip, its type of accelerator "
+        "the last CUDA device named, else on the CPU. With --blip-ray: every (one device of each kind in the cluster, "
+        "as auto is then), cpu@LABEL, cuda@LABEL, where LABEL is a node's label blip, its type of accelerator "
         "(cuda@H100), a resource of its own, or its host.",
         field="devices",
         repeatable=True,
