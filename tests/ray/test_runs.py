@@ -146,7 +146,7 @@ def test_a_cluster_of_this_machine_alone_and_no_host_in_an_anonymous_run(folder:
     # Ray writes a token for its clusters to the home folder; others would want it from then on.
     environment = {**os.environ, "HOME": str(folder)}
     environment.pop("OMP_NUM_THREADS", None)
-    args = command("--blip-ray=local", "--blip-anonymous")
+    args = command("--blip-ray=local", "--blip-anonymous", "--blip-measure=latency")
     done = subprocess.run(args, cwd=folder, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     report = folder / "reports" / "local" / "instructblip-tiny"
