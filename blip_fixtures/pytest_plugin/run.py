@@ -68,7 +68,7 @@ class Run:
             self.files,
             self._progress,
             on_round=self._on_round,
-            keep=lambda record: self._ledger.store(record),
+            keep=self._keep,
         )
         journal = Journal(self.files.folder / NAME, self._progress.say)
         self._ledger = Ledger(self.bench, journal, options, self._progress.say)
@@ -257,6 +257,11 @@ class Run:
                 self.guard.reserve_room([self.bench.sample_count(job) for job in jobs])
         except PreflightError as error:
             raise pytest.UsageError(without_credentials(str(error))) from None
+
+    def _keep(self, record: Record) -> None:
+        """What another machine measured is in the journal before its test asks for it."""
+        if self.guard is not None:
+            self._ledger.store(record)
 
     def _on_round(self) -> None:
         self._progress.tick()

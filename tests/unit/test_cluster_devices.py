@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import msgspec
 import pytest
 
 from blip_fixtures.case import kind_of
-from blip_fixtures.executors.ray import undoing
+from blip_fixtures.executors.ray import cluster, undoing
 from blip_fixtures.executors.ray.checks import check_alike, check_facts, local_folders
 from blip_fixtures.executors.ray.cluster import connect, said
 from blip_fixtures.executors.ray.measurer import Given
@@ -205,6 +206,27 @@ def test_nobody_at_the_address_is_told_at_once(monkeypatch: pytest.MonkeyPatch) 
     for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
         with pytest.raises(ClusterError, match=r"there is no Ray cluster .*refused"):
             connect(address)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "sentence"),
+    [
+        ("W RPC error: InvalidAuthToken: missing\nConnectionError: no\n", "wants a token .* RAY_AUTH_MODE=token"),
+        ("Traceback\nRuntimeError: Version mismatch\n", r"there is no Ray cluster \(RuntimeError: Version mismatch\)"),
+        (None, r"nobody answered as Ray does within 30 s"),
+    ],
+)
+def test_a_cluster_that_does_not_take_this_process(
+    monkeypatch: pytest.MonkeyPatch, stderr: str | None, sentence: str
+) -> None:
+    def tried(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        if stderr is None:
+            raise subprocess.TimeoutExpired(command, 30)
+        return subprocess.CompletedProcess(command, 1, "", stderr)
+
+    monkeypatch.setattr(subprocess, "run", tried)
+    with pytest.raises(ClusterError, match=sentence):
+        cluster._try("alpha:6379")
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,14 @@ def _try(address: str) -> None:
             [sys.executable, "-c", _TRY, address], capture_output=True, text=True, timeout=_ANSWER_S, check=False
         )
     except subprocess.TimeoutExpired:
-        raise ClusterError(_no_cluster(address, f"nobody answered as Ray does within {_ANSWER_S:.0f} s")) from None
+        raise ClusterError(
+            _no_cluster(address, f"nobody answered as Ray does within {_ANSWER_S:.0f} s; a token may be wanted")
+        ) from None
+    if done.returncode != 0 and "InvalidAuthToken" in done.stderr:
+        raise ClusterError(
+            f"--blip-ray={address}: the cluster wants a token and got none, or another; set RAY_AUTH_MODE=token, and "
+            "RAY_AUTH_TOKEN or ~/.ray/auth_token to that of its head"
+        )
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise ClusterError(_no_cluster(address, lines[-1] if lines else f"exit code {done.returncode}"))

@@ -136,4 +136,4 @@ def start_all(workers: Iterable[Worker], on_wait: Callable[[], None]) -> None:
 
 
 # Seconds between two looks at what was asked: a result is there at once, and a signal waits no longer.
-POLL_S = 0.2
+POLL_S = 0.5
