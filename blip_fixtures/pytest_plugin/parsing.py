@@ -71,8 +71,8 @@ def devices(values: list[str]) -> tuple[str, ...]:
         elif not re.fullmatch(rf"auto|every|cpu|cuda|{_CARD}|{OF_A_CLUSTER}", value):
             hint = did_you_mean(value, ("auto", "cpu", "cuda", "every"))
             raise ValueError(
-                f"choose auto, cpu, cuda, cuda:N or cuda:N+cuda:M{hint}; with --blip-ray choose every, cpu@LABEL or "
-                "cuda@LABEL"
+                "choose auto, cpu, cuda, cuda:N or cuda:N+cuda:M, or with --blip-ray every, cpu@LABEL or "
+                f"cuda@LABEL{hint}"
             )
     for word in ("auto", "every"):
         if word in values and len(set(values)) > 1:

@@ -63,7 +63,7 @@ def full_record(**overrides: Any) -> Any:
         data={"source": "a folder", "revision": "0123456789abcdef"},
         generation={"prompt_parts": ["Question: "], "num_beams": 5},
         applied={"dtype": "torch.float32", "attention": {"vision": "sdpa"}, "kept": ["query_tokens"]},
-        environment={"gpus": ["NVIDIA H100"], "gpu_driver": "550", "host": {"name": "a"}},
+        environment={"gpus": ["NVIDIA H100"], "gpu_driver": "550", "rack": {"name": "a"}},
         notes=[Reason("no_such_code", {"why": "because"}), Reason.verbatim("slow", scope="latency")],
         missing={"phases.sum_s": "not measured"},
         phases={"sum_s": None},
