@@ -1,12 +1,11 @@
-"""Many jobs on many nodes, and a campaign of kills: ``python -m tools.cluster_study overhead`` and ``kills``.
+"""``python -m tools.cluster_study``: ``overhead`` of many jobs, a campaign of ``kills``, the ``ratio`` of latencies.
 
-Both need `pytest-blip[ray]`, and start clusters on this machine. Nothing is measured: a job sleeps.
+All need `pytest-blip[ray]` and start clusters on this machine. A job sleeps, but for ``ratio``, which measures one.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import signal
@@ -17,6 +16,7 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ from blip_fixtures.pytest_plugin.unfinished import Earlier
 from blip_fixtures.record import Record, read_records
 from blip_fixtures.words import LockMode, Status
 from tests.ray.fakes import QUICK, ListOfRounds, SleepingMeasurer, make_job
+from tools.faults import facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -207,9 +208,10 @@ def ratio(repeats: int) -> dict[str, float]:
             for side in list(sides) if repeat % 2 else list(reversed(sides)):
                 latency = sides[side]().latency
                 assert latency is not None
+                assert latency.median_s is not None
                 # The first of each side loads the model.
                 if repeat:
-                    seconds[side].append(latency.median_s or 0.0)
+                    seconds[side].append(latency.median_s)
     bench.close()
     cluster.close()
     ratios = sorted(ray_s / home_s for ray_s, home_s in zip(seconds["ray"], seconds["home"], strict=True))
@@ -246,6 +248,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     killing.add_argument("--seed", type=int, default=0)
     compared = commands.add_parser("ratio", help="a latency through Ray over that at home")
     compared.add_argument("--repeats", type=int, default=30)
+    for command in (many, killing, compared):
+        command.add_argument("--out", type=Path, help="a file for what was found, with machine and versions, as JSON")
     chosen = parser.parse_args(arguments)
     if chosen.command == "overhead":
         found: dict[str, Any] = overhead(chosen.jobs, chosen.nodes, chosen.sleep)
@@ -253,8 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = ratio(chosen.repeats)
     else:
         found = kills(chosen.count, chosen.seed)
-    json.dump(found, sys.stdout, indent=1)
-    print()
+    print(facts.write({**found, "ray": version("ray")}, "tools.cluster_study", chosen.out), end="")
     return 0
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ class Checkpoint:
     weights: str = Weights.TRAINED
     hub_revision: str | None = None
 
-    @property
+    @cached_property
     def family(self) -> Family:
         """What is true of its architecture. Raises `ValueError` for a configuration that no family takes."""
         return family_of(self.config, f"checkpoint {self.model!r}")

@@ -7,7 +7,6 @@ import logging
 from collections import defaultdict
 from dataclasses import replace
 from functools import cache, partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from blip_fixtures.case import cards_of
@@ -251,8 +250,8 @@ def _size(job: Job, stock: Stock) -> Size:
     size = Size(case.batch_size, case.image_size, case.sequence_length, job.new_tokens.limit, job.prompt.num_beams)
     if job.prompt.decoding != Decoding.RANK:
         return size
-    options = [sample.choices for sample in stock.samples(job)]
-    return replace(size, options=max(map(len, options)), new_tokens=2 + max(map(len, chain(*options))) // 2)
+    options, letters = stock.most_options(job)
+    return replace(size, options=options, new_tokens=2 + letters // 2)
 
 
 def _largest(sizes: Sequence[Size]) -> Size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ class Stock:
         self._whole: dict[CheckpointKey, Checkpoint] = {}
         self._files: dict[CheckpointKey, str] = {}
         self._samples: dict[tuple[str, Any], SampleSet] = {}
+        self._options: dict[tuple[str, Any], tuple[int, int]] = {}
         self._processors: dict[CheckpointKey, Any] = {}
         self._makers: dict[CheckpointKey, BatchMaker] = {}
         self._meters: dict[str, Meters] = {}
@@ -85,6 +87,14 @@ class Stock:
                 job.case.dataset, wanted.source, wanted.limit, override=wanted.override, errors=wanted.errors
             )
         return self._samples[key]
+
+    def most_options(self, job: Job) -> tuple[int, int]:
+        """(the most options of a sample of the job, the letters of the longest). Raises `DataError`."""
+        key = (job.case.dataset, job.samples)
+        if key not in self._options:
+            found = [sample.choices for sample in self.samples(job)]
+            self._options[key] = max(map(len, found)), max(map(len, chain(*found)))
+        return self._options[key]
 
     def processor(self, job: Job) -> Any:
         """That of the job's checkpoint. Raises `CheckpointError`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.families.family import Family, PromptRoom, TokenizedPrompts, Vocabulary, Walk
-from blip_fixtures.families.inputs import tokenize
+from blip_fixtures.families.inputs import tokenize, with_queries
 from blip_fixtures.families.ranking import options_of, tokenize_options
 from blip_fixtures.families.runner import Part
 from blip_fixtures.families.settings import PARTS, WHOLE, number, why_out_of_bounds, why_unfit
@@ -154,9 +154,7 @@ class Blip(Family):
                 model, image.last_hidden_state, *(inputs[name] for name in self.bridge.input_names)
             )
             ids = inputs["input_ids"]
-            embeddings = model.get_input_embeddings()(ids)
-            places = (ids == model.config.image_token_index)[..., None]
-            embeddings = embeddings.masked_scatter(places, features.to(embeddings.dtype))
+            embeddings = with_queries(model, ids, features)
             options = options_of(dict(inputs))
             found = self.language.rank(model.language_model, embeddings, inputs["attention_mask"], ids, options)
             return options.by_sample(found)

@@ -14,6 +14,7 @@ import torch
 
 from blip_fixtures.families.compiling import CompiledRunner, any_length
 from blip_fixtures.families.family import end_tokens_of
+from blip_fixtures.families.inputs import with_queries
 from blip_fixtures.families.runner import Part
 
 if TYPE_CHECKING:
@@ -114,9 +115,7 @@ class CompiledBlip(CompiledRunner):
         prompts = (for_qformer[name] for name in self._bridge.input_names)
         features = self._qformer(image, *any_length(*prompts))
         self._note(Part.QFORMER)
-        embeddings = self._model.get_input_embeddings()(input_ids)
-        places = (input_ids == self.config.image_token_index)[..., None]
-        embeddings = embeddings.masked_scatter(places, features.to(embeddings.dtype))
+        embeddings = with_queries(self._model, input_ids, features)
         greedy = Greedy(self._model.language_model.generation_config, min_new_tokens or 0, embeddings.device)
         begun = self._prefill(embeddings, input_ids, attention_mask, max_new_tokens, greedy)
         return self._decode(begun, max_new_tokens, greedy)

@@ -35,6 +35,13 @@ def tokenize(family: Blip, processor: Any, image_token_id: int, texts: list[str]
     )
 
 
+def with_queries(model: Any, input_ids: Any, features: Any) -> Any:
+    """Embeddings of prompts (batch, positions, width), the query vectors `features` in place of the image tokens."""
+    embeddings = model.get_input_embeddings()(input_ids)
+    places = (input_ids == model.config.image_token_index)[..., None]
+    return embeddings.masked_scatter(places, features.to(embeddings.dtype))
+
+
 def _token_ids(family: Blip, processor: Any, image_token_id: int, texts: list[str], text_limit: int) -> dict[str, Any]:
     """Token ids and masks under one limit for the Q-Former and the language model.
 

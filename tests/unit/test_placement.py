@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -173,7 +172,7 @@ def job_on(device: str, optimization: str) -> Job:
         new_tokens=TOKENS,
         passes=(PassName.LATENCY, PassName.PHASES, PassName.MEMORY),
     )
-    not_loaded: Any = SimpleNamespace(model=None, family=SimpleNamespace(end_as_tokenizer=lambda *_: None))
+    not_loaded: Any = None
     prepared = Workload(
         STOCK.resolved(job), not_loaded, STOCK.processor(job), STOCK.samples(job), STOCK.batch_maker(job)
     )
@@ -207,30 +206,7 @@ def test_a_job_is_measured_with_its_card_as_the_current_one(
     monkeypatch.setattr("blip_fixtures.optimizations.Optimization.proof", lambda *_: proof)
     monkeypatch.setattr("blip_fixtures.engine.passes.attention.attention_kernels", lambda *_: {})
     monkeypatch.setattr("blip_fixtures.optimizations.compile.find_spec", lambda _: object())
-    case = Case(
-        model="instructblip-tiny",
-        dataset="textvqa",
-        device=device,
-        optimization=name,
-        batch_size=2,
-        image_size=224,
-        sequence_length=TEXT_LIMIT,
-        weights=Weights.RANDOM,
-    )
-    job = Job.of(
-        case,
-        samples=SampleSource(limit=4),
-        rounds=2,
-        warmup_rounds=1,
-        energy=EnergyMode.OFF,
-        new_tokens=TOKENS,
-        passes=(PassName.LATENCY, PassName.PHASES, PassName.MEMORY),
-    )
-    # Batches are prepared on the host, from real pictures and texts.
-    made: Any = None
-    prepared = Workload(STOCK.resolved(job), made, STOCK.processor(job), STOCK.samples(job), STOCK.batch_maker(job))
-    for number in range(prepared.batches):
-        prepared.batch(number)
+    job = job_on(device, name)
     session = Session(stock=STOCK, load=noting("load", load_for))
     assert session.why_unavailable(job) is None
     with fake_tensors():

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from blip_fixtures.families.family import PromptRoom, Step
 from blip_fixtures.families.languages.language import Language
 from blip_fixtures.families.ranking import log_likelihood
-from blip_fixtures.families.settings import number, why_no_end, why_no_padding
+from blip_fixtures.families.settings import (
+    MOST_HEADS,
+    MOST_LAYERS,
+    MOST_POSITIONS,
+    MOST_WIDTH,
+    MOST_WORDS,
+    SHARE,
+    TOKEN,
+    YES_OR_NO,
+    Whole,
+    number,
+    why_no_end,
+    why_no_padding,
+)
 from blip_fixtures.words import Component, FamilyKind, Phase
 
 if TYPE_CHECKING:
@@ -17,12 +30,28 @@ if TYPE_CHECKING:
     from blip_fixtures.families.bridges.bridge import Bridge
     from blip_fixtures.families.compiling import CompiledRunner
     from blip_fixtures.families.ranking import Options
+    from blip_fixtures.families.settings import Rules
 
 
 def _take_rows(cache: Any, rows: Any) -> None:
     """Keep these rows of each layer's keys and values, which may lie on another card than `rows`."""
     for layer in cache.layers:
         layer.batch_select_indices(rows.to(layer.keys.device))
+
+
+def rules_of(*, words: int, width: int, layers: int, heads: int, positions: int) -> Rules:
+    """The settings that Llama and OPT call alike; the numbers are what transformers takes where they are missing."""
+    return {
+        "vocab_size": Whole(1, MOST_WORDS, words),
+        "hidden_size": Whole(1, MOST_WIDTH, width),
+        "num_hidden_layers": Whole(1, MOST_LAYERS, layers),
+        "num_attention_heads": Whole(1, MOST_HEADS, heads),
+        "max_position_embeddings": Whole(1, MOST_POSITIONS, positions),
+        "attention_dropout": SHARE,
+        "use_cache": YES_OR_NO,
+        "pad_token_id": TOKEN,
+        "bos_token_id": TOKEN,
+    }
 
 
 class DecoderOnly(Language):

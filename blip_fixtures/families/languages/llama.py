@@ -5,17 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from blip_fixtures.families.languages.decoder_only import DecoderOnly
+from blip_fixtures.families.languages.decoder_only import DecoderOnly, rules_of
 from blip_fixtures.families.settings import (
     MOST_HEADS,
-    MOST_LAYERS,
-    MOST_POSITIONS,
     MOST_WIDTH,
-    MOST_WORDS,
-    SHARE,
     TEXT,
     TINY,
-    TOKEN,
     YES_OR_NO,
     Number,
     Whole,
@@ -42,25 +37,17 @@ class Llama(DecoderOnly):
     pad, end = None, 2
     ends_a_branch = re.compile(r"language_model\..*\.(o_proj|down_proj)\.weight$")
     rules: ClassVar[Rules] = {
-        "vocab_size": Whole(1, MOST_WORDS, 32000),
-        "hidden_size": Whole(1, MOST_WIDTH, 4096),
+        **rules_of(words=32000, width=4096, layers=32, heads=32, positions=2048),
         "intermediate_size": Whole(1, 4 * MOST_WIDTH, 11008),
-        "num_hidden_layers": Whole(1, MOST_LAYERS, 32),
-        "num_attention_heads": Whole(1, MOST_HEADS, 32),
         "num_key_value_heads": Whole(1, MOST_HEADS, None, may_be_null=True),
         "head_dim": Whole(2, MOST_WIDTH, None, may_be_null=True),
-        "max_position_embeddings": Whole(1, MOST_POSITIONS, 2048),
         "pretraining_tp": Whole(0, MOST_HEADS, None, may_be_null=True),
         "hidden_act": TEXT,
-        "attention_dropout": SHARE,
         "initializer_range": TINY,
         "rms_norm_eps": TINY,
         "rope_theta": _THETA,
         "attention_bias": YES_OR_NO,
         "mlp_bias": YES_OR_NO,
-        "use_cache": YES_OR_NO,
-        "pad_token_id": TOKEN,
-        "bos_token_id": TOKEN,
     }
 
     def why_unfit(self, text: Mapping[str, Any]) -> str | None:

@@ -5,17 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from blip_fixtures.families.languages.decoder_only import DecoderOnly
+from blip_fixtures.families.languages.decoder_only import DecoderOnly, rules_of
 from blip_fixtures.families.settings import (
-    MOST_HEADS,
-    MOST_LAYERS,
-    MOST_POSITIONS,
     MOST_WIDTH,
-    MOST_WORDS,
     SHARE,
     TEXT,
     TINY,
-    TOKEN,
     YES_OR_NO,
     Whole,
     number,
@@ -39,25 +34,17 @@ class Opt(DecoderOnly):
     option_begins = " "
     ends_a_branch = re.compile(r"language_model\..*\.(out_proj|fc2)\.weight$")
     rules: ClassVar[Rules] = {
-        "vocab_size": Whole(1, MOST_WORDS, 50272),
-        "hidden_size": Whole(1, MOST_WIDTH, 768),
-        "num_hidden_layers": Whole(1, MOST_LAYERS, 12),
+        **rules_of(words=50272, width=768, layers=12, heads=12, positions=2048),
         "ffn_dim": Whole(1, 4 * MOST_WIDTH, 3072),
-        "max_position_embeddings": Whole(1, MOST_POSITIONS, 2048),
-        "num_attention_heads": Whole(1, MOST_HEADS, 12),
         "word_embed_proj_dim": Whole(1, MOST_WIDTH, None, may_be_null=True),
         "activation_function": TEXT,
         "dropout": SHARE,
-        "attention_dropout": SHARE,
         "layerdrop": SHARE,
         "init_std": TINY,
         "do_layer_norm_before": YES_OR_NO,
         "_remove_final_layer_norm": YES_OR_NO,
         "enable_bias": YES_OR_NO,
         "layer_norm_elementwise_affine": YES_OR_NO,
-        "use_cache": YES_OR_NO,
-        "pad_token_id": TOKEN,
-        "bos_token_id": TOKEN,
     }
 
     def why_unfit(self, text: Mapping[str, Any]) -> str | None:
