@@ -58,15 +58,22 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, case: Case, *, prompt: Prompt | None = None, new_tokens: NewTokens | None = None, **settings: Any
+        cls,
+        case: Case,
+        *,
+        prompt: Prompt | None = None,
+        new_tokens: NewTokens | None = None,
+        timed: bool = True,
+        **settings: Any,
     ) -> Job:
         """The job of a case, its prompt taken from the preset or file that the case names unless it is given.
 
         Without `new_tokens` answers are as long as the protocol allows, or as long as everybody's.
         Synthetic weights know no end token, so with them every row generates exactly as many tokens as are asked for:
-        a limit alone would compare answers of chance lengths. The latency is always measured. Raises `ValueError` for
-        prompts that cannot be, for a dataset or an optimization that nobody registered, and for other settings that
-        cannot be.
+        a limit alone would compare answers of chance lengths. The latency is always measured, unless the job is not
+        `timed`: such a job has the pass of quality alone, whose samples several machines may share. Raises `ValueError`
+        for prompts that cannot be, for a dataset or an optimization that nobody registered, and for other settings
+        that cannot be.
         """
         find_dataset(case.dataset)
         find_optimization(case.optimization)
@@ -76,7 +83,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"the prompt for {case.dataset} {problem}")
         limited = {"limit_of_protocol": True} if new_tokens is None else {"new_tokens": new_tokens}
         job = _checked(cls(case=case, prompt=chosen, **{**limited, **settings}))
-        passes = tuple(name for name in PassName if name in (PassName.LATENCY, *job.passes))
+        if not timed and set(job.passes) != {PassName.QUALITY}:
+            raise ValueError(f"a job that is not timed measures {PassName.QUALITY} alone; leave the other passes out")
+        always = (PassName.LATENCY,) if timed else ()
+        passes = tuple(name for name in PassName if name in (*always, *job.passes))
         fixed = job.new_tokens.fixed or case.weights == Weights.RANDOM
         job = msgspec.structs.replace(job, passes=passes, new_tokens=NewTokens(job.new_tokens.limit, fixed))
         return job._as_long_as_its_protocol()
@@ -92,6 +102,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def _as_long_as_its_protocol(self) -> Job:
         limit = (self.prompt.max_new_tokens or NewTokens.limit) if self.limit_of_protocol else self.new_tokens.limit
         return msgspec.structs.replace(self, new_tokens=NewTokens(limit, self.new_tokens.fixed))
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its rounds are timed."""
+        return PassName.LATENCY in self.passes
 
     @property
     def reads_energy(self) -> bool:

@@ -218,7 +218,7 @@ def model_loads(model: str, optimizations: Sequence[str], figures: RawFigures) -
     from blip_fixtures.checkpoints.loading import OneLiveModel
     from blip_fixtures.checkpoints.resolve import resolve_checkpoint
     from blip_fixtures.engine.peak_memory import PeakMemory
-    from blip_fixtures.engine.session import load_for
+    from blip_fixtures.engine.workload import load_for
     from blip_fixtures.words import Weights
 
     prepared()  # imports everything, so that what grows behind this are models

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.case import NewTokens, cards_of
+from blip_fixtures.checkpoints.loading import load_model
 from blip_fixtures.devices import synchronize
 from blip_fixtures.engine import inference
 from blip_fixtures.families.runner import Part
-from blip_fixtures.optimizations import Probe
+from blip_fixtures.optimizations import Probe, find_optimization
 from blip_fixtures.words import Decoding
 
 if TYPE_CHECKING:
     from blip_fixtures.case import Case
     from blip_fixtures.checkpoints.loading import LoadedModel
+    from blip_fixtures.checkpoints.resolve import Checkpoint
     from blip_fixtures.data.prompts import Prompt
     from blip_fixtures.data.sources import SampleSet
     from blip_fixtures.job import Job
@@ -147,3 +149,12 @@ class Workload:
         inputs = inference.to_device(batch, cards_of(self.case.device)[0], self.loaded.pixel_dtype)
         synchronize(self.case.device)
         return inputs
+
+
+def load_for(checkpoint: Checkpoint, device: str, optimization: str) -> LoadedModel:
+    """The checkpoint on `device` with the optimization applied. Raises `CheckpointError` and `NotApplied`."""
+    chosen = find_optimization(optimization)
+    attention = chosen.attention(device, checkpoint.family)
+    loaded = load_model(checkpoint, device, optimization, chosen.dtype, attention)
+    chosen.apply(loaded)
+    return loaded

@@ -48,10 +48,13 @@ class RunFiles:
         return commit_facts(found, anonymous=self._anonymous)
 
     def beside_benchmarks(self, records: Iterable[Record], again: Iterable[Record]) -> dict[str, Any]:
-        """The records that pytest-benchmark does not list: of cases that did not run, and of second timings."""
+        """The records that pytest-benchmark does not list: of cases that did not run or were not timed, and of second
+        timings.
+        """
         records = list(records)
         return {
             "not_run": [as_plain(record) for record in records if record.status != Status.OK],
+            "untimed": [as_plain(record) for record in records if is_untimed(record)],
             "again": [as_plain(record) for record in again],
             "order": [record.case_id for record in records],
             "selected": dataclasses.asdict(selection_of(self._config)),
@@ -99,6 +102,11 @@ class RunFiles:
         if written.without_plots is None:
             return []
         return [f"plots are missing from {written.readme}, they could not be drawn: {written.without_plots}"]
+
+
+def is_untimed(record: Record) -> bool:
+    """Whether it ran to its end without a timing, as a case of a cluster may that is asked for quality alone."""
+    return record.status == Status.OK and record.latency is None
 
 
 def _written(folder: Path, elsewhere: Callable[[], Path], name: str, write: Callable[[Path], list[str]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,6 +55,11 @@ class Options:
     anonymous: bool = False
 
     @property
+    def times(self) -> bool:
+        """Whether cases are timed."""
+        return PassName.LATENCY in self.measure
+
+    @property
     def show(self) -> Callable[[str], str]:
         """What the files of this run may tell of a text."""
         # Its patterns take as long as loading the rest of the plugin.
@@ -66,6 +71,9 @@ class Options:
     def from_config(cls, config: pytest.Config) -> Options:
         """The options of one pytest run. Raises `pytest.UsageError` in one sentence for a value that cannot be."""
         options = cls(**{spec.dest: spec.resolve(config) for spec in SPECS})
+        if options.ray is None or options.measure != (PassName.QUALITY,):
+            # Quality alone on a cluster is nobody's timing: its machines share the samples.
+            options = replace(options, measure=tuple(dict.fromkeys((PassName.LATENCY, *options.measure))))
         if options.energy == EnergyMode.REQUIRE and PassName.ENERGY not in options.measure:
             raise pytest.UsageError("--blip-energy=require, and --blip-measure leaves energy out; add it, or drop one")
         if config.getoption("blip_retry") and not options.resume:

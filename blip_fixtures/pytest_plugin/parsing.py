@@ -162,6 +162,6 @@ def conditions(values: list[str]) -> tuple[str, ...]:
 
 
 def passes(values: list[str]) -> tuple[PassName, ...]:
-    """Passes in their order; the latency is always among them."""
+    """Passes in their order."""
     names = _listed(values, (*PassName, ALL_PASSES))
-    return tuple(name for name in PassName if ALL_PASSES in names or name in (PassName.LATENCY, *names))
+    return tuple(name for name in PassName if ALL_PASSES in names or name in names)

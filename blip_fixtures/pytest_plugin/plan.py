@@ -176,6 +176,7 @@ class Plan:
             rapl_root=str(options.rapl_root),
             hub_revision=options.revision,
             sweeps=self.sweeps_of(case),
+            timed=options.times,
         )
 
     def mark_items(self, items: Iterable[pytest.Item]) -> None:

@@ -125,6 +125,8 @@ def result(record: Record) -> str:
     if record.status == Status.OK and record.latency is not None:
         rate = "" if record.throughput is None else f", {formats.rate(record.throughput.samples_per_s)} samples/s"
         return f"{1e3 * (record.latency.median_s or 0):.1f} ms a batch{rate}"
+    if record.status == Status.OK:
+        return f"{len(record.predictions)} answers"
     if record.status == Status.UNAVAILABLE:
         return f"- {record.reason}"
     return "failed" if record.status == Status.FAILED else "out of memory"

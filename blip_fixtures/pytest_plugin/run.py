@@ -152,7 +152,10 @@ class Run:
         if outcome.error is not None:
             mark_used(benchmark)
             raise outcome.error
-        if record.status == Status.OK:
+        if record.status == Status.OK and record.latency is None:
+            # A case that nobody times is no benchmark of pytest-benchmark's.
+            mark_used(benchmark)
+        elif record.status == Status.OK:
             self._loops[case.device] = loop
             benchmark.extra_info["blip"] = as_plain(record)
             assert benchmark.stats is not None
@@ -169,7 +172,7 @@ class Run:
         for case, others in self.plan.compared.items():
             first = self.records.get(case)
             ran = [other for other in others if other in self.records and self.records[other].status == Status.OK]
-            if first is None or first.status != Status.OK or not ran:
+            if first is None or first.status != Status.OK or first.latency is None or not ran:
                 continue
             self._check_signals()
             self._progress.start(f"{case.id} again")
@@ -279,7 +282,7 @@ class Run:
 
     def _list_again(self, record: Record, benchmark: BenchmarkFixture) -> None:
         if record.latency is None:
-            benchmark.skipped = True
+            mark_used(benchmark)
             return
         benchmark.extra_info["blip"] = as_plain(record)
         list_rounds(benchmark, record.latency.rounds_s)

@@ -156,7 +156,8 @@ SPECS = (
         ALL_PASSES,
         passes,
         "NAMES",
-        f"What to measure, separated by commas: {', '.join(PassName)}; the first of them always is. What is left out "
+        f"What to measure, separated by commas: {', '.join(PassName)}; the first of them always is, unless --blip-ray "
+        "measures quality alone: then the machines of a device's kind share the samples of a case. What is left out "
         "takes no time and is `-` in the document. Repeatable.",
         repeatable=True,
     ),

@@ -148,7 +148,9 @@ def _in_order(document: Document) -> list[object]:
     beside = document.blip
     # A case that two tests show stands with both, in the files that pytest-benchmark writes itself.
     ran = [bench.record for bench in document.benchmarks]
-    found = _once_each(record for record in [*ran, *(beside.not_run or ())] if record is not None)
+    found = _once_each(
+        record for record in [*ran, *(beside.not_run or ()), *(beside.untimed or ())] if record is not None
+    )
     order = {case_id: place for place, case_id in enumerate(beside.order or ())}
     in_order = sorted(found, key=lambda record: order.get(str(_part(record, "case_id")), len(order)))
     return [*in_order, *(beside.again or ())]

@@ -141,6 +141,36 @@ def test_a_run_that_is_stopped_and_killed_is_gone_on_with_on_another_cluster(fol
     assert {record.status for record in read_records(report)} == {Status.OK}
 
 
+def test_quality_alone_is_shared_and_gone_on_with(address: str, folder: Path) -> None:
+    args = [*QUICK, "-p", "no:cacheprovider", "--blip-measure=quality", "--blip-ray", address, "--blip-device=cpu@a"]
+    pytest_itself = [sys.executable, "-W", "error", "-m", "pytest", "--junitxml=junit.xml", *args]
+    done = subprocess.run(pytest_itself, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "16 answers" in done.stdout
+    assert "3 passed" in done.stdout
+    report = folder / "reports" / "local" / "instructblip-tiny"
+    records = read_records(report / "records.json")
+    assert [record.case.batch_size for record in records] == [1, 2, 4]
+    assert all(record.latency is None and record.quality["vqa_accuracy"].value is not None for record in records)
+    assert "not timed: quality alone was asked for on a cluster" in (report / "README.md").read_text()
+    assert why_unreadable(report / "records.json") is None
+    itself = ["compare", "--base", str(report / "records.json"), "--now", str(report / "records.json")]
+    assert gate([*itself, "--fail", "quality:0"]) == 0
+
+    again = subprocess.run([*pytest_itself, "--blip-resume"], cwd=folder, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "--blip-resume takes 3 of 3 cases" in again.stdout
+    refused = subprocess.run(
+        [sys.executable, "-m", "pytest", *args, "--benchmark-compare", "--blip-compare-fail=latency:5%"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 4
+    assert "judges what --blip-measure leaves out; add latency to it" in refused.stderr
+
+
 def test_a_cluster_of_this_machine_alone_and_no_host_in_an_anonymous_run(folder: Path) -> None:
     (folder / "test_it.py").write_text(SWEEP.replace("[1, 2, 4]", "[1]"))
     # Ray writes a token for its clusters to the home folder; others would want it from then on.

@@ -241,7 +241,7 @@ def test_a_node_that_is_lost_while_it_measures(nodes: Any, run: Run, pooled: boo
 
     def remove() -> None:
         """The worker's node, once, while a case runs there."""
-        if not removed and worker.task is not None and worker.task.job is not None:
+        if not removed and worker.at_work is not None:
             removed.append(next(node for node in extra if node.node_id == worker.node.id))
             nodes.remove_node(removed[0], allow_graceful=False)
 

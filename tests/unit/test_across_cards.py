@@ -16,7 +16,7 @@ from blip_fixtures.checkpoints.resolve import Checkpoint
 from blip_fixtures.devices import working_on
 from blip_fixtures.engine import Session
 from blip_fixtures.engine.inference import generate, rank, to_device
-from blip_fixtures.engine.session import load_for
+from blip_fixtures.engine.workload import load_for
 from blip_fixtures.optimizations import OPTIMIZATIONS, find_optimization
 from blip_fixtures.optimizations.kernels import force_flash_backend, unforced
 from blip_fixtures.words import Component, Weights

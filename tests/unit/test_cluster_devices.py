@@ -21,6 +21,7 @@ from blip_fixtures.executors.ray.measurer import Given
 from blip_fixtures.executors.ray.naming import candidates, resolve
 from blip_fixtures.executors.ray.nodes import ClusterError, Node, NodeFacts, facts_here, package_digest
 from blip_fixtures.executors.ray.schedule import Lane, Schedule
+from blip_fixtures.executors.ray.undertakings import Whole
 from blip_fixtures.executors.ray.workers import Worker
 from blip_fixtures.job import SampleSource
 from blip_fixtures.pytest_plugin.side_by_side import SideBySide
@@ -252,7 +253,9 @@ def test_threads_that_a_person_chose_stay(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_processor_sees_no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    # Set and taken away, so that what `undo` sets is taken away after the test.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setattr(undoing, "_undo_niceness", lambda _found: None)
     assert "all_gpus_visible" in undoing.undo(has_gpu=False).undone
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
@@ -274,7 +277,7 @@ def test_the_share_of_a_lost_node_is_noted_by_who_takes_it() -> None:
     schedule._lose(lost, "it is gone")
     assert [[note.code for note in worker.notes] for worker in (other, apart)] == [["share_of_a_lost_node"], []]
     other.actor = None
-    schedule.add(JOB_OF_X)
+    schedule.add(Whole(JOB_OF_X))
     apart.devices = ()
     schedule._give_out()
     job, status, reason, *_ = unmeasured[0]

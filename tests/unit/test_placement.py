@@ -22,9 +22,8 @@ from blip_fixtures.devices import working_on
 from blip_fixtures.engine import Job, SampleSource, Session
 from blip_fixtures.engine.inference import Batch, BatchMaker, generate, to_device
 from blip_fixtures.engine.loop import ReferenceKernel
-from blip_fixtures.engine.session import load_for
 from blip_fixtures.engine.stock import Stock
-from blip_fixtures.engine.workload import Workload
+from blip_fixtures.engine.workload import Workload, load_for
 from blip_fixtures.families.compiling import CompiledRunner
 from blip_fixtures.families.languages.t5.compiled import CompiledT5
 from blip_fixtures.families.runner import EagerRunner, Part

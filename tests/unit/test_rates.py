@@ -22,7 +22,7 @@ from blip_fixtures.engine.contest import Contender, EventWatch, KernelWatch, Rat
 from blip_fixtures.engine.flops import FlopCounter
 from blip_fixtures.engine.limits import Rates, weights_read
 from blip_fixtures.engine.rates import Machine, ModelRates, SeenRates, buffer_bytes, rates_of_card
-from blip_fixtures.engine.session import load_for
+from blip_fixtures.engine.workload import load_for
 from blip_fixtures.optimizations import OPTIMIZATIONS
 from blip_fixtures.words import Phase, Weights
 from tests.unit.fake_cards import CARDS, cards_at_hand, fake_tensors

@@ -127,6 +127,7 @@ def test_a_reason_with_other_arguments_than_its_sentence_is_shown_as_it_stands(a
 BESIDE = {
     "order": [7, "text", [None], {"a": 1}, ["x" * 2_000]],
     "not_run": [7, "text", {"a": 1}],
+    "untimed": [7, "text", {"a": 1}],
     "again": [7, "text", {"a": 1}],
     "selected": [7, "text", [], {"arguments": 7}, {"arguments": [7]}, {"keyword": None}, {"marks": []}],
     "gate": [7, "text", [], {"rejected": "yes"}, {"refusal": 7}],

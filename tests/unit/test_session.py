@@ -561,7 +561,44 @@ def test_what_a_pass_needs_runs_before_it(name: PassName) -> None:
     order = [each.name for each in PASSES]
     for each in PASSES:
         assert all(order.index(need) < order.index(each.name) for need in each.needs)
-    assert PassName.LATENCY in needed([name])
+    assert set(needed([name])) <= set(order)
+    assert PassName.LATENCY in make_job(passes=(name,)).passes
+
+
+def untimed(**settings: Any) -> Job:
+    return make_job(passes=("quality",), timed=False, samples=SampleSource(limit=9), **settings)
+
+
+def test_answers_in_pieces_are_those_of_the_whole(bench: Bench) -> None:
+    timed = bench.measure(passes=("quality",), samples=SampleSource(limit=9), rounds=None)
+    whole = bench.session.measure(untimed())
+    assert (whole.status, whole.latency, whole.throughput) == (Status.OK, None, None)
+    assert whole.missing["latency"] == Reason.of("not_timed")
+    pieces: dict[int, Any] = {}
+    for numbers in ([3], range(2), [2]):
+        outcome, answers = bench.session.answer(untimed(), numbers)
+        assert outcome.record.status == Status.OK
+        assert list(answers) == list(numbers)
+        pieces |= answers
+    calls = bench.models.loaded[-1].runner.calls
+    joined = bench.session.attempt(untimed(), answered=pieces).record
+    assert bench.models.loaded[-1].runner.calls == calls, "nobody is asked again"
+    for name in ("predictions", "sample_ids", "quality", "tokens", "data", "generation"):
+        assert getattr(joined, name) == getattr(whole, name) == getattr(timed, name), name
+    assert joined.config_hash == whole.config_hash != timed.config_hash
+
+
+def test_an_answer_that_fails_says_so_as_a_measurement_does(bench: Bench) -> None:
+    bench.session.answer(untimed(), [0])
+    bench.models.loaded[-1].runner.fails_with = RuntimeError("it failed")
+    outcome, answers = bench.session.answer(untimed(), [1])
+    assert (outcome.record.status, answers) == (Status.FAILED, {})
+    assert str(outcome.error) == "it failed"
+
+
+def test_only_quality_goes_without_a_timing() -> None:
+    with pytest.raises(ValueError, match=r"^a job that is not timed measures quality alone; leave the other passes ou"):
+        make_job(timed=False)
 
 
 def test_a_pass_is_one_entry_of_a_list(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from blip_fixtures.data.prompts import find_prompts
 from blip_fixtures.data.sources import load_samples
 from blip_fixtures.devices import working_on
 from blip_fixtures.engine.inference import BatchMaker, generate, rank, to_device
-from blip_fixtures.engine.session import load_for
+from blip_fixtures.engine.workload import load_for
 from blip_fixtures.families.compiling import CompiledRunner
 from blip_fixtures.words import Weights
 from tests.unit.fake_cards import CARDS, cards_at_hand, fake_tensors

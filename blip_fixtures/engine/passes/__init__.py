@@ -16,13 +16,14 @@ from blip_fixtures.engine.passes.latency import LatencyPass
 from blip_fixtures.engine.passes.limit import LimitPass
 from blip_fixtures.engine.passes.memory import MemoryPass
 from blip_fixtures.engine.passes.phases import PhasePass
+from blip_fixtures.engine.workload import BatchAnswers
 from blip_fixtures.reasons import Reason
 from blip_fixtures.words import PassName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["PASSES", "Context", "Found", "Pass", "Tools", "needed", "run_passes"]
+__all__ = ["PASSES", "Context", "Found", "Pass", "Tools", "answer_batches", "needed", "run_passes"]
 
 PASSES: tuple[Pass, ...] = (
     LatencyPass(),
@@ -80,6 +81,18 @@ def run_passes(context: Context, passes: Sequence[Pass] = PASSES) -> Found:
     found.applied |= context.optimization.proof(workload.loaded, workload.probe)
     _tell_cards(context)
     found.notes = _in_order(found.notes, context.optimization.notes(found.applied))
+    return found
+
+
+def answer_batches(context: Context, numbers: Iterable[int]) -> dict[int, BatchAnswers]:
+    """The answers of these batches, with the optimization prepared before and proven after, and nothing measured.
+
+    Raises `NotApplied`, and whatever the model raises.
+    """
+    job, workload = context.job, context.workload
+    context.optimization.prepare(workload.loaded, job.case.sequence_length, workload.probe)
+    found = {number: BatchAnswers(workload.facts(number), workload.answer(number)) for number in numbers}
+    context.optimization.proof(workload.loaded, workload.probe)
     return found
 
 

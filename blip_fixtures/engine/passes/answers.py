@@ -2,7 +2,7 @@
 
 A batch that was timed was answered by its first round, and nobody asks again. Three things take one call more: a batch
 that no round ran; the natural end of an answer whose length is fixed; with beams the decoder's steps, which no answer
-tells, of a batch that the phase pass did not watch.
+tells, of a batch that the phase pass did not watch. Of a job that is not timed some batches may be answered already.
 """
 
 from __future__ import annotations
@@ -30,16 +30,18 @@ class AnswersPass(Pass):
     """A preparation. The model is asked for an answer only where a pass that was asked for reads it."""
 
     name = ANSWERS
-    needs = (PassName.LATENCY,)
 
     def run(self, context: Context) -> None:
         """Fill `walked` and `tokens`."""
         job, found, workload = context.job, context.found, context.workload
-        answers = [_answers(context, number) for number in range(workload.batches)]
-        found.walked = [
-            BatchAnswers(workload.facts(number), one or workload.unread) for number, one in enumerate(answers)
-        ]
-        known = not workload.ranks and (job.new_tokens.fixed or None not in answers)
+        known = not workload.ranks
+        for number in range(workload.batches):
+            batch = found.answered.get(number)
+            if batch is None:
+                answers = _answers(context, number)
+                known = known and (job.new_tokens.fixed or answers is not None)
+                batch = BatchAnswers(workload.facts(number), answers or workload.unread)
+            found.walked.append(batch)
         found.tokens = count_tokens(found.walked, job.new_tokens, known=known)
         if found.tokens.output_mean is None:
             absent = Reason.of("ranked_without_tokens" if workload.ranks else "not_asked_for")

@@ -76,6 +76,8 @@ class Found:
 
     latency: Latency | None = None
     throughput: Throughput | None = None
+    # By number, the batches of a job that is not timed, which several processes may have answered.
+    answered: Mapping[int, BatchAnswers] = field(default_factory=dict)
     # Token ids (batch, tokens) of each round's answers, on the device; empty where a loop hands none back.
     generated: list[Any] = field(default_factory=list)
     # The decoder's steps by batch, of those that were watched.

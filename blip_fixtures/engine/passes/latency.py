@@ -57,6 +57,10 @@ class LatencyPass(Pass):
         if context.workload.ranks:
             found.notes.append(Reason.of("ranked", scope=self.name))
 
+    def leave_out(self, context: Context) -> None:
+        """Only a job without timing goes without it."""
+        context.found.missing |= dict.fromkeys((self.name, "throughput"), Reason.of("not_timed"))
+
     def _note_unlike(self, context: Context) -> None:
         """How many rounds generated other tokens than the first one on their batch."""
         import torch

@@ -13,10 +13,11 @@ from blip_fixtures.executors.ray.checks import check_alike, local_folders
 from blip_fixtures.executors.ray.measurer import Absent, Given, Measurer, Planned, Prepared
 from blip_fixtures.executors.ray.nodes import ClusterError
 from blip_fixtures.executors.ray.schedule import Key, RemoteError, Schedule, key_of
+from blip_fixtures.executors.ray.undertakings import Shared, Whole
 from blip_fixtures.executors.ray.workers import Worker, start_all, wait_for
 from blip_fixtures.meters import MeterError
 from blip_fixtures.record import shown
-from blip_fixtures.words import EnergyStatus, Status
+from blip_fixtures.words import EnergyStatus, Status, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from blip_fixtures.executors.ray.cluster import Cluster
     from blip_fixtures.executors.ray.nodes import Node
     from blip_fixtures.executors.ray.schedule import Lane
+    from blip_fixtures.executors.ray.undertakings import Undertaking
     from blip_fixtures.job import Job
     from blip_fixtures.reasons import Reason
     from blip_fixtures.record import Record
@@ -50,7 +52,8 @@ class ClusterBench:
     """A `Bench`. `devices` has the machines of each device, of which without pooling the first one measures.
 
     Jobs of a device run in the order in which they are expected. A case that ends its process has failed, and is not
-    tried again; what follows it on that device runs in a new process, and says so.
+    tried again; what follows it on that device runs in a new process, and says so. Of jobs that are not timed all
+    machines answer batches, and those of a process that ended are answered again.
     """
 
     in_this_process = False
@@ -61,7 +64,7 @@ class ClusterBench:
         self._cluster = cluster
         self._terms = terms
         self._measurer = measurer
-        self._nodes = {device: tuple(nodes if terms.given.pooled else nodes[:1]) for device, nodes in devices.items()}
+        self._nodes = {device: tuple(nodes) for device, nodes in devices.items()}
         self._schedule = Schedule(
             [],
             self._measured,
@@ -105,7 +108,7 @@ class ClusterBench:
     def expect(self, jobs: Sequence[Job]) -> None:
         """They run from the first `attempt` on."""
         for job in jobs:
-            self._schedule.add(job)
+            self._schedule.add(self._undertaking(job))
 
     def why_unavailable(self, job: Job) -> Reason | None:
         """Why the machine cannot run it."""
@@ -123,7 +126,7 @@ class ClusterBench:
         """That of the job; the other devices go on while it is waited for."""
         key = key_of(job)
         if key not in self._outcomes and not self._schedule.is_under_way(job):
-            self._schedule.add(job)
+            self._schedule.add(self._undertaking(job))
         while key not in self._outcomes:
             self._schedule.step()
             self._terms.on_wait()
@@ -160,13 +163,22 @@ class ClusterBench:
         """One for each machine that jobs need."""
         served: dict[Node, list[str]] = {}
         for device in dict.fromkeys(job.case.device for job in jobs):
-            for node in self._nodes[device]:
+            timed = any(job.is_timed for job in jobs if job.case.device == device)
+            nodes = self._nodes[device]
+            for node in nodes[:1] if timed and not self._terms.given.pooled else nodes:
                 served.setdefault(node, []).append(device)
         folders = local_folders(jobs)
         return [
             Worker(node, tuple(devices), self._given_to(node, devices, folders), self._measurer)
             for node, devices in served.items()
         ]
+
+    def _undertaking(self, job: Job) -> Undertaking:
+        if job.is_timed:
+            return Whole(job)
+        # Synthetic weights know no language: nobody asks them.
+        asked = self.sample_count(job) // job.case.batch_size if job.case.weights != Weights.RANDOM else 0
+        return Shared(job, asked, sum(job.case.device in worker.devices for worker in self._schedule.workers))
 
     def _given_to(self, node: Node, devices: Sequence[str], folders: list[str]) -> Given:
         torch_devices = {device: node.torch_device(kind_of(device)) for device in devices}
@@ -179,8 +191,9 @@ class ClusterBench:
             name = planned.record.case.device_name
             other, known = first.setdefault(planned.job.case.device, (where, name))
             if name != known:
+                why = "--blip-pool-alike" if self._terms.given.pooled else "samples shared among machines"
                 raise ClusterError(
-                    f"--blip-pool-alike: {where} has {name} and {other} has {known} for {planned.job.case.device}; "
+                    f"{why}: {where} has {name} and {other} has {known} for {planned.job.case.device}; "
                     "give them labels of their own"
                 )
             self._planned.setdefault(key_of(planned.job), planned)

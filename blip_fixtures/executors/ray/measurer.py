@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from blip_fixtures.case import Case, kind_of
 from blip_fixtures.engine.environment import device_identity
 from blip_fixtures.engine.preflight import PreflightError, check_devices, check_libraries
 from blip_fixtures.engine.session import Session
+from blip_fixtures.engine.workload import BatchAnswers
 from blip_fixtures.executors.ray.undoing import Undone, undo
 from blip_fixtures.job import Job
 from blip_fixtures.locks import LockedError, Locks
@@ -21,10 +22,12 @@ from blip_fixtures.privacy import anonymized, without_secrets
 from blip_fixtures.reasons import Reason
 from blip_fixtures.record import Record
 from blip_fixtures.settings import Settings
-from blip_fixtures.words import LockMode
+from blip_fixtures.words import LockMode, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from blip_fixtures.engine.session import Outcome
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +70,13 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     record: Record
     error: str | None = None
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """The answers to some batches of a job that is not timed, by their number; or how the job ended there."""
+
+    answers: msgspec.Raw
+    failed: Measured | None = None
 
 
 class Absent(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,15 +130,30 @@ class Measurer:
         return msgspec.json.encode(found)
 
     def measure(self, job: bytes) -> bytes:
-        """`Measured`. The locks of a home run on this machine are respected, so that no two measure each other."""
+        """`Measured`."""
         wanted = Job.from_json(job)
-        here = self._at_home(wanted)
-        mode = LockMode.OFF if self._given.lock == LockMode.OFF else LockMode.WAIT
-        with Locks(mode, lambda _line: None) as locks:
-            locks.take_device(self._lock_of(here.case.device))
+        with self._alone_with(wanted) as here:
             outcome = self._session.attempt(here)
-        error = None if outcome.error is None else "".join(traceback.format_exception(outcome.error))
-        return msgspec.json.encode(Measured(record=self._relabelled(outcome.record, wanted), error=error))
+        return msgspec.json.encode(self._told(outcome, wanted))
+
+    def answer(self, job: bytes, first: int, end: int) -> bytes:
+        """`Answered`, of the batches from `first` to before `end`."""
+        wanted = Job.from_json(job)
+        with self._alone_with(wanted) as here:
+            outcome, answers = self._session.answer(here, range(first, end))
+        failed = None if outcome.record.status == Status.OK else self._told(outcome, wanted)
+        raw = msgspec.Raw(msgspec.json.encode(answers, enc_hook=_ends))
+        return msgspec.json.encode(Answered(answers=raw, failed=failed))
+
+    def conclude(self, job: bytes, answered: list[bytes]) -> bytes:
+        """`Measured`, of the answers to all batches, each text some of them as `answer` gave it."""
+        wanted = Job.from_json(job)
+        answers: dict[int, BatchAnswers] = {}
+        for some in answered:
+            answers |= msgspec.json.decode(some, type=dict[int, BatchAnswers], dec_hook=_range)
+        with self._alone_with(wanted) as here:
+            outcome = self._session.attempt(here, answered=answers)
+        return msgspec.json.encode(self._told(outcome, wanted))
 
     def try_out(self, job: bytes) -> str | None:
         """Generate once, unmeasured: the traceback, where it fails."""
@@ -149,6 +174,19 @@ class Measurer:
     def close(self) -> None:
         """Free the live model."""
         self._session.close()
+
+    @contextmanager
+    def _alone_with(self, job: Job) -> Iterator[Job]:
+        """The job as this machine has it, under the locks of a home run, so that no two disturb each other."""
+        here = self._at_home(job)
+        mode = LockMode.OFF if self._given.lock == LockMode.OFF else LockMode.WAIT
+        with Locks(mode, lambda _line: None) as locks:
+            locks.take_device(self._lock_of(here.case.device))
+            yield here
+
+    def _told(self, outcome: Outcome, job: Job) -> Measured:
+        error = None if outcome.error is None else "".join(traceback.format_exception(outcome.error))
+        return Measured(record=self._relabelled(outcome.record, job), error=error)
 
     def _prepared(self, jobs: Sequence[Job], *, with_meters: bool) -> Prepared:
         missing = [folder for folder in self._given.folders if not os.path.exists(folder)]  # noqa: PTH110  # any text
@@ -181,10 +219,15 @@ class Measurer:
     def _settings(self, job: Job) -> Settings:
         """With the device as the run calls it, and the machine that it is on."""
         found = self._session.settings(self._at_home(job))
-        device = msgspec.structs.replace(found.device, host="" if self._given.pooled else self._given.host)
-        if self._given.pooled:
+        pooled = self._is_pooled(job)
+        device = msgspec.structs.replace(found.device, host="" if pooled else self._given.host)
+        if pooled:
             device = msgspec.structs.replace(device, uuid=None)
         return msgspec.structs.replace(found, case=job.case, device=device)
+
+    def _is_pooled(self, job: Job) -> bool:
+        """Whether the record is of no machine alone."""
+        return self._given.pooled or not job.is_timed
 
     def _relabelled(self, record: Record, job: Job) -> Record:
         """The record as one of the run's case, with the machine that it is of."""
@@ -192,10 +235,10 @@ class Measurer:
             "version": self._given.version,
             "undone": self._undone.undone,
             "left": self._undone.left,
-            "pooled": self._given.pooled,
+            "pooled": self._is_pooled(job),
         }
         environment = {**record.environment, "ray": through}
-        if not self._given.anonymous:
+        if not self._given.anonymous and job.is_timed:
             environment["host"] = self._given.host
         return msgspec.structs.replace(
             record,
@@ -204,6 +247,16 @@ class Measurer:
             case=msgspec.structs.replace(record.case, device=job.case.device),
             environment=environment,
         )
+
+
+def _ends(numbers: range) -> tuple[int, int]:
+    """A range as JSON has it."""
+    return numbers.start, numbers.stop
+
+
+def _range(_type: type, ends: Any) -> range:
+    """From its first number, and that after its last."""
+    return range(*ends)
 
 
 def on_device(case: Case, device: str) -> Case:

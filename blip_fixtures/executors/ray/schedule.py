@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from blip_fixtures.executors.ray.cluster import said
-from blip_fixtures.executors.ray.measurer import Measured
-from blip_fixtures.executors.ray.workers import POLL_S
+from blip_fixtures.executors.ray.measurer import Answered, Measured
+from blip_fixtures.executors.ray.undertakings import Answer, Shared
+from blip_fixtures.executors.ray.workers import POLL_S, WorkTask
 from blip_fixtures.reasons import Reason
 from blip_fixtures.words import Status
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from blip_fixtures.case import Case
-    from blip_fixtures.executors.ray.workers import Task, Worker
+    from blip_fixtures.executors.ray.undertakings import Undertaking
+    from blip_fixtures.executors.ray.workers import Worker
     from blip_fixtures.job import Job
     from blip_fixtures.record import Record
 
@@ -48,7 +50,7 @@ class Lane:
 
 @dataclass
 class Schedule:
-    """The queues of the devices and the workers that empty them, one job at a time each, none twice.
+    """The queues of the devices and the workers that empty them, each with one work at a time.
 
     `measured` gets a job with its record and the error of one that failed; `unmeasured` one that has a status and
     reasons alone, the first of them why. `name` says how records call a worker's machine, `is_alive` whether it is
@@ -61,30 +63,30 @@ class Schedule:
     name: Callable[[Worker], str]
     is_alive: Callable[[Worker], bool]
     timeout_s: float | None = None
-    _queues: dict[str, deque[Job]] = field(default_factory=dict)
+    _queues: dict[str, deque[Undertaking]] = field(default_factory=dict)
     _done: dict[str, int] = field(default_factory=dict)
     _lost: dict[str, Reason] = field(default_factory=dict)
 
-    def add(self, job: Job) -> None:
+    def add(self, undertaking: Undertaking) -> None:
         """After the others of its device."""
-        self._queues.setdefault(job.case.device, deque()).append(job)
+        self._queues.setdefault(undertaking.job.case.device, deque()).append(undertaking)
 
     def is_under_way(self, job: Job) -> bool:
         """Whether it waits or runs."""
-        running = [task.job for worker in self.workers if (task := worker.task) is not None]
-        return any(
-            other is not None and key_of(other) == key_of(job)
-            for other in (*running, *self._queues.get(job.case.device, ()))
-        )
+        running = [task.undertaking for task in self._running()]
+        waiting = self._queues.get(job.case.device, ())
+        return any(key_of(other.job) == key_of(job) for other in (*running, *waiting) if not other.is_over)
 
     def lane(self, device: str) -> Lane:
         """The device as it is now."""
-        jobs = [task.job for worker in self.workers if (task := worker.task) is not None and task.job is not None]
-        running = tuple(job.case.id for job in jobs if job.case.device == device)
-        return Lane(device, running, self._done.get(device, 0), len(self._queues.get(device, ())))
+        waiting = self._queues.get(device, ())
+        begun = [each for each in waiting if each.since_s is not None]
+        running = dict.fromkeys((*(task.undertaking for task in self._running()), *begun))
+        named = tuple(_called(each) for each in running if each.job.case.device == device and not each.is_over)
+        return Lane(device, named, self._done.get(device, 0), len(waiting) - len(begun))
 
     def step(self) -> None:
-        """Give idle workers their next job, wait a moment, and take what is ready."""
+        """Give idle workers their next work, wait a moment, and take what is ready."""
         import ray
 
         self._give_out()
@@ -100,25 +102,43 @@ class Schedule:
         import ray
 
         workers, self.workers = self.workers, []
-        tasks = {task.ref: worker for worker in workers if (task := worker.task) is not None and task.job is not None}
+        tasks = {task.ref: worker for worker in workers if (task := worker.at_work) is not None}
         ready = ray.wait(list(tasks), num_returns=len(tasks), timeout=0)[0] if tasks else []
         for ref in ready:
             self._collect(tasks[ref])
         for worker in workers:
             worker.kill()
 
+    def _running(self) -> list[WorkTask]:
+        return [task for worker in self.workers if (task := worker.at_work) is not None]
+
     def _give_out(self) -> None:
         for worker in self.workers:
-            waiting = [device for device in worker.devices if self._queues.get(device)]
-            if worker.is_idle and waiting:
+            if worker.is_idle:
                 # A model is loaded for one device; what is measured with it comes first.
-                device = worker.last if worker.last in waiting else waiting[0]
-                worker.measure(self._queues[device].popleft())
+                devices = sorted(worker.devices, key=lambda device: device != worker.last)
+                any(self._give(worker, device) for device in devices)
         for device, queue in self._queues.items():
             if not any(device in worker.devices and not worker.is_lost for worker in self.workers):
                 while queue:
-                    self._count(device)
-                    self.unmeasured(queue.popleft(), Status.UNAVAILABLE, self._lost[device], (), None)
+                    undertaking = queue.popleft()
+                    if not undertaking.is_over:
+                        self._end(undertaking)
+                        self.unmeasured(undertaking.job, Status.UNAVAILABLE, self._lost[device], (), None)
+
+    def _give(self, worker: Worker, device: str) -> bool:
+        """The first work of the device's undertakings that is to be had; whether there was one."""
+        queue = self._queues.get(device, deque())
+        for undertaking in list(queue):
+            work = None if undertaking.is_over else undertaking.next()
+            if work is not None:
+                undertaking.since_s = time.monotonic() if undertaking.since_s is None else undertaking.since_s
+                worker.do(work, undertaking)
+            if undertaking.is_over or undertaking.is_given_out:
+                queue.remove(undertaking)
+            if work is not None:
+                return True
+        return False
 
     def _collect(self, worker: Worker) -> None:
         """Take the answer of a worker that has one, or find that it died."""
@@ -130,31 +150,52 @@ class Schedule:
             answer = ray.get(task.ref)
         except ray.exceptions.RayTaskError as error:
             # The process lives, and what it was asked failed outside the case.
-            self._fail(worker, task, Reason.verbatim(said(error)), error)
+            if isinstance(task, WorkTask):
+                self._fail(worker, task.undertaking, Reason.verbatim(said(error)), error)
             return
         except ray.exceptions.RayError as error:
-            self._died(worker, task, said(error))
+            self._died(worker, task if isinstance(task, WorkTask) else None, said(error))
             return
-        if task.job is not None:
+        if isinstance(task, WorkTask) and not task.undertaking.is_over:
+            self._take(worker, task, answer)
+
+    def _take(self, worker: Worker, task: WorkTask, answer: bytes) -> None:
+        undertaking, work = task.undertaking, task.work
+        if isinstance(undertaking, Shared) and isinstance(work, Answer):
+            answered = msgspec.json.decode(answer, type=Answered)
+            if answered.failed is None:
+                undertaking.take(work, bytes(answered.answers), self.name(worker))
+                return
+            found = answered.failed
+        else:
             found = msgspec.json.decode(answer, type=Measured)
-            failed = None if found.error is None else RemoteError(f"on node {worker.node}:\n{found.error}")
-            self._count(task.job.case.device)
-            notes = (*found.record.notes, *worker.notes)
-            self.measured(task.job, msgspec.structs.replace(found.record, notes=notes), failed)
+        failed = None if found.error is None else RemoteError(f"on node {worker.node}:\n{found.error}")
+        self._end(undertaking)
+        notes = (*found.record.notes, *self._notes(worker, undertaking))
+        self.measured(undertaking.job, msgspec.structs.replace(found.record, notes=notes), failed)
 
-    def _fail(self, worker: Worker, task: Task, reason: Reason, error: Exception | None = None) -> None:
-        if task.job is not None:
-            self._count(task.job.case.device)
+    def _notes(self, worker: Worker, undertaking: Undertaking) -> tuple[Reason, ...]:
+        """Of one that many worked at, its own: what became of one of these before is no fact of it."""
+        return undertaking.notes() if isinstance(undertaking, Shared) else tuple(worker.notes)
+
+    def _fail(self, worker: Worker, undertaking: Undertaking, reason: Reason, error: Exception | None = None) -> None:
+        if not undertaking.is_over:
+            self._end(undertaking)
             error = error or RemoteError(str(reason))
-            self.unmeasured(task.job, Status.FAILED, reason, worker.notes, error)
+            self.unmeasured(undertaking.job, Status.FAILED, reason, self._notes(worker, undertaking), error)
 
-    def _died(self, worker: Worker, task: Task, how: str) -> None:
-        """The running case has failed; those after it get a new process where the machine is still there."""
-        self._fail(worker, task, Reason.of("died_while_measuring", how=f"{self.name(worker)}: {how}"))
-        if task.job is None or not self.is_alive(worker):
+    def _died(self, worker: Worker, task: WorkTask | None, how: str) -> None:
+        """The running case has failed unless its work may be done again; those after it get a new process.
+
+        Where the machine is gone too, nobody measures there any more.
+        """
+        if task is not None and not task.undertaking.is_over and not task.undertaking.take_back(task.work):
+            reason = Reason.of("died_while_measuring", how=f"{self.name(worker)}: {how}")
+            self._fail(worker, task.undertaking, reason)
+        if task is None or not self.is_alive(worker):
             self._lose(worker, how)
         else:
-            self._start_again(worker, task.job)
+            self._start_again(worker, task.undertaking.job)
 
     def _start_again(self, worker: Worker, job: Job) -> None:
         worker.kill()
@@ -175,12 +216,21 @@ class Schedule:
     def _end_overdue(self) -> None:
         now_s, most_s = time.monotonic(), self.timeout_s
         for worker in self.workers:
-            task = worker.task
+            task = worker.at_work
             if worker.has_waited_too_long(now_s):
                 self._lose(worker, worker.why_not_started)
-            elif task is not None and task.job is not None and most_s is not None and now_s - task.since_s > most_s:
-                self._fail(worker, task, Reason.of("timed_out", seconds=most_s))
-                self._start_again(worker, task.job)
+            elif task is not None and most_s is not None and now_s - (task.undertaking.since_s or now_s) > most_s:
+                self._fail(worker, task.undertaking, Reason.of("timed_out", seconds=most_s))
+                self._start_again(worker, task.undertaking.job)
 
-    def _count(self, device: str) -> None:
+    def _end(self, undertaking: Undertaking) -> None:
+        """It has a record, or will have no other."""
+        undertaking.is_over = True
+        device = undertaking.job.case.device
         self._done[device] = self._done.get(device, 0) + 1
+
+
+def _called(undertaking: Undertaking) -> str:
+    """Its case, with how far it is where it has parts."""
+    case_id = undertaking.job.case.id
+    return f"{case_id} ({undertaking.standing})" if isinstance(undertaking, Shared) else case_id

@@ -17,17 +17,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from blip_fixtures.executors.ray.nodes import Node
-    from blip_fixtures.job import Job
+    from blip_fixtures.executors.ray.undertakings import Undertaking, Work
     from blip_fixtures.reasons import Reason
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker was asked, and when: a job, or to say that it is there, where `job` is `None`."""
+    """What a worker was asked, and when: work of an undertaking, or to say that it is there."""
 
     ref: Any
     since_s: float
-    job: Job | None = None
+
+
+@dataclass(frozen=True)
+class WorkTask(Task):
+    """The first of these."""
+
+    undertaking: Undertaking
+    work: Work
 
 
 @dataclass(eq=False)
@@ -74,10 +81,16 @@ class Worker:
         )
         self.task = Task(self.actor.ready.remote(), time.monotonic())
 
-    def measure(self, job: Job) -> None:
-        """Send it the job."""
+    def do(self, work: Work, undertaking: Undertaking) -> None:
+        """Send it the work."""
+        job = undertaking.job
         self.last = job.case.device
-        self.task = Task(self.actor.measure.remote(job.to_json()), time.monotonic(), job)
+        self.task = WorkTask(work.ask(self.actor, job.to_json()), time.monotonic(), undertaking, work)
+
+    @property
+    def at_work(self) -> WorkTask | None:
+        """What it does now for a job."""
+        return self.task if isinstance(self.task, WorkTask) else None
 
     def kill(self) -> None:
         """End its process; Ray starts no other one."""
@@ -89,7 +102,7 @@ class Worker:
 
     def has_waited_too_long(self, now_s: float) -> bool:
         """Whether Ray has not started the actor in time."""
-        return self.task is not None and self.task.job is None and now_s - self.task.since_s > PATIENCE_S
+        return self.task is not None and self.at_work is None and now_s - self.task.since_s > PATIENCE_S
 
     @property
     def why_not_started(self) -> str:
