@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from blip_fixtures import foreign
+from blip_fixtures import foreign, formats
 from blip_fixtures.gate.findings import Verdict
 from blip_fixtures.gate.metrics import find_metric
 from blip_fixtures.gate.rules import Missing
-from blip_fixtures.report import formats
 from blip_fixtures.whole_files import replace_file
 
 if TYPE_CHECKING:

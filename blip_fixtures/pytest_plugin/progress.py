@@ -7,8 +7,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from blip_fixtures import foreign
-from blip_fixtures.report import formats
+from blip_fixtures import foreign, formats
 from blip_fixtures.words import Status
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blip_fixtures.report import figures, formats
+from blip_fixtures import formats
+from blip_fixtures.report import figures
 from blip_fixtures.report.blocks import Cell, Head
 from blip_fixtures.report.labels import dataset_label
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blip_fixtures.case import kind_of
-from blip_fixtures.report.formats import is_known, quantile
+from blip_fixtures.formats import is_known, quantile
 from blip_fixtures.words import Domain, EnergyStatus, Status
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.report import formats
+from blip_fixtures import formats
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

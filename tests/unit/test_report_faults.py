@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from blip_fixtures import foreign
+from blip_fixtures import foreign, formats
 from blip_fixtures.gate.__main__ import main as gate
-from blip_fixtures.report import formats
 from blip_fixtures.report.__main__ import main
 from blip_fixtures.report.document import write_document
 from blip_fixtures.report.plots import draw_plots

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blip_fixtures.report import formats
+from blip_fixtures import formats
 
 positive = st.floats(min_value=1e-6, max_value=1e20)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from blip_fixtures import formats
 from blip_fixtures.reasons import Reason
-from blip_fixtures.report import formats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blip_fixtures.formats import significant
 from blip_fixtures.report import figures
-from blip_fixtures.report.formats import significant
 from blip_fixtures.report.plots.canvas import (
     COLOURS,
     GREY,

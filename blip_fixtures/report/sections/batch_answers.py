@@ -6,9 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures import formats
 from blip_fixtures.case import checkpoint_name
 from blip_fixtures.quality.intervals import Interval, wilson
-from blip_fixtures.report import formats
 from blip_fixtures.report.blocks import Cell, Head, Paragraph, Table
 from blip_fixtures.report.footnotes import Remark, notes, sentence
 from blip_fixtures.report.sections.cases import case_names, cases_that_ran

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.report import formats
+from blip_fixtures import formats
 from blip_fixtures.report.blocks import Cell, Head, Paragraph, Table
 from blip_fixtures.report.sections.cases import case_names
 from blip_fixtures.words import Domain

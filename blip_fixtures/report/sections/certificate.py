@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from blip_fixtures import formats
 from blip_fixtures.case import checkpoint_name
 from blip_fixtures.quality.certificate import MARGINS, certify
 from blip_fixtures.quality.certify import ours_text, published_text, verdict_text
-from blip_fixtures.report import formats
 from blip_fixtures.report.blocks import Cell, Head, Notes, Paragraph, Table
 from blip_fixtures.report.footnotes import Layout, Remark, gather, notes, sentence
 from blip_fixtures.report.labels import dataset_label

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blip_fixtures.report import figures, formats
+from blip_fixtures import formats
+from blip_fixtures.report import figures
 from blip_fixtures.report.blocks import Cell, Head, Paragraph, Table
 from blip_fixtures.report.footnotes import Layout, Remark, gather, notes, sentence
 from blip_fixtures.report.sections.by_card import energy_by_card

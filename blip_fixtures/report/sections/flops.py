@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blip_fixtures.report import formats
+from blip_fixtures import formats
 from blip_fixtures.report.sections.fields import FieldColumn, FieldSection
 
 if TYPE_CHECKING:

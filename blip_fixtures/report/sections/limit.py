@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blip_fixtures import formats
 from blip_fixtures.case import cards_of
-from blip_fixtures.report import formats
 from blip_fixtures.report.blocks import Paragraph
 from blip_fixtures.report.sections.fields import FieldColumn, FieldSection
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blip_fixtures.report import formats
+from blip_fixtures import formats
 from blip_fixtures.report.sections.by_card import memory_by_card
 from blip_fixtures.report.sections.fields import FieldColumn, FieldSection
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blip_fixtures.report import formats
+from blip_fixtures import formats
 from blip_fixtures.report.sections.fields import FieldColumn, FieldSection
 
 PHASES = FieldSection(

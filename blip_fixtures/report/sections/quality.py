@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures import formats
 from blip_fixtures.quality.intervals import SHARES, SPANS, interval_of, why_no_interval
-from blip_fixtures.report import figures, formats
+from blip_fixtures.report import figures
 from blip_fixtures.report.blocks import Cell, Head, Heading, Paragraph, Table
 from blip_fixtures.report.footnotes import Remark, notes, sentence
 from blip_fixtures.report.labels import dataset_label

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from blip_fixtures.report import formats
+from blip_fixtures import formats
 from blip_fixtures.report.columns import ENERGY, LATENCY
 from blip_fixtures.report.sweeps.sweep import Plot, PlotKind, Sweep
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.report.formats import fixed
+from blip_fixtures.formats import fixed
 from blip_fixtures.report.labels import dataset_label
 from blip_fixtures.words import Decoding, Status
 

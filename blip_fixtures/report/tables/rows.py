@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from blip_fixtures.report import formats
+from blip_fixtures import formats
 from blip_fixtures.report.blocks import Cell, Head, Table
 from blip_fixtures.report.tables.remarks import row_footnotes
 from blip_fixtures.report.tables.spread import spread_table

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blip_fixtures.formats import MISSING, interval, milliseconds, quantile
 from blip_fixtures.report.blocks import Cell, Head, Table
-from blip_fixtures.report.formats import MISSING, interval, milliseconds, quantile
 from blip_fixtures.report.labels import dataset_label
 
 if TYPE_CHECKING:
