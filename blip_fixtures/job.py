@@ -39,7 +39,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     `limit_of_protocol` says that nobody gave a number of new tokens, so that the protocol's holds where it has one.
     `rounds` of `None` are as many as the suite thinks right. `sweeps` are the sweeps that show the case. `again` makes
-    it the second timing of a case that others are compared with.
+    it the second timing of a case that others are compared with; `process` is which of several processes times it.
     """
 
     case: Case
@@ -55,6 +55,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     hub_revision: str | None = None
     sweeps: tuple[str, ...] = ()
     again: bool = False
+    process: AtLeastOne = 1
 
     @classmethod
     def of(
@@ -120,6 +121,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def second_timing(self) -> Job:
         """The same latency once more, after the cases that are compared with this one."""
         return msgspec.structs.replace(self, passes=(PassName.LATENCY,), again=True)
+
+    def in_process(self, number: int) -> Job:
+        """The same latency in a further process, the first of which is 2."""
+        return msgspec.structs.replace(self, passes=(PassName.LATENCY,), process=number)
 
     def to_json(self) -> bytes:
         """As JSON."""

@@ -164,7 +164,7 @@ def _round(
     )
     try:
         bench.prepare(jobs)
-        left = [job for job in jobs if earlier.finished((bench.config_hash(job), False), retry=True) is None]
+        left = [job for job in jobs if earlier.finished((bench.config_hash(job), False, 1), retry=True) is None]
         bench.expect(left)
         ended = [bench.attempt(job, loop=ListOfRounds()).record for job in left]
     finally:

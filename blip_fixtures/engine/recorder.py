@@ -61,6 +61,7 @@ class Recorder:
             status=status,
             reason=reason,
             again=job.again,
+            process=job.process,
             latency=found.latency,
             throughput=found.throughput,
             phases=found.phases,

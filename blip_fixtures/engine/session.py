@@ -245,4 +245,4 @@ class Session:
 
 def _key(job: Job) -> Job:
     """A job without what does not decide whether it can run."""
-    return msgspec.structs.replace(job, sweeps=(), again=False)
+    return msgspec.structs.replace(job, sweeps=(), again=False, process=1)

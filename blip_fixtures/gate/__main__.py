@@ -16,7 +16,7 @@ from blip_fixtures.gate.ab import run_in_turn
 from blip_fixtures.gate.judge import judge
 from blip_fixtures.gate.metrics import metric_names
 from blip_fixtures.gate.rules import ALLOWABLE, Missing, RuleError, parse_rules
-from blip_fixtures.gate.sides import Refusal, read_process
+from blip_fixtures.gate.sides import Refusal, read_process, read_processes
 from blip_fixtures.privacy import without_credentials
 from blip_fixtures.spelling import did_you_mean
 from blip_fixtures.whole_files import why
@@ -70,7 +70,11 @@ def _judged(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> tuple[list[Process], list[Process]]:
-    return [read_process(file) for file in options.base], [read_process(file) for file in options.now]
+    return _processes(options.base), _processes(options.now)
+
+
+def _processes(files: Sequence[Path]) -> list[Process]:
+    return [process for file in files for process in read_processes(file)]
 
 
 def _ab(options: argparse.Namespace) -> tuple[list[Process], list[Process]]:

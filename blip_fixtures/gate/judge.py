@@ -47,7 +47,7 @@ def judge(
         finding
         for metric in map(find_metric, metric_names())
         for pair, rule in _judged_by(metric, pairs, rules)
-        for finding in metric.judged(metric, pair, rule, known)
+        for finding in metric.judged(metric, _of_metric(metric, pair), rule, known)
     ]
     for rule in rules:
         metric = find_metric(rule.metric)
@@ -81,6 +81,12 @@ def _judged_by(metric: Metric, pairs: Sequence[Pair], rules: Sequence[Rule]) -> 
             continue
         loads.add(load)
         yield pair, rule
+
+
+def _of_metric(metric: Metric, pair: Pair) -> Pair:
+    """Without the processes that have no number of it, such as those that timed alone, where another one has."""
+    base, now = ([record for record in side if metric.has_number(record)] or side for side in (pair.base, pair.now))
+    return replace(pair, base=base, now=now)
 
 
 def _as_a_family(findings: Sequence[Finding]) -> tuple[list[Finding], int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.case import AXES, kind_of
@@ -76,8 +76,8 @@ class Process:
         *,
         interrupted: bool = False,
     ) -> Process:
-        """From records; `node_ids` maps case ids to pytest's. A second timing is no case, and left out."""
-        by_key = {case_key(record): record for record in records if not record.again}
+        """From records; `node_ids` maps case ids to pytest's. A further timing is no case, and left out."""
+        by_key = {case_key(record): record for record in records if not record.is_further}
         known = node_ids or {}
         named = {key: known[record.case_id] for key, record in by_key.items() if record.case_id in known}
         return cls(source, by_key, named, selected, interrupted)
@@ -108,6 +108,24 @@ def read_process(path: Path, show: Callable[[str], str] = without_secrets) -> Pr
             raise Refusal(f"{path}: blip.selected.keyword is not an expression as for -k: {error.msg}") from None
     selected = None if said is None else Selected(said.arguments, said.keyword, said.marks)
     return Process.of(show(str(path)), run.records, node_ids_of(run.document), selected, interrupted=beside.interrupted)
+
+
+def read_processes(path: Path, show: Callable[[str], str] = without_secrets) -> list[Process]:
+    """As `read_process`, with a process of its own for each further one that timed the run's cases (`Record.process`).
+
+    Those have latencies alone. Raises `Refusal`.
+    """
+    return with_further(read_process(path, show), read_run(path).records)
+
+
+def with_further(first: Process, records: Iterable[Record]) -> list[Process]:
+    """The process, and those among the records that timed its cases too, in their order."""
+    further: dict[int, dict[Key, Record]] = defaultdict(dict)
+    for record in records:
+        if record.process > 1:
+            further[record.process][case_key(record)] = record
+    named = {number: f"{first.source}, process {number}" for number in sorted(further)}
+    return [first, *(replace(first, source=name, records=further[number]) for number, name in named.items())]
 
 
 def node_ids_of(document: Document) -> dict[str, tuple[str, ...]]:

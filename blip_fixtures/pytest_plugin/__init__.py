@@ -157,10 +157,10 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     except pytest.Session.Failed:
         # -x and --maxfail end the tests after a failure; a baseline that has run is timed again all the same.
         if run is not None:
-            run.time_again()
+            run.time_further()
         raise
     if run is not None:
-        run.time_again()
+        run.time_further()
     return result
 
 

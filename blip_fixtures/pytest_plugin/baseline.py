@@ -13,14 +13,14 @@ from blip_fixtures.gate import show
 from blip_fixtures.gate.findings import Verdict
 from blip_fixtures.gate.judge import check_rules, judge
 from blip_fixtures.gate.metrics import find_metric
-from blip_fixtures.gate.sides import Process, Refusal, Selected, check_comparable, read_process
+from blip_fixtures.gate.sides import Process, Refusal, Selected, check_comparable, read_processes, with_further
 from blip_fixtures.plain import fitting
 from blip_fixtures.pytest_plugin.stored import why_unreadable
 from blip_fixtures.record import read_document
 from blip_fixtures.whole_files import BadFileError, decode_json, read_bytes, replace_file, why
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from blip_fixtures.gate.findings import Judgement
@@ -161,7 +161,7 @@ class Baseline:
                 f"in {config.option.benchmark_storage}; store one with pytest benchmarks --benchmark-save=base"
             )
         try:
-            processes = [read_process(path, options.show) for path in paths]
+            processes = [process for path in paths for process in read_processes(path, options.show)]
             check_rules(processes, options.compare_fail)
         except Refusal as error:
             raise _refused(str(error)) from None
@@ -174,11 +174,11 @@ class Baseline:
         except Refusal as error:
             raise _refused(str(error)) from None
 
-    def judge(self, now: Process) -> Judgement:
+    def judge(self, now: Sequence[Process]) -> Judgement:
         """The verdicts on a finished run. Raises `Refusal`."""
         return judge(
             self.processes,
-            [now],
+            now,
             self.options.compare_fail,
             history=self.history,
             allowed=self.options.allow,
@@ -199,7 +199,7 @@ def _history(config: pytest.Config, baseline: Sequence[Path]) -> list[Process]:
         try:
             unfit = _why_no_baseline(path)
             if unfit is None and any(bench.record is not None for bench in read_document(path).benchmarks):
-                found.append(read_process(path))
+                found += read_processes(path)
         except Refusal as error:
             if path in baseline:
                 raise
@@ -232,11 +232,12 @@ class Gate:
         self.judgement: Judgement | None = None
         self.refusal: str | None = None
 
-    def conclude(self, records: Iterable[Record]) -> None:
-        """Judge the run's records, the first time this is called."""
+    def conclude(self, records: Sequence[Record]) -> None:
+        """Judge the run's records, those of further processes too, the first time this is called."""
         if self.judgement is None and self.refusal is None:
             try:
-                self.judgement = self._baseline.judge(Process.of("this run", records, selected=self._selected))
+                first = Process.of("this run", records, selected=self._selected)
+                self.judgement = self._baseline.judge(with_further(first, records))
             except Refusal as error:
                 self.refusal = str(error)
             except Exception as error:  # noqa: BLE001  # a fault of the gate's must not cost the run its records

@@ -47,15 +47,16 @@ class RunFiles:
         hook.pytest_benchmark_update_commit_info(config=self._config, commit_info=found)
         return commit_facts(found, anonymous=self._anonymous)
 
-    def beside_benchmarks(self, records: Iterable[Record], again: Iterable[Record]) -> dict[str, Any]:
-        """The records that pytest-benchmark does not list: of cases that did not run or were not timed, and of second
-        timings.
+    def beside_benchmarks(self, records: Iterable[Record], further: Iterable[Record]) -> dict[str, Any]:
+        """The records that pytest-benchmark does not list: of cases that did not run or were not timed, of second
+        timings and of further processes.
         """
-        records = list(records)
+        records, further = list(records), list(further)
         return {
             "not_run": [as_plain(record) for record in records if record.status != Status.OK],
             "untimed": [as_plain(record) for record in records if is_untimed(record)],
-            "again": [as_plain(record) for record in again],
+            "again": [as_plain(record) for record in further if record.again],
+            "processes": [as_plain(record) for record in further if not record.again],
             "order": [record.case_id for record in records],
             "selected": dataclasses.asdict(selection_of(self._config)),
         }

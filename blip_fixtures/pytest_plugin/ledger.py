@@ -54,7 +54,7 @@ class Ledger:
             self._earlier = Earlier.read(self.journal, self._say)
         except UnfinishedError as error:
             raise pytest.UsageError(f"--blip-resume: {error}") from None
-        keys = [(self._bench.config_hash(job), False) for job in jobs]
+        keys = [(self._bench.config_hash(job), False, 1) for job in jobs]
         finished = [self._earlier.finished(key, retry=self._options.retry) is not None for key in keys]
         found = sum(finished)
         others = self._earlier.others(keys)
@@ -78,10 +78,10 @@ class Ledger:
         """That of one job, which is in the journal then. Without a `guard` nothing is measured that could be lost."""
         if guard is None:
             return self._bench.attempt(job, loop=loop)
-        key = (self._bench.config_hash(job), job.again)
+        key = (self._bench.config_hash(job), job.again, job.process)
         known = self._earlier.finished(key, retry=self._options.retry)
         if known is not None:
-            if not job.again:
+            if not known.is_further:
                 self.taken_over.append(known.case_id)
             if known.latency is not None:
                 list_rounds(loop.benchmark, known.latency.rounds_s)
@@ -91,11 +91,23 @@ class Ledger:
             outcome = _as_before(self._bench.given_up(job, lost))
             self.store(outcome.record)
             return outcome
-        running = Running(*key, job.case.id, self._earlier.deaths(key))
+        running = Running(key[0], job.again, job.case.id, self._earlier.deaths(key), job.process)
         with guard.measuring(running) if self._bench.in_this_process else guard.waiting():
             outcome = self._bench.attempt(job, loop=loop)
             self.store(outcome.record)
         return outcome
+
+    def elsewhere(self, job: Job, measure: Callable[[Job], Record], guard: Guard) -> Record:
+        """The record of a job that another process measures, which is in the journal then; or an earlier one."""
+        known = self._earlier.finished(
+            (self._bench.config_hash(job), job.again, job.process), retry=self._options.retry
+        )
+        if known is not None:
+            return msgspec.structs.replace(known, sweeps=job.sweeps)
+        with guard.waiting():
+            record = measure(job)
+        self.store(record)
+        return record
 
 
 def _as_before(record: Record) -> Outcome:

@@ -38,6 +38,7 @@ class Options:
     warmup_rounds: int
     limit: int | None
     measure: tuple[PassName, ...]
+    processes: int
     energy: EnergyMode
     rapl_root: Path
     report_dir: Path
@@ -78,6 +79,11 @@ class Options:
             raise pytest.UsageError("--blip-energy=require, and --blip-measure leaves energy out; add it, or drop one")
         if config.getoption("blip_retry") and not options.resume:
             raise pytest.UsageError("--blip-retry changes nothing without --blip-resume; add it, or leave both out")
+        if options.processes > 1 and options.ray is not None:
+            raise pytest.UsageError(
+                "--blip-processes times cases in further processes of this machine, and --blip-ray measures on others; "
+                "leave one of them out"
+            )
         options._check_devices()
         if config.getoption("blip_pool_alike") and options.ray is None:
             raise pytest.UsageError("--blip-pool-alike changes nothing without --blip-ray; add it, or leave both out")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blip_fixtures.engine.preflight import PreflightError
+from blip_fixtures.executors.fresh import FreshProcess, Setup, conftests_of
 from blip_fixtures.gate.sides import Process
 from blip_fixtures.journal import NAME, Journal
 from blip_fixtures.privacy import command_line, without_credentials
@@ -17,10 +18,11 @@ from blip_fixtures.pytest_plugin.baseline import Baseline, Gate, selection_of
 from blip_fixtures.pytest_plugin.benches import bench_of, check_here, facts_of
 from blip_fixtures.pytest_plugin.files import RunFiles, check_writable
 from blip_fixtures.pytest_plugin.fixtures import STOPPED_BY
+from blip_fixtures.pytest_plugin.further import Further
 from blip_fixtures.pytest_plugin.guard import Guard
 from blip_fixtures.pytest_plugin.ledger import Ledger
 from blip_fixtures.pytest_plugin.loop import PedanticLoop, list_rounds, mark_used
-from blip_fixtures.pytest_plugin.progress import Progress, result, result_again
+from blip_fixtures.pytest_plugin.progress import Progress, result
 from blip_fixtures.pytest_plugin.side_by_side import SideBySide
 from blip_fixtures.pytest_plugin.signals import Stopped
 from blip_fixtures.record import as_plain
@@ -52,16 +54,16 @@ class Run:
         self.files = RunFiles(config, options)
         self.gate = None if baseline is None else Gate(baseline, selection_of(config))
         self.records: dict[Case, Record] = {}
-        self.again: list[Record] = []
         self.stats: list[Metadata] = []
         self.tell_junit: Callable[[str, object], None] = lambda _name, _value: None
         # The exit code of a signal that came before everything was written.
         self.stopped_by: int | None = None
         # What could not be written, a sentence for each file.
         self.unwritten: list[str] = []
+        self._config = config
         self._options = options
         progress = Progress if options.ray is None else SideBySide
-        self._progress = progress(config, total=len(plan.cases) + len(plan.compared), alone=alone)
+        self._progress = progress(config, total=options.processes * len(plan.cases) + len(plan.compared), alone=alone)
         self.bench = bench_of(
             config,
             options,
@@ -72,8 +74,16 @@ class Run:
         )
         journal = Journal(self.files.folder / NAME, self._progress.say)
         self._ledger = Ledger(self.bench, journal, options, self._progress.say)
-        self._was_timed_again = False
         self._loops: dict[str, PedanticLoop] = {}
+        self.further = Further(
+            plan,
+            self.bench,
+            self._ledger,
+            self._progress,
+            processes=options.processes,
+            begin=self._fresh_process,
+            check=self._check_signals,
+        )
         self.guard: Guard | None = None
 
     @classmethod
@@ -164,23 +174,9 @@ class Run:
             benchmark.skipped = True
         return record
 
-    def time_again(self) -> None:
-        """Time the cases that others are compared with once more, after all of them: how far the machine drifted.
-
-        It depends on these cases alone, whatever became of the last of the plan.
-        """
-        for case, others in self.plan.compared.items():
-            first = self.records.get(case)
-            ran = [other for other in others if other in self.records and self.records[other].status == Status.OK]
-            if first is None or first.status != Status.OK or first.latency is None or not ran:
-                continue
-            self._check_signals()
-            self._progress.start(f"{case.id} again")
-            loop = self._loops[case.device].unused()
-            record = self._ledger.outcome(self.plan.job(case).second_timing(), loop, self.guard).record
-            self.again.append(record)
-            self._progress.finish(result_again(first, record))
-        self._was_timed_again = True
+    def time_further(self) -> None:
+        """After the last test: what `Further` times beside each case's own."""
+        self.further.time(self.records, self._loops, self.guard)
 
     def conclude(self) -> None:
         """Judge the run, where there is a baseline, and write its files, where a case came to an end."""
@@ -192,7 +188,7 @@ class Run:
 
     def _conclude(self) -> None:
         if self.gate is not None:
-            self.gate.conclude(self.records.values())
+            self.gate.conclude(self._all_records)
             for name, value in self.gate.properties().items():
                 self.tell_junit(name, value)
         journal = self._ledger.journal
@@ -200,10 +196,13 @@ class Run:
         if not journal.is_whole:
             self.unwritten.append(f"{journal.path} lacks finished cases, which are in {journal.elsewhere}")
         course = Course(len(self.records), len(self.plan.cases), len(self._ledger.taken_over))
-        records = [*self.records.values(), *self.again]
         self.unwritten += self.files.write(
-            records, self.stats, self._command, course, elsewhere=lambda: journal.elsewhere.parent
+            self._all_records, self.stats, self._command, course, elsewhere=lambda: journal.elsewhere.parent
         )
+
+    @property
+    def _all_records(self) -> list[Record]:
+        return [*self.records.values(), *self.further.records]
 
     def end(self, *, ends_process: bool = False) -> None:
         """Let go of locks and signals, whatever became of the run. Raises `SystemExit` where a signal came since."""
@@ -216,18 +215,18 @@ class Run:
     @property
     def is_complete(self) -> bool:
         """Whether every planned case came to an end."""
-        return self._was_timed_again and all(case in self.records for case in self.plan.cases)
+        return self.further.is_done and all(case in self.records for case in self.plan.cases)
 
     @property
     def beside_benchmarks(self) -> dict[str, Any]:
         """What records.json holds besides pytest-benchmark's own list, which has only cases that ran to their end."""
-        beside = self.files.beside_benchmarks(self.records.values(), self.again)
+        beside = self.files.beside_benchmarks(self.records.values(), self.further.records)
         if self._ledger.taken_over:
             beside["resumed"] = self._ledger.taken_over
         if not self.is_complete:
             beside |= {"interrupted": True, "planned": len(self.plan.cases)}
         if self.gate is not None and self.records:
-            self.gate.conclude(self.records.values())
+            self.gate.conclude(self._all_records)
             beside["gate"] = self.gate.facts
         return beside
 
@@ -265,6 +264,11 @@ class Run:
         """What another machine measured is in the journal before its test asks for it."""
         if self.guard is not None:
             self._ledger.store(record)
+
+    def _fresh_process(self) -> FreshProcess:
+        plugins = self._config.pluginmanager.get_plugins()
+        setup = Setup(facts=facts_of(self.files), anonymous=self._options.anonymous, conftests=conftests_of(plugins))
+        return FreshProcess(setup, on_wait=self._on_round, timeout_s=self._options.case_timeout)
 
     def _on_round(self) -> None:
         self._progress.tick()

@@ -33,7 +33,7 @@ class SideBySide(Progress):
 
     def arrived(self, record: Record) -> None:
         """A case ended on its device. A second timing waits for its first, with which it is compared."""
-        if not record.again:
+        if not record.is_further:
             self._told.add(record.case_id)
             self._line(foreign.terminal(record.case_id), f"{result(record)}  ({self._standing(record.case.device)})")
             if self._running == foreign.terminal(record.case_id):

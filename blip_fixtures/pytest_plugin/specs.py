@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blip_fixtures.bounds import MOST_ROUNDS, MOST_SAMPLES, name_or_path, path, some_text
+from blip_fixtures.bounds import MOST_PROCESSES, MOST_ROUNDS, MOST_SAMPLES, name_or_path, path, some_text
 from blip_fixtures.case import DEFAULT_WARMUP_ROUNDS, MIN_ROUNDS, PRESETS, NewTokens
 from blip_fixtures.gate.rules import ALLOWABLE, Missing, parse_rules
 from blip_fixtures.pytest_plugin.parsing import (
@@ -160,6 +160,15 @@ SPECS = (
         "measures quality alone: then the machines of a device's kind share the samples of a case. What is left out "
         "takes no time and is `-` in the document. Repeatable.",
         repeatable=True,
+    ),
+    Spec(
+        "processes",
+        "1",
+        count(1, MOST_PROCESSES),
+        "N",
+        "Time every case in N processes in turn, the first with all that is measured, the others new and for latency "
+        "alone. Processes of one code differ by more than their rounds say, so only several tell how sure a "
+        "comparison is.",
     ),
     Spec(
         "energy",

@@ -18,7 +18,7 @@ def print_summary(run: Run, terminal: pytest.TerminalReporter) -> None:
     if not run.records:
         return
     terminal.section(foreign.terminal(f"Benchmarks of {run.files.folder.name}"))
-    for line in terminal_lines([*run.records.values(), *run.again]):
+    for line in terminal_lines([*run.records.values(), *run.further.records]):
         terminal.write_line(line)
     for name, error in run.bench.absent_meters().items():
         terminal.write_line(foreign.terminal(f"No energy of {name}: {error.reason} ({error.status})"))

@@ -28,8 +28,8 @@ _TIMED_OUT = "Timeout ("
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _VMSTAT = Path("/proc/vmstat")
 
-# A finished case is known by its config hash, and by whether it is a second timing.
-Key = tuple[str | None, bool]
+# A finished case is known by its config hash, by whether it is a second timing, and by its process.
+Key = tuple[str | None, bool, int]
 
 
 class UnfinishedError(ValueError):
@@ -43,6 +43,12 @@ class Running(msgspec.Struct, frozen=True):
     again: bool
     case_id: str
     deaths: int = 0
+    process: int = 1
+
+    @property
+    def key(self) -> Key:
+        """By which its record would be known."""
+        return self.config_hash, self.again, self.process
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +66,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 def key_of(record: Record) -> Key:
     """By which a record is known again."""
-    return record.config_hash, record.again
+    return record.config_hash, record.again, record.process
 
 
 class StateFile:
@@ -108,7 +114,7 @@ def unfinished_run(folder: Path, resumed_by: str) -> str | None:
     if state is None or not journal.is_file():
         return None
     try:
-        finished = sum(not record.again for record in read_records(journal, warn=lambda _message: None))
+        finished = sum(not record.is_further for record in read_records(journal, warn=lambda _message: None))
     except RecordError:
         return None
     return (
@@ -152,8 +158,9 @@ class Earlier:
 
     def others(self, keys: Iterable[Key]) -> int:
         """How many of the cases are none of these."""
-        wanted = {config_hash for config_hash, _ in keys}
-        return sum(config_hash not in wanted for config_hash, _ in self._records)
+        wanted = {config_hash for config_hash, *_ in keys}
+        known = {config_hash for config_hash, again, process in self._records if not again and process == 1}
+        return len(known - wanted)
 
     def finished(self, key: Key, *, retry: bool) -> Record | None:
         """The record of a case; with `retry` not that of one that ended its process."""
@@ -169,7 +176,7 @@ class Earlier:
     def deaths(self, key: Key) -> int:
         """Processes that ended while they measured a case that is not finished."""
         running = self._lost[0] if self._lost is not None else None
-        return running.deaths + 1 if running is not None and (running.config_hash, running.again) == key else 0
+        return running.deaths + 1 if running is not None and running.key == key else 0
 
     def why_lost(self, key: Key, *, retry: bool) -> Reason | None:
         """Why a case must not be measured again: it ended its process.

@@ -87,7 +87,7 @@ def certify(records: Sequence[Record], model: str | None = None) -> list[Row]:
 
     `model` is the checkpoint whose scores are held against the records; else it is the one that they name.
     """
-    last = {msgspec.structs.replace(record.case, model="-"): record for record in records if not record.again}
+    last = {msgspec.structs.replace(record.case, model="-"): record for record in records if not record.is_further}
     rows = []
     for dataset in dict.fromkeys(record.case.dataset for record in last.values()):
         its_records = [record for record in last.values() if record.case.dataset == dataset]

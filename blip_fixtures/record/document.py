@@ -38,15 +38,16 @@ class Beside(msgspec.Struct, frozen=True):
     """The part ``blip``: records that pytest-benchmark does not list, and facts about the run.
 
     `not_run` are those of cases that did not run to their end, `untimed` those of cases that ran and were not timed,
-    `again` those of second timings; each is a record of its own and checked as one. `order` are the ids of the cases in
-    the order of the run. `interrupted` says that the run was broken off, so that cases are missing which it would have
-    measured; `planned` is how many it had then. `resumed` are the ids of cases that an earlier process of the run had
-    finished.
+    `again` those of second timings, `processes` those of further processes; each is a record of its own and checked as
+    one. `order` are the ids of the cases in the order of the run. `interrupted` says that the run was broken off, so
+    that cases are missing which it would have measured; `planned` is how many it had then. `resumed` are the ids of
+    cases that an earlier process of the run had finished.
     """
 
     not_run: Annotated[tuple[Any, ...], Meta(max_length=MOST_CASES)] | None = None
     untimed: Annotated[tuple[Any, ...], Meta(max_length=MOST_CASES)] | None = None
     again: Annotated[tuple[Any, ...], Meta(max_length=MOST_CASES)] | None = None
+    processes: Annotated[tuple[Any, ...], Meta(max_length=MOST_CASES)] | None = None
     order: Annotated[tuple[Word, ...], Meta(max_length=MOST_CASES)] | None = None
     selected: Selected | None = None
     gate: GateFacts | None = None

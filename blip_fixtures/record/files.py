@@ -144,7 +144,7 @@ def _of_this_version(plain: object) -> list[object]:
 
 
 def _in_order(document: Document) -> list[object]:
-    """The records, those of second timings last."""
+    """The records, those of second timings and of further processes last."""
     beside = document.blip
     # A case that two tests show stands with both, in the files that pytest-benchmark writes itself.
     ran = [bench.record for bench in document.benchmarks]
@@ -153,7 +153,7 @@ def _in_order(document: Document) -> list[object]:
     )
     order = {case_id: place for place, case_id in enumerate(beside.order or ())}
     in_order = sorted(found, key=lambda record: order.get(str(_part(record, "case_id")), len(order)))
-    return [*in_order, *(beside.again or ())]
+    return [*in_order, *(beside.again or ()), *(beside.processes or ())]
 
 
 def _once_each(records: Iterable[object]) -> list[object]:
@@ -178,7 +178,7 @@ def _journal_records(path: Path, content: bytes, warn: Callable[[str], None]) ->
     if lines.torn is not None:
         warn(f"{path}, line {lines.torn} is torn and left out: the run ended while it was written")
     latest = {
-        (_part(record, "case_id"), _part(record, "config_hash"), bool(_part(record, "again"))): record
+        (*(_part(record, name) for name in ("case_id", "config_hash", "process")), bool(_part(record, "again"))): record
         for record in lines.plain
     }
     return list(latest.values())

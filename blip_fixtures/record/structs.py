@@ -240,7 +240,8 @@ class Record(Part, frozen=True, kw_only=True):
 
     `config_hash` is the digest of the settings: equal for two records that measured the same thing the same way.
     `again` marks the second timing of a case that others are compared with, at the end of the run: a record of its own
-    with a latency alone. `sample_ids` are what the dataset calls the samples of `predictions`, in the same order.
+    with a latency alone. So is that of each further `process` that timed the case; they are numbered from 1.
+    `sample_ids` are what the dataset calls the samples of `predictions`, in the same order.
     """
 
     schema_version: Literal[2] = 2
@@ -251,6 +252,7 @@ class Record(Part, frozen=True, kw_only=True):
     status: Status
     reason: Reason | None = None
     again: bool = False
+    process: AtLeastOne = 1
     latency: Latency | None = None
     throughput: Throughput | None = None
     phases: Phases | None = None
@@ -269,6 +271,11 @@ class Record(Part, frozen=True, kw_only=True):
     applied: Facts = {}
     notes: Reasons = ()
     missing: Annotated[Mapping[Key, Reason], Few] = {}
+
+    @property
+    def is_further(self) -> bool:
+        """Whether it times a case once more that has a record of its own."""
+        return self.again or self.process > 1
 
     def to_json(self, *, indent: int = 1) -> str:
         """The record as a text of JSON."""

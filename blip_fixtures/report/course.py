@@ -26,7 +26,7 @@ class Course:
     @classmethod
     def of(cls, document: Document, records: Sequence[Record]) -> Course:
         """As a file tells it."""
-        finished = sum(not record.again for record in records)
+        finished = sum(not record.is_further for record in records)
         planned = document.blip.planned if document.blip.interrupted else None
         return cls(finished, finished if planned is None else planned, len(document.blip.resumed))
 

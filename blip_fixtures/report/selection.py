@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from blip_fixtures.case import cards_of, kind_of
 from blip_fixtures.reasons import Reason
 from blip_fixtures.report.labels import axis_value, dataset_rank, device_kind, device_rank
 from blip_fixtures.report.machine import commands
+from blip_fixtures.report.processes import by_process, over_processes
 from blip_fixtures.words import PassName, Status
 
 if TYPE_CHECKING:
@@ -47,12 +48,18 @@ class Selection:
     """All records of a document with complete device names, and the label of every device.
 
     Their texts are fit for one kind of place, so that no table and no sentence has to think of it. `commands` are those
-    that measured the records, as they were; what shows them as code makes them fit.
+    that measured the records, as they were; what shows them as code makes them fit. `timed` has the records of each
+    case as its processes left them, one for each; a record here has the figures of all.
     """
 
     records: tuple[Record, ...]
     device_labels: Mapping[tuple[str, str | None], str]
     commands: tuple[str, ...] = ()
+    timed: Mapping[Key, tuple[Record, ...]] = field(default_factory=dict)
+
+    def timings(self, record: Record) -> tuple[Record, ...]:
+        """The records of all processes that timed the case, the first one's first."""
+        return self.timed.get(case_key(record), (record,))
 
     def device_label(self, case: CaseFields) -> str:
         """``GPU``; ``GPU (NVIDIA H200)`` where the document holds several GPUs."""
@@ -99,9 +106,12 @@ def select(records: Sequence[Record], escape: Callable[[str], str], *, command: 
     makes every text of the records fit for the place where they will be shown. `command` replaces those that the
     records name.
     """
-    named = foreign.written(_without_absent_devices(_with_second_timings(_with_device_names(records))), escape)
+    named = foreign.written(_with_device_names(records), escape)
+    own, timed = by_process(named, case_key)
+    joined = [over_processes(record, timed.get(case_key(record), ())) for record in own]
+    shown = _without_absent_devices(_with_second_timings(joined))
     measured = [command] if command else commands(records)
-    return Selection(tuple(named), _device_labels(named), tuple(measured))
+    return Selection(tuple(shown), _device_labels(shown), tuple(measured), timed)
 
 
 def latest(records: Iterable[Record]) -> tuple[list[Record], frozenset[Key]]:

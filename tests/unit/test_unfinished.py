@@ -14,14 +14,14 @@ from blip_fixtures.pytest_plugin.unfinished import Earlier, Running, State, Stat
 from blip_fixtures.record import Record
 from tests.unit.records import make_record
 
-KEY = ("0123456789abcdef", False)
+KEY = ("0123456789abcdef", False, 1)
 SEGFAULT = "Fatal Python error: Segmentation fault\n\nThread 0x1 (most recent call first):"
 
 
 def left(folder: Path, said: str = "", deaths: int = 0, **state: Any) -> Earlier:
     """As a process left things that ended while it measured the case."""
     state_file = StateFile(folder, planned=3, timeout_s=None, say=print)
-    state_file.begins(Running(*KEY, "textvqa-cpu", deaths))
+    state_file.begins(Running(*KEY[:2], "textvqa-cpu", deaths))
     path = folder / ".run.json"
     old = msgspec.json.decode(path.read_bytes(), type=State)
     path.write_bytes(msgspec.json.encode(msgspec.structs.replace(old, **state)))
@@ -49,7 +49,7 @@ def test_how_it_ended(tmp_path: Path, said: str, deaths: int, state: dict[str, A
     assert (reason is None) == (sentence is None)
     assert sentence is None or str(reason).startswith(sentence)
     assert earlier.why_lost(KEY, retry=True) is None
-    assert earlier.why_lost(("another", False), retry=False) is None
+    assert earlier.why_lost(("another", False, 1), retry=False) is None
     assert earlier.deaths(KEY) == deaths + 1
 
 
@@ -73,18 +73,18 @@ def test_what_is_finished_is_known_by_its_conditions(tmp_path: Path) -> None:
     earlier = Earlier.read(Journal(tmp_path / NAME), print)
 
     def finished(record: Record) -> Record | None:
-        return earlier.finished((record.config_hash, False), retry=False)
+        return earlier.finished((record.config_hash, False, 1), retry=False)
 
     assert [finished(record) == record for record in records] == [True, True, False], (
         "what cannot run is looked at again"
     )
-    assert earlier.finished((records[0].config_hash, True), retry=False) is None
-    assert earlier.others([(records[0].config_hash, False)]) == 2
+    assert earlier.finished((records[0].config_hash, True, 1), retry=False) is None
+    assert earlier.others([(records[0].config_hash, False, 1)]) == 2
 
 
 def test_the_state_is_gone_when_nothing_is_left(tmp_path: Path) -> None:
     state_file = StateFile(tmp_path, planned=3, timeout_s=None, say=print)
-    state_file.begins(Running(*KEY, "textvqa-cpu"))
+    state_file.begins(Running(*KEY[:2], "textvqa-cpu"))
     state_file.ends()
     state_file.ends()
     assert not list(tmp_path.iterdir())
@@ -94,6 +94,6 @@ def test_a_state_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
     said: list[str] = []
     state_file = StateFile(tmp_path / "gone", planned=3, timeout_s=None, say=said.append)
     for _ in range(3):
-        state_file.begins(Running(*KEY, "textvqa-cpu"))
+        state_file.begins(Running(*KEY[:2], "textvqa-cpu"))
     (line,) = said
     assert line.startswith("cannot write ")

@@ -56,13 +56,13 @@ def run_passes(context: Context, passes: Sequence[Pass] = PASSES) -> Found:
     """Each pass that the job asks for, or that another one needs; the others say that they were left out.
 
     Before them the optimization is prepared for the case, after them it proves that it took effect: raises
-    `NotApplied` where it did not, and whatever the model raises. A second timing is a latency alone.
+    `NotApplied` where it did not, and whatever the model raises. A further timing is a latency alone.
 
     A lack of memory costs a pass its own part and those that need it; without a latency there is no record of the case.
     """
     job, workload = context.job, context.workload
     context.optimization.prepare(workload.loaded, job.case.sequence_length, workload.probe)
-    if job.again:
+    if job.again or job.process > 1:
         LatencyPass().run(context)
         return context.found
     wanted = needed((*job.passes, AnswersPass.name, AttentionPass.name), passes)
