@@ -81,6 +81,19 @@ def percent(ratio: float | None) -> str:
     return fixed(ratio * 100, 1).removesuffix(".0")
 
 
+def signed_percent(ratio: float | None) -> str:
+    """A change as percent with its sign, one decimal: ``-86.8``, ``+104.2``; of 1000 % and more none."""
+    if ratio is None or not math.isfinite(ratio):
+        return MISSING
+    shown = fixed(ratio * 100, 1 if abs(ratio) < 10 else 0).removesuffix(".0")
+    return shown if shown.startswith("-") else f"+{shown}"
+
+
+def percent_up(ratio: float | None) -> str:
+    """A bound as whole percent, rounded away from none: 0.021 is ``3``."""
+    return MISSING if ratio is None else str(max(math.ceil(ratio * 100), 1))
+
+
 def share(ratio: float | None) -> str:
     """A ratio as ``12.5 %``."""
     shown = percent(ratio)

@@ -78,6 +78,15 @@ class Status(StrEnum):
     PLANNED = "planned"
 
 
+class Mark(StrEnum):
+    """How a row of a table stands to its first row."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    SAME = "same"
+    UNKNOWN = "cannot tell"
+
+
 class Phase(StrEnum):
     """A part of one `generate` call, in order."""
 

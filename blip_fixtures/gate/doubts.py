@@ -47,7 +47,7 @@ def doubt_of(metric: Metric, side: SideName, records: Sequence[Record], others: 
     """
     if metric.doubt is None:
         return None
-    usual_s = _usual_reference_s([*records, *others])
+    usual_s = usual_reference_s([*records, *others])
     found = [doubt for record in records if (doubt := metric.doubt(record, usual_s)) is not None]
     if not found or 2 * len(found) < len(records):
         return None
@@ -85,7 +85,7 @@ def _disturbed(record: Record, usual_s: float | None) -> Doubt | None:
     return partial(_slow_references, slow) if slow > DISTURBED_SHARE else None
 
 
-def _usual_reference_s(records: Iterable[Record]) -> float | None:
+def usual_reference_s(records: Iterable[Record]) -> float | None:
     """The lower quartile: what the product takes while little else runs."""
     seconds = [value for record in records if record.latency is not None for value in record.latency.reference_s]
     return float(np.quantile(seconds, 0.25)) if seconds else None

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 # Of two processes of unchanged code on a shared machine the slower one took at most 1.61 times as long (see
 # docs/gate.md). One process on each side, of whose spread nothing is known, proves only more than that.
-_FAR = 1.61
-FAR_BEYOND = math.log(_FAR)
+FAR = 1.61
+FAR_BEYOND = math.log(FAR)
 # What so many cases share is also judged as one.
 _ENOUGH_CASES = 3
 # Sums of floats in another order.
@@ -155,7 +155,7 @@ def _without_spread(finding: Finding, center: float) -> Finding:
     """One process a side and nothing known of the machine: only a change beyond any spread is judged."""
     limit = _logarithm_of_limit(finding)
     if center - limit > FAR_BEYOND:
-        return replace(finding, verdict=Verdict.REGRESSION, reason=Reason.of("beyond_any_spread", factor=_FAR))
+        return replace(finding, verdict=Verdict.REGRESSION, reason=Reason.of("beyond_any_spread", factor=FAR))
     return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=Reason.of("one_process_a_side"))
 
 

@@ -140,6 +140,19 @@ def of_known_spread(base: Any, now: Any, spread: float, degrees: int) -> Estimat
     return Estimate(center, draws, spread)
 
 
+def paired_processes(differences: Any) -> Estimate:
+    """Of what the same processes measured on both sides: (processes, batches) differences of logarithms.
+
+    The mean over the processes of their medians, with Student's t: three processes resampled lie on one side of no
+    difference in a quarter of all cases without any.
+    """
+    levels = np.nanmedian(differences, axis=1)
+    spread = float(np.std(levels, ddof=1))
+    drawn = np.random.default_rng(_SEED).standard_t(len(levels) - 1, size=DRAWS)
+    center = float(levels.mean())
+    return Estimate(center, center + spread / math.sqrt(len(levels)) * drawn, spread)
+
+
 def spread_of(groups: Sequence[Any]) -> float | None:
     """The standard deviation between processes, pooled over groups of alike ones; `None` without two of a group."""
     many = [np.asarray(group) for group in groups if len(group) > 1]

@@ -84,4 +84,12 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
 
-Block = Heading | Paragraph | Lines | Bullets | Notes | Code | Picture | Table
+@dataclass(frozen=True)
+class Details:
+    """Blocks that a reader opens under their title."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+Block = Details | Heading | Paragraph | Lines | Bullets | Notes | Code | Picture | Table

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from blip_fixtures import foreign
 from blip_fixtures.case import checkpoint_name
-from blip_fixtures.report.blocks import Paragraph, Picture
+from blip_fixtures.report.appendix import proof_blocks, spread_blocks
+from blip_fixtures.report.blocks import Details, Paragraph, Picture
 from blip_fixtures.report.course import Course, course_blocks
-from blip_fixtures.report.head import head
+from blip_fixtures.report.footnotes import once_each
+from blip_fixtures.report.head import head, parts
 from blip_fixtures.report.plots import draw_plots
 from blip_fixtures.report.prose import Prose, load_prose
 from blip_fixtures.report.render import markdown
 from blip_fixtures.report.sections import SECTIONS
 from blip_fixtures.report.selection import Selection, select
+from blip_fixtures.report.summary import summary
 from blip_fixtures.report.sweep_blocks import sweep_blocks
 from blip_fixtures.report.sweeps import SWEEPS, sweeps_of
 from blip_fixtures.whole_files import replace_file
@@ -47,11 +50,12 @@ def write_document(
     lang: str = "en",
     command: str | None = None,
     courses: Sequence[Course] = (),
+    price: float | None = None,
 ) -> Written:
     """Writes ``out/README.md`` and ``out/plots/*.png``.
 
     `command` replaces the commands that the records name under "How to reproduce"; `courses` say how the runs that the
-    records are of came to their ends. Everything is rendered before the
+    records are of came to their ends; `price` is that of an hour of the machine. Everything is rendered before the
     first file is touched, and each file is replaced in one step. Where a plot cannot be drawn, the tables are written
     all the same. Raises `ReportError` when the records belong to different checkpoints, `OSError` when `out` cannot be
     written.
@@ -59,7 +63,7 @@ def write_document(
     check_one_checkpoint(records)
     prose = load_prose(lang)
     drawn = draw_plots(select(records, foreign.plot))
-    blocks = document(select(records, foreign.markdown, command=command), prose, courses)
+    blocks = document(select(records, foreign.markdown, command=command), prose, courses, price=price)
     text = markdown.text(_with_failures(blocks, drawn.failures, prose))
     _write_plots(drawn.images, out / "plots")
     readme = out / "README.md"
@@ -91,14 +95,17 @@ def _write_plots(images: Mapping[str, bytes], folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def document(selection: Selection, prose: Prose, courses: Sequence[Course] = ()) -> list[Block]:
-    """All blocks in their order."""
-    blocks = [*head(selection.records, prose), *course_blocks(courses, prose)]
+def document(
+    selection: Selection, prose: Prose, courses: Sequence[Course] = (), *, price: float | None = None
+) -> list[Block]:
+    """All blocks in their order. `price` is that of an hour of the machine."""
+    blocks = [*head(selection.records, prose), *course_blocks(courses, prose), *summary(selection, prose, price)]
     for sweep in sweeps_of(selection.records):
         blocks += sweep_blocks(sweep, selection, prose)
+    further = [*spread_blocks(selection, prose), *proof_blocks(selection, prose)]
     for section in SECTIONS:
-        blocks += section.blocks(selection, prose)
-    return blocks
+        further += section.blocks(selection, prose)
+    return once_each([*blocks, Details(prose.say("appendix"), (*parts(selection.records, prose), *further))], prose)
 
 
 def check_one_checkpoint(records: Sequence[Record]) -> None:

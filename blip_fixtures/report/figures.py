@@ -94,6 +94,28 @@ def word_error_rate(record: Record, prose: Prose) -> Figure:
     return metric_value(record, "wer", prose)
 
 
+def samples_per_s(record: Record) -> float | None:
+    """Of all timed rounds; of the median round in records of releases that kept no throughput."""
+    if record.throughput is not None:
+        return record.throughput.samples_per_s
+    median_s = record.latency.median_s if record.latency is not None else None
+    return record.case.batch_size / median_s if median_s else None
+
+
+def answers_differing(first: Record, record: Record) -> float | None:
+    """The share of samples whose answer is not that of the `first` record; `None` where the two do not pair."""
+    known, answers = first.predictions, record.predictions
+    if not len(answers) == len(known) > 0 or _questions(record) != _questions(first):
+        return None
+    return sum(one != other for one, other in zip(known, answers, strict=True)) / len(known)
+
+
+def _questions(record: Record) -> tuple[object, ...]:
+    """Which samples a case answered: their source, its revision, and how many were taken."""
+    data = record.data
+    return () if data is None else (data.revision, data.samples, data.skipped)
+
+
 def metric_value(record: Record, metric: str, prose: Prose) -> Figure:
     """A quality metric over the dataset."""
     entry = record.quality.get(metric)

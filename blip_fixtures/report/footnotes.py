@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from blip_fixtures.report.blocks import Notes
+from blip_fixtures.report.blocks import Details, Heading, Notes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from blip_fixtures.report.blocks import Block
     from blip_fixtures.report.prose import Prose
@@ -49,6 +49,20 @@ class Layout:
         return " ".join(part for part in (self.row_name, shown) if part)
 
 
+class Footnote(str):
+    """A sentence below a table: `where` it belongs, and the `text`, which a document says once."""
+
+    where: str
+    text: str
+
+    @classmethod
+    def of(cls, where: str, text: str) -> Footnote:
+        """``Energy of all rows: ...``."""
+        found = cls(f"{where}: {text}")
+        found.where, found.text = where, text
+        return found
+
+
 def gather(remarks: Sequence[Remark], layout: Layout, prose: Prose) -> tuple[str, ...]:
     """One footnote per distinct text, naming its rows and columns; gaps first."""
     footnotes = []
@@ -56,13 +70,49 @@ def gather(remarks: Sequence[Remark], layout: Layout, prose: Prose) -> tuple[str
         key = "gap" if is_gap else "remark"
         for text in dict.fromkeys(remark.text for remark in remarks if remark.is_gap == is_gap):
             alike = [remark for remark in remarks if remark.is_gap == is_gap and remark.text == text]
-            footnotes.append(prose.say(key, where=_places(alike, layout, prose), text=sentence(text)))
+            where = prose.say(key, where=_places(alike, layout, prose))
+            footnotes.append(Footnote.of(where, sentence(text)))
     return tuple(footnotes)
 
 
 def notes(footnotes: Sequence[str], prose: Prose) -> list[Block]:
     """Footnotes as one list under a small heading; nothing when there are none."""
     return [Notes(prose.say("footnotes_title"), tuple(footnotes))] if footnotes else []
+
+
+def once_each(blocks: Sequence[Block], prose: Prose) -> list[Block]:
+    """The blocks of a document, whose later footnotes say where a text stands that a reader has met already."""
+    met: dict[str, str] = {}
+    return list(_once_each(blocks, prose, met, ""))
+
+
+def _once_each(blocks: Sequence[Block], prose: Prose, met: dict[str, str], heading: str) -> Iterator[Block]:
+    for block in blocks:
+        if isinstance(block, Heading):
+            heading = block.text if block.level <= _TITLE_LEVEL else heading
+        if isinstance(block, Notes):
+            yield Notes(block.title, tuple(_once(item, prose, met, heading) for item in block.items))
+        elif isinstance(block, Details):
+            yield Details(block.title, tuple(_once_each(block.blocks, prose, met, heading)))
+        else:
+            yield block
+
+
+def _once(item: str, prose: Prose, met: dict[str, str], heading: str) -> str:
+    if not isinstance(item, Footnote):
+        return item
+    first = met.setdefault(item.text, heading)
+    short = prose.say("as_above", where=item.where, heading=first)
+    return short if first != heading and len(short) < len(item) else item
+
+
+# Sections and sweeps, by whose titles a reader finds them.
+_TITLE_LEVEL = 2
+
+
+def sentence_case(text: str) -> str:
+    """`text` with a capital letter first."""
+    return text[:1].upper() + text[1:]
 
 
 def sentence(text: str) -> str:

@@ -29,13 +29,17 @@ def head(records: Sequence[Record], prose: Prose) -> list[Block]:
     blocks: list[Block] = [Heading(models[0] if is_hub_id else checkpoint_name(models[0]), level=1)]
     if records[0].case.weights == Weights.RANDOM:
         blocks.append(Paragraph(prose.say("synthetic_weights")))
-    description, parts = prose.checkpoint(checkpoint_name(models[0]))
+    description, _ = prose.checkpoint(checkpoint_name(models[0]))
     blocks.append(Paragraph(description))
-    if parts:
-        blocks.append(Bullets(parts))
     if len(models) > 1:
         blocks.append(Paragraph(prose.say("merged_models", models=", ".join(models))))
-    return [*blocks, Paragraph(_run_line(records, prose))]
+    return [*blocks, Paragraph(f"{_run_line(records, prose)} {prose.say('units')}")]
+
+
+def parts(records: Sequence[Record], prose: Prose) -> list[Block]:
+    """The parts of the checkpoint, a line each; nothing where they are not known."""
+    _, found = prose.checkpoint(checkpoint_name(records[0].case.model))
+    return [Heading("Parts"), Bullets(found)] if found else []
 
 
 def _run_line(records: Sequence[Record], prose: Prose) -> str:

@@ -49,7 +49,8 @@ class Selection:
 
     Their texts are fit for one kind of place, so that no table and no sentence has to think of it. `commands` are those
     that measured the records, as they were; what shows them as code makes them fit. `timed` has the records of each
-    case as its processes left them, one for each; a record here has the figures of all.
+    case as its processes left them, one for each, their texts as they were: only for numbers. A record here has the
+    figures of all.
     """
 
     records: tuple[Record, ...]
@@ -106,12 +107,13 @@ def select(records: Sequence[Record], escape: Callable[[str], str], *, command: 
     makes every text of the records fit for the place where they will be shown. `command` replaces those that the
     records name.
     """
-    named = foreign.written(_with_device_names(records), escape)
+    named = _with_device_names(records)
     own, timed = by_process(named, case_key)
-    joined = [over_processes(record, timed.get(case_key(record), ())) for record in own]
+    joined = foreign.written([over_processes(record, timed.get(case_key(record), ())) for record in own], escape)
     shown = _without_absent_devices(_with_second_timings(joined))
     measured = [command] if command else commands(records)
-    return Selection(tuple(shown), _device_labels(shown), tuple(measured), timed)
+    by_shown = {foreign.written(key, escape): found for key, found in timed.items()}
+    return Selection(tuple(shown), _device_labels(shown), tuple(measured), by_shown)
 
 
 def latest(records: Iterable[Record]) -> tuple[list[Record], frozenset[Key]]:

@@ -1,16 +1,18 @@
-"""A sweep in the document: its tables with what stands around them, proofs, and the plot."""
+"""A sweep in the document: its tables, how its rows stand to the first one, and the plot."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blip_fixtures.report.blocks import Bullets, Heading, Lines, Notes, Paragraph, Picture
-from blip_fixtures.report.footnotes import notes
+from blip_fixtures.report.blocks import Heading, Lines, Notes, Paragraph, Picture
+from blip_fixtures.report.footnotes import notes, sentence_case
 from blip_fixtures.report.plots import has_plot
+from blip_fixtures.report.sweeps.batch_size import BATCH_SIZE
 from blip_fixtures.report.tables import group_table, sweep_tables
+from blip_fixtures.report.tables.against import against_first
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from blip_fixtures.record import Record
     from blip_fixtures.report.blocks import Block
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def sweep_blocks(sweep: Sweep, selection: Selection, prose: Prose) -> list[Block]:
-    """Everything on one sweep; how to run it where no record is of it."""
+    """The tables of one sweep with what stands around them; how to run it where no record is of it."""
     groups = selection.groups(sweep)
     blocks: list[Block] = [Heading(sweep.title)]
     if not groups:
@@ -29,8 +31,7 @@ def sweep_blocks(sweep: Sweep, selection: Selection, prose: Prose) -> list[Block
     if not sweep.axis:
         blocks.append(Paragraph(prose.say("own_sweep_intro")))
     for group in groups:
-        blocks += _table_blocks(group_table(group, selection, prose), prose)
-        blocks += _proof(group, selection, prose)
+        blocks += _table_blocks(group, selection, prose)
     if sweep.plot is not None and has_plot(groups):
         blocks.append(Picture(sweep.plot.title, f"plots/{sweep.plot.file}"))
     return blocks
@@ -45,42 +46,19 @@ def summary_blocks(records: Sequence[Record]) -> list[Block]:
     return blocks
 
 
-def _table_blocks(table: SweepTable, prose: Prose) -> list[Block]:
+def _table_blocks(group: Group, selection: Selection, prose: Prose) -> list[Block]:
+    table = group_table(group, selection, prose)
+    against = against_first(group, selection, prose)
     blocks = [*_held(table), table.table]
-    if table.spread is None:
-        return [*blocks, *notes([*table.footnotes, prose.say("no_spread")], prose)]
-    return [*blocks, *notes(table.footnotes, prose), Paragraph(prose.say("spread_title")), table.spread]
+    if against is None:
+        return [*blocks, *notes(table.footnotes, prose)]
+    footnotes = (*table.footnotes, *against.footnotes)
+    if group.sweep.name == BATCH_SIZE.name:
+        # Its throughput is what a reader looks for first, so it stands in the summary.
+        return [*blocks, *notes(footnotes, prose)]
+    below: list[Block] = [] if against.table is None else [Paragraph(f"{sentence_case(against.title)}:"), against.table]
+    return [*blocks, *below, *notes(footnotes, prose)]
 
 
 def _held(table: SweepTable) -> list[Block]:
     return [Lines(table.held)] if table.held else []
-
-
-def _proof(group: Group, selection: Selection, prose: Prose) -> list[Block]:
-    """What the records say to prove that their optimization took effect; where optimizations are the axis only."""
-    if group.sweep.axis != "optimization":
-        return []
-    lines = [
-        f"{selection.value(record.case, 'optimization')}: {_applied_text(record.applied)}"
-        for record in group.records
-        if record.applied
-    ]
-    return [Paragraph(prose.say("proof_title")), Bullets(tuple(lines))] if lines else []
-
-
-def _applied_text(applied: Mapping[str, object]) -> str:
-    """``graphs: 12; parameters by dtype: float16 2342528, float32 301056``."""
-    return "; ".join(f"{name.replace('_', ' ')}: {_fact(value)}" for name, value in applied.items())
-
-
-def _fact(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{key} ({_fact(inner)})" if isinstance(inner, dict) else f"{key} {_fact(inner)}"
-            for key, inner in value.items()
-        )
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_fact, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -184,12 +184,12 @@ def test_the_section_has_the_verdict_the_sources_and_why_others_have_none(tmp_pa
     assert "at most 2.5 points of 100 (CIDEr: 5)" in text
     assert "- accuracy of ScienceQA: the verdict is on the checkpoint with the weights that int8 packs." in text
     assert "- ScienceQA accuracy 70.4: Dai et al. 2023, InstructBLIP, arXiv 2305.06500v2, table 1" in text
-    assert "No verdict:\n\n- accuracy of ScienceQA: its prompts are paper; the score was published for those of" in text
+    assert "No verdict:\n- accuracy of ScienceQA: its prompts are paper; the score was published for those of" in text
 
 
 def test_the_section_of_synthetic_weights_is_the_reason(tmp_path: Path) -> None:
     record = answered(weights="random", quality={}, missing={"quality": "synthetic"})
-    said = "No verdict:\n\n- accuracy of ScienceQA: the weights are synthetic, so the answers mean nothing."
+    said = "No verdict:\n- accuracy of ScienceQA: the weights are synthetic, so the answers mean nothing."
     assert section(tmp_path, record) == said
     assert section(tmp_path, record, lang="ru").startswith("Вывода нет:")
 
@@ -197,5 +197,5 @@ def test_the_section_of_synthetic_weights_is_the_reason(tmp_path: Path) -> None:
 def test_a_reason_of_every_case_names_the_score_alone(tmp_path: Path) -> None:
     """That of some names them."""
     cases = [answered(prompts="paper", batch_size=size, image_size=224 + 112 * (size == 4)) for size in (1, 2, 4)]
-    lines = section(tmp_path, *cases).splitlines()[2:]
+    lines = section(tmp_path, *cases).splitlines()[1:]
     assert [line.partition(": ")[0] for line in lines] == ["- accuracy of ScienceQA", "- accuracy of batch 4 336 px"]

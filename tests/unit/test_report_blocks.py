@@ -10,6 +10,7 @@ from blip_fixtures.report.blocks import (
     Bullets,
     Cell,
     Code,
+    Details,
     Head,
     Heading,
     Lines,
@@ -37,7 +38,7 @@ TABLE = Table((Head("Device"), Head("Energy  ", "J")), ((Cell("A|B"), Cell("3.50
         (Paragraph("A sentence."), "A sentence.", ["", "A sentence."]),
         (Lines(("BatchSize: 1", "Device: CPU")), "BatchSize: 1\nDevice: CPU", ["BatchSize: 1", "Device: CPU"]),
         (Bullets(("one", "two")), "- one\n- two", ["", "- one", "- two"]),
-        (Notes("Notes", ("one.", "two.")), "Notes:\n\n- one.\n- two.", ["  one.", "  two."]),
+        (Notes("Notes", ("one.", "two.")), "Notes:\n- one.\n- two.", ["  one.", "  two."]),
         (Code(("pytest benchmarks",)), "```console\n$ pytest benchmarks\n```", ["", "  pytest benchmarks"]),
         (Picture("Batch plot", "plots/a.png"), "![Batch plot](plots/a.png)", []),
         (
@@ -68,9 +69,9 @@ def test_cells_keep_the_numbers_that_their_texts_round() -> None:
 
 
 def test_every_row_of_every_table_has_a_cell_for_each_head() -> None:
-    tables = [
-        block for block in document(select(small_run(), foreign.markdown), load_prose("en")) if isinstance(block, Table)
-    ]
+    blocks = document(select(small_run(), foreign.markdown), load_prose("en"))
+    details = [inner for block in blocks if isinstance(block, Details) for inner in block.blocks]
+    tables = [block for block in (*blocks, *details) if isinstance(block, Table)]
     assert len(tables) > 10
     assert all(len(row) == len(table.heads) for table in tables for row in table.rows)
 

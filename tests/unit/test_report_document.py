@@ -61,12 +61,15 @@ def test_a_sweep_that_was_not_run_says_how_to_run_it(tmp_path: Path) -> None:
 def test_sections_stand_in_their_order(tmp_path: Path) -> None:
     headings = re.findall(r"^## (.*)$", document(tmp_path, make_record(sweeps=["beams", "device"])), re.MULTILINE)
     assert headings == [
+        "Summary",
         "Device Tests",
         "Batch Tests",
         "Image Size Tests",
         "Sequence Length Tests",
         "Optimization Tests",
         "Beams Tests",
+        "Parts",
+        "Spread",
         "Quality",
         "Certificate",
         "Tokens",
@@ -370,7 +373,7 @@ def test_proof_of_an_optimization_is_shown(tmp_path: Path) -> None:
     record = make_record(
         sweeps=["optimization"], applied={"compiled": {"graphs": 3, "fallbacks": 0}, "modules": ["a", "b"]}
     )
-    text = section(document(tmp_path, record), "Optimization Tests")
+    text = section(document(tmp_path, record), "Proofs")
     assert "- fp32: compiled: graphs 3, fallbacks 0; modules: a, b" in text
 
 

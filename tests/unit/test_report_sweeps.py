@@ -76,8 +76,16 @@ Data: TextVQA
 | 8      | 0.205   | 3.500  |
 | 16     | -       | -      |
 
-Notes:
+Against the first row (2 tokens), within one process:
 
+| tokens | time per sample   | samples/s | 1,000 samples (s) | 1,000 samples (J) |
+|--------|-------------------|-----------|-------------------|-------------------|
+| 2      | first row         | 4.88      | 205               | 3500              |
+| 4      | +0 %, cannot tell | 4.88      | 205               | 3500              |
+| 8      | +0 %, cannot tell | 4.88      | 205               | 3500              |
+| 16     | -                 | -         | -                 | -                 |
+
+Notes:
 - `-` for Latency, Joules of tokens 16: not available; no such device on this machine.
 """
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from blip_fixtures import foreign
-from blip_fixtures.report.blocks import Bullets, Code, Heading, Lines, Notes, Paragraph, Picture, Table
+from blip_fixtures.report.blocks import Bullets, Code, Details, Heading, Lines, Notes, Paragraph, Picture, Table
 from blip_fixtures.report.render.grid import grid
 
 if TYPE_CHECKING:
@@ -30,13 +30,15 @@ def _text(block: Block) -> str:
         case Bullets(items):
             return _bullets(items)
         case Notes(title, items):
-            return f"{title}:\n\n{_bullets(items)}"
+            return f"{title}:\n{_bullets(items)}"
         case Code(commands):
             return "\n".join(["```console", *(f"$ {foreign.code(command)}" for command in commands), "```"])
         case Picture(title, path):
             return f"![{title}]({path})"
         case Table():
             return grid(block)
+        case Details(title, inner):
+            return "\n\n".join((f"<details>\n<summary>{title}</summary>", *map(_text, inner), "</details>"))
         case _:
             assert_never(block)
 

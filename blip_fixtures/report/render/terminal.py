@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from blip_fixtures import foreign
-from blip_fixtures.report.blocks import Bullets, Code, Heading, Lines, Notes, Paragraph, Picture, Table
+from blip_fixtures.report.blocks import Bullets, Code, Details, Heading, Lines, Notes, Paragraph, Picture, Table
 from blip_fixtures.report.render.grid import grid
 from blip_fixtures.report.sweep_blocks import summary_blocks
 
@@ -44,5 +44,7 @@ def _lines(block: Block) -> list[str]:
             return []
         case Table():
             return ["", *grid(block).split("\n")]
+        case Details(title, inner):
+            return ["", title, *lines(inner)]
         case _:
             assert_never(block)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blip_fixtures import formats
 from blip_fixtures.quality.intervals import SHARES, SPANS, interval_of, why_no_interval
@@ -132,21 +132,7 @@ def _metric_cell(name: str, metric: Metric | None) -> Cell:
 
 def _differing(shown: Sequence[Record]) -> list[float | None]:
     """By row, the share of samples whose answer is not that of the first row; `None` where the two do not pair."""
-    first = shown[0].predictions
-    shares: list[float | None] = []
-    for record in shown:
-        answers = record.predictions
-        alike = len(answers) == len(first) > 0 and _questions(record) == _questions(shown[0])
-        shares.append(
-            sum(one != other for one, other in zip(first, answers, strict=True)) / len(first) if alike else None
-        )
-    return shares
-
-
-def _questions(record: Record) -> tuple[Any, ...]:
-    """Which samples a case answered: their source, its revision, and how many were taken."""
-    data = record.data
-    return () if data is None else (data.revision, data.samples, data.skipped)
+    return [figures.answers_differing(shown[0], record) for record in shown]
 
 
 def _better(records: Sequence[Record], metrics: Sequence[str], prose: Prose) -> str:

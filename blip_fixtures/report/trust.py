@@ -1,0 +1,65 @@
+"""How the rows of a table stand to its first one: marks, changes and reasons as the document shows them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blip_fixtures import formats
+from blip_fixtures.gate.trust import compared
+from blip_fixtures.report.footnotes import Footnote, sentence
+from blip_fixtures.report.selection import case_key
+from blip_fixtures.words import Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from blip_fixtures.gate.trust import Trust
+    from blip_fixtures.record import Record
+    from blip_fixtures.report.prose import Prose
+    from blip_fixtures.report.selection import Group, Key, Selection
+
+    Trusts = Mapping[Key, Trust]
+
+
+def trusts_of(group: Group, selection: Selection) -> Trusts:
+    """Of every row but the first of its dataset, by the key of its case. A row without a latency has none."""
+    found: dict[Key, Trust] = {}
+    for dataset in dict.fromkeys(record.case.dataset for record in group.records):
+        first, *others = (record for record in group.records if record.case.dataset == dataset)
+        trusts = compared(selection.timings(first), [selection.timings(other) for other in others])
+        found |= {case_key(other): trust for other, trust in zip(others, trusts, strict=True) if trust is not None}
+    return found
+
+
+def change(trust: Trust) -> str:
+    """``-86.8 %``, with its interval where processes know one: ``-86.8 % [-87.4, -86.1]``."""
+    shown = f"{formats.signed_percent(trust.change)} %"
+    if trust.low is None or trust.high is None:
+        return shown
+    return f"{shown} [{formats.signed_percent(trust.low)}, {formats.signed_percent(trust.high)}]"
+
+
+def mark(trust: Trust) -> str:
+    """``faster``, ``slower``, ``same within 3 %``, ``cannot tell``."""
+    return f"same within {formats.percent_up(trust.within)} %" if trust.mark == Mark.SAME else str(trust.mark)
+
+
+def doubts(labelled: Sequence[tuple[str, Trust]], prose: Prose) -> list[Footnote]:
+    """A sentence for each reason why rows cannot be told from the first one, with what would tell."""
+    by_reason: dict[str, list[str]] = {}
+    for label, trust in labelled:
+        if trust.mark == Mark.UNKNOWN and trust.reason is not None:
+            said = prose.say_reason(trust.reason)
+            if trust.needed is not None and trust.needed > trust.processes and trust.processes > 1:
+                said = f"{said}; {prose.say('trust_needed', processes=trust.needed)}"
+            by_reason.setdefault(said, []).append(label)
+    return [
+        Footnote.of(prose.say("trust_doubt", rows=", ".join(labels)), sentence(said))
+        for said, labels in by_reason.items()
+    ]
+
+
+def processes_of(records: Sequence[Record], selection: Selection) -> tuple[int, int]:
+    """The fewest and the most processes that timed one of these rows."""
+    counts = [len(selection.timings(record)) for record in records if record.latency is not None] or [0]
+    return min(counts), max(counts)
