@@ -74,6 +74,13 @@ def name_or_path(text: str) -> str:
     return text
 
 
+def money(text: str) -> float:
+    """More than none, in whatever money."""
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) or not float(text) > 0:
+        raise ValueError("give a number above 0, such as 2.5")
+    return float(text)
+
+
 def path(text: str) -> Path:
     """A path of the file system, whether something is there or not."""
     return Path(name_or_path(text))

@@ -36,6 +36,7 @@ class RunFiles:
         self.folder = options.report_dir / checkpoint_name(options.model)
         self._config = config
         self._lang = options.lang
+        self._price = options.price_per_hour
         self._anonymous = options.anonymous
         self.show = options.show
 
@@ -99,7 +100,9 @@ class RunFiles:
     def _write_document(self, records: Sequence[Record], command: str, course: Course, folder: Path) -> list[str]:
         from blip_fixtures.report.document import write_document
 
-        written = write_document(list(records), folder, lang=self._lang, command=command, courses=[course])
+        written = write_document(
+            list(records), folder, lang=self._lang, command=command, courses=[course], price=self._price
+        )
         if written.without_plots is None:
             return []
         return [f"plots are missing from {written.readme}, they could not be drawn: {written.without_plots}"]

@@ -43,6 +43,7 @@ class Options:
     rapl_root: Path
     report_dir: Path
     lang: str
+    price_per_hour: float | None = None
     ray: str | None = None
     pool_alike: bool = False
     resume: bool = False

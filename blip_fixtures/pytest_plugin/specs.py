@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blip_fixtures.bounds import MOST_PROCESSES, MOST_ROUNDS, MOST_SAMPLES, name_or_path, path, some_text
+from blip_fixtures.bounds import MOST_PROCESSES, MOST_ROUNDS, MOST_SAMPLES, money, name_or_path, path, some_text
 from blip_fixtures.case import DEFAULT_WARMUP_ROUNDS, MIN_ROUNDS, PRESETS, NewTokens
 from blip_fixtures.gate.rules import ALLOWABLE, Missing, parse_rules
 from blip_fixtures.pytest_plugin.parsing import (
@@ -223,6 +223,13 @@ SPECS = (
         seconds,
         "SECONDS",
         "End the run, with the stack of every thread, when a case takes longer. Default: never.",
+    ),
+    Spec(
+        "price-per-hour",
+        "",
+        money,
+        "MONEY",
+        "What an hour of this machine costs, such as 2.5: the document then says what a thousand samples cost.",
     ),
     Spec("lang", "en", one_of(LANGUAGES), "LANG", f"Language of the document's prose: {', '.join(LANGUAGES)}."),
     Spec(

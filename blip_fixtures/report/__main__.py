@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from blip_fixtures import foreign
-from blip_fixtures.bounds import argument, path, readable
+from blip_fixtures.bounds import argument, money, path, readable
 from blip_fixtures.record import RecordError, read_run
 from blip_fixtures.report.course import Course
 from blip_fixtures.report.document import ReportError, write_document
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs = [read_run(file) for file in options.records]
         courses = [Course.of(run.document, run.records) for run in runs]
         records = [record for run in runs for record in run.records]
-        written = write_document(records, options.out, lang=options.lang, courses=courses)
+        written = write_document(records, options.out, lang=options.lang, courses=courses, price=options.price_per_hour)
     except (RecordError, ReportError) as error:
         return _fail(str(error))
     except OSError as error:
@@ -62,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=LANGUAGES,
         default="en",
         help="language of the prose (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--price-per-hour",
+        type=argument(money),
+        metavar="MONEY",
+        help="what an hour of the machine costs: the document then says what a thousand samples cost",
     )
     return parser
 

@@ -101,7 +101,7 @@ def document(
     """All blocks in their order. `price` is that of an hour of the machine."""
     blocks = [*head(selection.records, prose), *course_blocks(courses, prose), *summary(selection, prose, price)]
     for sweep in sweeps_of(selection.records):
-        blocks += sweep_blocks(sweep, selection, prose)
+        blocks += sweep_blocks(sweep, selection, prose, price)
     further = [*spread_blocks(selection, prose), *proof_blocks(selection, prose)]
     for section in SECTIONS:
         further += section.blocks(selection, prose)

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from blip_fixtures.report.tables.sweep_table import SweepTable
 
 
-def sweep_blocks(sweep: Sweep, selection: Selection, prose: Prose) -> list[Block]:
-    """The tables of one sweep with what stands around them; how to run it where no record is of it."""
+def sweep_blocks(sweep: Sweep, selection: Selection, prose: Prose, price: float | None = None) -> list[Block]:
+    """The tables of one sweep with what stands around them; how to run it where no record is of it.
+
+    `price` is that of an hour of the machine.
+    """
     groups = selection.groups(sweep)
     blocks: list[Block] = [Heading(sweep.title)]
     if not groups:
@@ -31,7 +34,7 @@ def sweep_blocks(sweep: Sweep, selection: Selection, prose: Prose) -> list[Block
     if not sweep.axis:
         blocks.append(Paragraph(prose.say("own_sweep_intro")))
     for group in groups:
-        blocks += _table_blocks(group, selection, prose)
+        blocks += _table_blocks(group, selection, prose, price)
     if sweep.plot is not None and has_plot(groups):
         blocks.append(Picture(sweep.plot.title, f"plots/{sweep.plot.file}"))
     return blocks
@@ -46,9 +49,9 @@ def summary_blocks(records: Sequence[Record]) -> list[Block]:
     return blocks
 
 
-def _table_blocks(group: Group, selection: Selection, prose: Prose) -> list[Block]:
+def _table_blocks(group: Group, selection: Selection, prose: Prose, price: float | None) -> list[Block]:
     table = group_table(group, selection, prose)
-    against = against_first(group, selection, prose)
+    against = against_first(group, selection, prose, price)
     blocks = [*_held(table), table.table]
     if against is None:
         return [*blocks, *notes(table.footnotes, prose)]

@@ -50,7 +50,7 @@ def test_no_meter_no_wait(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None
 def test_required_meters_that_are_missing_end_the_run_before_a_model_loads(
     suite: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blip_fixtures.engine.session.load_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("blip_fixtures.engine.workload.load_model", lambda *_: pytest.fail("a model was loaded"))
     result = suite.run(TWO_SWEEPS, NO_TREE, "--blip-energy=require")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (error,) = [line for line in result.errlines if line.startswith("ERROR: ")]

@@ -18,7 +18,7 @@ MIB = 2**20
 
 def test_nothing_fits(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("blip_fixtures.engine.preflight.free_bytes", lambda _: MIB)
-    monkeypatch.setattr("blip_fixtures.engine.session.load_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("blip_fixtures.engine.workload.load_model", lambda *_: pytest.fail("a model was loaded"))
     result = suite.run(TWO_SWEEPS)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
@@ -86,7 +86,7 @@ def test_a_case_that_runs_out_is_a_gap_and_the_next_has_a_fresh_model(
         loads.append(optimization)
         return load_model(checkpoint, device, optimization, dtype, *attention)
 
-    monkeypatch.setattr("blip_fixtures.engine.session.load_model", counting)
+    monkeypatch.setattr("blip_fixtures.engine.workload.load_model", counting)
     result = suite.run(EXHAUSTS.format(error=error))
     result.assert_outcomes(passed=2, skipped=1)
     assert result.ret == 0
@@ -111,7 +111,7 @@ def test_nothing_of_the_exhausted_model_stays_alive(suite: Suite, monkeypatch: p
         live.append(weakref.ref(loaded.model.vision_model.embeddings.patch_embedding.weight))
         return loaded
 
-    monkeypatch.setattr("blip_fixtures.engine.session.load_model", watching)
+    monkeypatch.setattr("blip_fixtures.engine.workload.load_model", watching)
     suite.run(EXHAUSTS.format(error=ERRORS[0])).assert_outcomes(passed=2, skipped=1)
     assert alive_at_load == [0, 0]
 

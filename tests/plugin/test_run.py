@@ -178,7 +178,7 @@ def test_cases_of_one_model_stand_together_and_load_it_once(suite: Suite, monkey
         loads.append(optimization)
         return load_model(checkpoint, device, optimization, dtype, *attention)
 
-    monkeypatch.setattr("blip_fixtures.engine.session.load_model", counting)
+    monkeypatch.setattr("blip_fixtures.engine.workload.load_model", counting)
     monkeypatch.setenv("CXX", "no-such-compiler")
     suite.run(OPTIMIZATIONS.replace('"fp32", "compile"', '"compile"')).assert_outcomes(passed=4, skipped=2)
     # The baseline is timed again behind the others, which takes the one load more.
@@ -247,7 +247,7 @@ def test_an_optimization_without_effect_fails_and_loses_nothing(suite: Suite, mo
     def deaf(checkpoint: Checkpoint, device: str, optimization: str, dtype: str, *attention: Any) -> LoadedModel:
         return load_model(checkpoint, device, optimization, "float32", *attention)
 
-    monkeypatch.setattr("blip_fixtures.engine.session.load_model", deaf)
+    monkeypatch.setattr("blip_fixtures.engine.workload.load_model", deaf)
     benchmarks = OPTIMIZATIONS.replace('"bf16", "fp32", "compile"', '"bf16"').replace('"coco", ', "")
     result = suite.run(benchmarks)
     result.assert_outcomes(passed=1, failed=1)

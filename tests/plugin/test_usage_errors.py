@@ -195,7 +195,7 @@ def test_a_spoiled_checkpoint_is_refused_before_it_loads(
     suite: Suite, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], None], complaint: str
 ) -> None:
     spoil(packaged_copy(suite))
-    monkeypatch.setattr("blip_fixtures.engine.session.load_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("blip_fixtures.engine.workload.load_model", lambda *_: pytest.fail("a model was loaded"))
     result = suite.run(TWO_SWEEPS, "--blip-model=mine")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (error,) = [line for line in result.errlines if line.startswith("ERROR: ")]

@@ -274,7 +274,7 @@ class Watch:
 def watch(on_cards: Bench, monkeypatch: pytest.MonkeyPatch) -> type[Watch]:
     # Whether CUDA starts is a question of its own.
     monkeypatch.setattr("blip_fixtures.engine.preflight.why_unavailable", lambda _: None)
-    monkeypatch.setattr("blip_fixtures.engine.session.why_unavailable", lambda _: None)
+    monkeypatch.setattr("blip_fixtures.engine.recorder.why_unavailable", lambda _: None)
     monkeypatch.setattr("blip_fixtures.engine.passes.memory.PeakMemory", Watch)
     monkeypatch.setattr(Watch, "seen", [], raising=False)
     monkeypatch.setattr(Watch, "runner", lambda _watch: on_cards.models.loaded[-1].runner, raising=False)

@@ -63,7 +63,7 @@ def test_a_sweep_from_outside_is_rendered_with_its_title_header_held_lines_and_p
 ) -> None:
     records = [*in_few_tokens(8, 4, 2), make_not_run(sweeps=["few_tokens"], sequence_length=16)]
     text = write_document(records, tmp_path).readme.read_text(encoding="utf-8")
-    shown = text.partition("## A Few Tokens\n")[2].partition("\n## ")[0]
+    shown = text.partition("## A Few Tokens\n")[2].partition("\n<details>")[0]
     assert shown.startswith(
         """
 On: CPU

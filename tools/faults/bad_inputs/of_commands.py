@@ -22,6 +22,7 @@ RENDERING = (
     _rendering(f"{_REPORT} records.json"),
     _rendering(f"{_REPORT} records.json --out ''", files={"records.json": records()}),
     _rendering(f"{_REPORT} records.json --out out --lang de", files={"records.json": records()}),
+    _rendering(f"{_REPORT} records.json --out out --price-per-hour free", files={"records.json": records()}),
     _rendering(f"{_REPORT} records.json --out taken", "`taken` is a file", {"records.json": records(), "taken": ""}),
     _rendering(f"{_REPORT} nothing.json --out out"),
     _rendering(f"{_REPORT} 'a\x1b[31m.json' --out out"),
