@@ -19,7 +19,6 @@ Parsed = TypeVar("Parsed")
 # Far above what a machine measures in a month, and as much as a record holds (`record/units.py`): of tokens so many
 # that an answer is no longer than a text of it may be.
 MOST_ROUNDS = 100_000
-MOST_PROCESSES = 100
 MOST_SAMPLES = 1_000_000
 MOST_NEW_TOKENS = 20_000
 MOST_PROCESSES = 1_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -40,6 +41,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     `limit_of_protocol` says that nobody gave a number of new tokens, so that the protocol's holds where it has one.
     `rounds` of `None` are as many as the suite thinks right. `sweeps` are the sweeps that show the case. `again` makes
     it the second timing of a case that others are compared with; `process` is which of several processes times it.
+    `turns_with` is the first row of the case's table: both are then timed in turns as well.
     """
 
     case: Case
@@ -56,6 +58,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     sweeps: tuple[str, ...] = ()
     again: bool = False
     process: AtLeastOne = 1
+    turns_with: Case | None = None
 
     @classmethod
     def of(
@@ -120,7 +123,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     def second_timing(self) -> Job:
         """The same latency once more, after the cases that are compared with this one."""
-        return msgspec.structs.replace(self, passes=(PassName.LATENCY,), again=True)
+        return msgspec.structs.replace(self, passes=(PassName.LATENCY,), again=True, turns_with=None)
+
+    def first_row(self) -> Job:
+        """That of the first row of the case's table, measured as this one is."""
+        assert self.turns_with is not None
+        case = replace(self.turns_with, device=self.case.device)
+        return msgspec.structs.replace(self, case=case, turns_with=None)
 
     def in_process(self, number: int) -> Job:
         """The same latency in a further process, the first of which is 2."""

@@ -192,6 +192,11 @@ class OneLiveModel:
             self.loads += 1
         return live
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a model is live."""
+        return self._live is not None
+
     def held_bytes(self, card: str) -> int:
         """Weights of the live model on a device, one of several cards: what a next one finds free beside what is."""
         live = self._live

@@ -138,7 +138,7 @@ def _unrunnable(
     }
     left = [job for job in jobs if job not in lacking and job not in unfilled]
     contradictory = {job: reason for job, reason in lacking.items() if reason == _why_against(job, stock)}
-    asked_too_much = {**contradictory, **unfilled, **_too_large(left, stock, held_bytes)}
+    asked_too_much = {**contradictory, **unfilled, **too_large(left, stock, held_bytes)}
     return {**lacking, **asked_too_much}, list(asked_too_much.values())
 
 
@@ -174,7 +174,7 @@ def _too_few_samples(job: Job, samples: int) -> Reason | None:
     return Reason.of("too_few_samples", samples=samples, dataset=job.case.dataset, batch_size=job.case.batch_size)
 
 
-def _too_large(jobs: Sequence[Job], stock: Stock, held_bytes: Callable[[str], int]) -> dict[Job, Reason]:
+def too_large(jobs: Sequence[Job], stock: Stock, held_bytes: Callable[[str], int]) -> dict[Job, Reason]:
     """The jobs that do not fit into what their device has free, with what would."""
     alike: dict[tuple[CheckpointKey, str], list[Job]] = defaultdict(list)
     for job in jobs:

@@ -64,6 +64,7 @@ class Recorder:
             process=job.process,
             latency=found.latency,
             throughput=found.throughput,
+            turns=found.turns,
             phases=found.phases,
             energy=found.energy,
             flops=found.flops,

@@ -69,6 +69,8 @@ class Session:
         self.stock = stock or Stock()
         self._timer = timer
         self._models = OneLiveModel(load or load_for)
+        # That of a first row, beside the live one, where there is room.
+        self._first = OneLiveModel(load or load_for)
         self._unrunnable: dict[Job, Reason | None] = {}
         self._cuda_lost: Reason | None = None
         self._recorder = Recorder(self.stock, facts or {}, show, self._is_lost)
@@ -81,7 +83,8 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Free the live model."""
+        """Free what is loaded."""
+        self._first.evict()
         self._models.evict()
 
     def prepare(self, jobs: Sequence[Job], *, with_meters: bool = True) -> None:
@@ -98,7 +101,7 @@ class Session:
             jobs,
             self.stock,
             with_meters=with_meters,
-            held_bytes=self._models.held_bytes,
+            held_bytes=lambda card: self._models.held_bytes(card) + self._first.held_bytes(card),
             one_must_run=one_must_run,
         )
         for job in jobs:
@@ -164,7 +167,7 @@ class Session:
             exhausted = reason
         if exhausted is not None or found.exhausted:
             # Only here, after the handler, has the error let go of the frames that hold the model and its tensors.
-            self._models.evict()
+            self.close()
         if exhausted is not None:
             return Outcome(self._recorder.stored(job, Status.OUT_OF_MEMORY, reason=exhausted, moment=moment))
         try:
@@ -211,11 +214,16 @@ class Session:
     def _measured(self, job: Job, loop: Loop, found: Found) -> Found:
         watched = WatchedLoop(loop, job.case.device)
         with working_on(job.case.device):
-            return watched.told(run_passes(self._context(job, watched, found)))
+            measured = watched.told(run_passes(self._context(job, watched, found)))
+        if job.case.device != "cpu":
+            # A card's allocator counts what is on it, whosever it is.
+            self._first.evict()
+        return measured
 
     def _context(self, job: Job, loop: Loop, found: Found) -> Context:
         workload = self.workload(job)
-        return Context(workload.job, workload, loop, self.tools, found)
+        first_row = None if job.turns_with is None else lambda: self._first_row(job)
+        return Context(workload.job, workload, loop, self.tools, found, first_row)
 
     def _plain_loop(self, job: Job) -> PlainLoop:
         return PlainLoop(self._timer(job.case.device))
@@ -226,13 +234,25 @@ class Session:
         if device != "cpu" and is_device_error(error) and is_lost(device):
             self._cuda_lost = Reason.of("cuda_lost", device=device, case_id=job.case.id, error=said_by(error))
             self._models.give_cuda_up()
+            self._first.give_cuda_up()
 
     def _is_lost(self, device: str) -> bool:
         return device != "cpu" and self._cuda_lost is not None
 
     def workload(self, job: Job) -> Workload:
         """The job's batches and its model, which is loaded where it is not the live one."""
-        loaded = self._models.get(self.stock.checkpoint(job), job.case.device, job.case.optimization)
+        if self._first.is_held and preflight.too_large([job], self.stock, self._models.held_bytes):
+            self._first.evict()
+        return self._on(self._models, job)
+
+    def _first_row(self, job: Job) -> Workload | Reason:
+        """The first row of the job's table, its model beside the live one; or why there is no room."""
+        first = job.first_row()
+        reason = preflight.too_large([first], self.stock, self._first.held_bytes).get(first)
+        return Reason.of("no_room_for_turns", why=str(reason)) if reason is not None else self._on(self._first, first)
+
+    def _on(self, models: OneLiveModel, job: Job) -> Workload:
+        loaded = models.get(self.stock.checkpoint(job), job.case.device, job.case.optimization)
         loaded.family.end_as_tokenizer(loaded.model, processor := self.stock.processor(job))
         return Workload(
             job=self.stock.resolved(job),
@@ -245,4 +265,4 @@ class Session:
 
 def _key(job: Job) -> Job:
     """A job without what does not decide whether it can run."""
-    return msgspec.structs.replace(job, sweeps=(), again=False, process=1)
+    return msgspec.structs.replace(job, sweeps=(), again=False, process=1, turns_with=None)

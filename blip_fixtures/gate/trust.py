@@ -133,9 +133,13 @@ def _by_process(records: Sequence[Record]) -> dict[int, Record]:
 def _differences(pairs: Sequence[tuple[Record, Record]]) -> Any:
     """(processes, batches) logarithms of a row's time a sample over that of the first row.
 
-    Batches are paired where both rows have the same ones; else there is one number, of all rounds. What a side has no
+    Rows that were timed in turns with the same first row are compared by that, pair by pair. Else batches are paired
+    where both rows have the same ones; else there is one number, of all rounds. What a side has no
     number for, such as a round of 0 s, is NaN.
     """
+    in_turns = [_in_turns(was, now) for was, now in pairs]
+    if all(found is not None and found.shape == in_turns[0].shape for found in in_turns):
+        return np.array(in_turns)
     first, row = pairs[0]
     calibrated = first.case.device == row.case.device and all(map(_has_references, (*pairs[0], *pairs[-1])))
     same = first.case.batch_size == row.case.batch_size and _batches(first) == _batches(row)
@@ -146,6 +150,28 @@ def _differences(pairs: Sequence[tuple[Record, Record]]) -> Any:
     ]
     was, now = (np.where(np.isfinite(side), side, np.nan) for side in sides)
     return now - was
+
+
+def _in_turns(was: Record, now: Record) -> Any:
+    """(pairs,) how both stand to the first row that they were timed in turns with; `None` where they were not."""
+    names = {record.turns.first for record in (was, now) if record.turns is not None}
+    if len(names) != 1:
+        return None
+    sides = [_to_first(record, *names) for record in (was, now)]
+    if any(side is None for side in sides) or len({side.size for side in sides if side.ndim}) != 1:
+        return None
+    return sides[1] - sides[0]
+
+
+def _to_first(record: Record, first: str) -> Any:
+    """(pairs,) logarithms of its rounds over those of the first row; 0 for that row itself."""
+    if record.turns is None:
+        return np.zeros(()) if record.case_id == first else None
+    if not len(record.turns.own_s) == len(record.turns.first_s) > 0:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.log(np.asarray(record.turns.own_s)) - np.log(np.asarray(record.turns.first_s))
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 def _logarithms(record: Record, batches: int, *, calibrated: bool) -> Any:

@@ -136,6 +136,10 @@ class Plan:
             groups.setdefault(replace(case, optimization=""), []).append(case)
         return {group[0]: group[1:] for group in groups.values() if len(group) > 1}
 
+    def first_of(self, case: Case) -> Case | None:
+        """The case that it is compared with, where that is another one."""
+        return next((first for first, others in self.compared.items() if case in others), None)
+
     def case_of(self, nodeid: str, values: Mapping[str, Any]) -> Case:
         """The case that these values of the axes spell.
 
@@ -177,6 +181,7 @@ class Plan:
             hub_revision=options.revision,
             sweeps=self.sweeps_of(case),
             timed=options.times,
+            turns_with=self.first_of(case) if options.times else None,
         )
 
     def mark_items(self, items: Iterable[pytest.Item]) -> None:

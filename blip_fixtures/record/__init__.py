@@ -25,6 +25,7 @@ from blip_fixtures.record.structs import (
     Record,
     Throughput,
     Tokens,
+    Turns,
     as_plain,
 )
 
@@ -50,6 +51,7 @@ __all__ = [
     "StoredRun",
     "Throughput",
     "Tokens",
+    "Turns",
     "as_plain",
     "read_document",
     "read_records",

@@ -85,6 +85,17 @@ class Latency(Part, frozen=True, kw_only=True):
     conditions: Conditions = ()
 
 
+class Turns(Part, frozen=True, kw_only=True):
+    """Seconds of rounds in turn with those of the case `first`, both of pair i on batch i modulo the number of batches.
+
+    Even pairs began with the first row, odd ones with this one, so that what drifts falls on both.
+    """
+
+    first: Name
+    first_s: Rounds
+    own_s: Rounds
+
+
 class Throughput(Part, frozen=True, kw_only=True):
     """What the timed rounds got done: all their samples, and all the tokens of their answers, over all their seconds.
 
@@ -255,6 +266,7 @@ class Record(Part, frozen=True, kw_only=True):
     process: AtLeastOne = 1
     latency: Latency | None = None
     throughput: Throughput | None = None
+    turns: Turns | None = None
     phases: Phases | None = None
     energy: Mapping[Domain, Energy] = {}
     flops: Flops | None = None

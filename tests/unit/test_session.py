@@ -565,6 +565,61 @@ def test_what_a_pass_needs_runs_before_it(name: PassName) -> None:
     assert PassName.LATENCY in make_job(passes=(name,)).passes
 
 
+@pytest.fixture
+def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any optimization takes effect on a model that is none."""
+    monkeypatch.setattr("blip_fixtures.optimizations.Optimization.proof", lambda *_: {})
+
+
+@pytest.mark.usefixtures("unproven")
+def test_a_row_is_timed_in_turns_with_the_first_one(bench: Bench) -> None:
+    first = bench.measure(optimization="fp16", passes=("latency",))
+    assert first.turns is None
+    assert "turns" not in first.missing
+    loaded = len(bench.models.loaded)
+    job = make_job(passes=("latency",), turns_with=make_job(optimization="fp16").case)
+    record = bench.session.measure(job)
+    assert record.turns is not None
+    assert record.turns.first == first.case_id
+    assert record.turns.own_s == record.turns.first_s == (8.0,) * 5
+    assert [each.optimization for each in bench.models.loaded[loaded:]] == ["fp32", "fp16"], "side by side"
+    assert bench.models.loaded[loaded].runner.calls == 1 + 3 + 1 + 5
+    alone = make_job(passes=("latency",))
+    assert record.config_hash == bench.session.config_hash(alone), "what stands beside is no condition"
+    other = make_job(optimization="bf16", passes=("latency",), turns_with=job.turns_with)
+    assert bench.session.measure(other).turns is not None
+    assert [each.optimization for each in bench.models.loaded[loaded + 2 :]] == ["bf16"], "the first row stays"
+    assert bench.session.measure(job.in_process(2)).turns is not None
+    assert bench.session.measure(job.second_timing()).turns is None
+
+
+def test_a_row_without_room_for_the_first_one_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = make_job(passes=("latency",), turns_with=make_job(optimization="fp16").case)
+    bench.session.prepare([job])
+    monkeypatch.setattr("blip_fixtures.engine.preflight.free_bytes", lambda _device: 0)
+    record = bench.session.measure(job)
+    assert (record.status, record.turns) == (Status.OK, None)
+    assert record.missing["turns"].code == "no_room_for_turns"
+    assert "free" in str(record.missing["turns"])
+
+
+def test_a_first_row_that_takes_the_last_memory_costs_the_turns_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(checkpoint: Any, device: str, optimization: str) -> Any:
+        if optimization == "fp16":
+            raise OUT_OF_MEMORY[0]
+        return bench.models.load(checkpoint, device, optimization)
+
+    bench.session._first._load = load
+    job = make_job(passes=("latency",), turns_with=make_job(optimization="fp16").case)
+    record = bench.session.measure(job)
+    assert (record.status, record.turns) == (Status.OK, None)
+    assert record.missing["turns"].code == "turns_out_of_memory"
+    assert record.latency is not None
+    assert not bench.session._models.is_held, "the next job must not find the model as this left it"
+
+
 def untimed(**settings: Any) -> Job:
     return make_job(passes=("quality",), timed=False, samples=SampleSource(limit=9), **settings)
 

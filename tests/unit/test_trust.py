@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from blip_fixtures.gate.trust import SAME_WITHIN, Trust, compared
-from blip_fixtures.record import Record
+from blip_fixtures.record import Record, Turns
 from blip_fixtures.words import Mark
 from tests.unit.records import make_latency, make_record
 
@@ -119,3 +119,28 @@ def test_rows_of_one_code_are_seldom_told_apart(processes: int) -> None:
         wrong += any(found is not None and found.mark in (Mark.FASTER, Mark.SLOWER) for found in compared(first, rows))
     # The first row is in all comparisons, so they are not independent; Holm's bound holds all the same.
     assert wrong <= 0.05 * tables + 2 * (0.05 * 0.95 * tables) ** 0.5
+
+
+def in_turns(record: Record, first: Record, *ratios: float) -> Record:
+    turns = Turns(first=first.case_id, first_s=(1.0,) * len(ratios), own_s=ratios)
+    return msgspec.structs.replace(record, turns=turns)
+
+
+def test_rows_that_were_timed_in_turns_are_compared_by_that(rng: Any) -> None:
+    """Their own rounds may have met another machine: here they say that the rows are alike."""
+    (first,), (row,), (other,) = (
+        timed(rng, processes=1, noise=0.0, spread=0.0, optimization=name) for name in ("fp16", "bf16", "int8")
+    )
+    slow, fast = in_turns(row, first, 1.9, 2.0, 2.1), in_turns(other, first, 0.5, 0.5, 0.4)
+    assert one([first], [row]).change == pytest.approx(0.0)
+    found = one([first], [slow])
+    assert found.mark == Mark.SLOWER
+    assert found.change == pytest.approx(1.0)
+    assert one([slow], [first]).change == pytest.approx(-0.5)
+    assert one([slow], [fast]).change == pytest.approx(0.5 / 2.0 - 1)
+    # Neither with other first rows, nor with files that nobody wrote, is anything to be had of them.
+    elsewhere = msgspec.structs.replace(fast, turns=Turns(first="another", first_s=(1.0,), own_s=(9.0,)))
+    torn = msgspec.structs.replace(fast, turns=Turns(first=first.case_id, first_s=(1.0,), own_s=(9.0, 9.0)))
+    nothing = msgspec.structs.replace(fast, turns=Turns(first=first.case_id, first_s=(0.0,), own_s=(9.0,)))
+    assert [one([first], [each]).change for each in (elsewhere, torn)] == [pytest.approx(0.0)] * 2
+    assert compared([first], [[nothing]]) == [None]

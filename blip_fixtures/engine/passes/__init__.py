@@ -16,6 +16,7 @@ from blip_fixtures.engine.passes.latency import LatencyPass
 from blip_fixtures.engine.passes.limit import LimitPass
 from blip_fixtures.engine.passes.memory import MemoryPass
 from blip_fixtures.engine.passes.phases import PhasePass
+from blip_fixtures.engine.passes.turns import time_in_turns
 from blip_fixtures.engine.workload import BatchAnswers
 from blip_fixtures.reasons import Reason
 from blip_fixtures.words import PassName
@@ -64,6 +65,7 @@ def run_passes(context: Context, passes: Sequence[Pass] = PASSES) -> Found:
     context.optimization.prepare(workload.loaded, job.case.sequence_length, workload.probe)
     if job.again or job.process > 1:
         LatencyPass().run(context)
+        time_in_turns(context)
         return context.found
     wanted = needed((*job.passes, AnswersPass.name, AttentionPass.name), passes)
     context.running = tuple(each for each in passes if each.name in wanted)
@@ -81,6 +83,7 @@ def run_passes(context: Context, passes: Sequence[Pass] = PASSES) -> Found:
     found.applied |= context.optimization.proof(workload.loaded, workload.probe)
     _tell_cards(context)
     found.notes = _in_order(found.notes, context.optimization.notes(found.applied))
+    time_in_turns(context)
     return found
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from blip_fixtures.job import Job
     from blip_fixtures.meters import Meter, MeterError
     from blip_fixtures.optimizations import Optimization
-    from blip_fixtures.record import Energy, Flops, Latency, Limit, Memory, Metric, Phases, Throughput, Tokens
+    from blip_fixtures.record import Energy, Flops, Latency, Limit, Memory, Metric, Phases, Throughput, Tokens, Turns
 
 
 class Tools(Protocol):
@@ -76,6 +76,7 @@ class Found:
 
     latency: Latency | None = None
     throughput: Throughput | None = None
+    turns: Turns | None = None
     # By number, the batches of a job that is not timed, which several processes may have answered.
     answered: Mapping[int, BatchAnswers] = field(default_factory=dict)
     # Token ids (batch, tokens) of each round's answers, on the device; empty where a loop hands none back.
@@ -126,6 +127,8 @@ class Context:
     loop: Loop
     tools: Tools
     found: Found = field(default_factory=Found)
+    # The first row of the job's table, where it is to be timed in turns with it, or why it cannot be at hand.
+    first_row: Callable[[], Workload | Reason] | None = None
     # The passes that run: those that were asked for, and what they need.
     running: tuple[Pass, ...] = ()
     _shapes_seen: set[tuple[Any, ...]] = field(default_factory=set)
