@@ -17,17 +17,15 @@ from blip_fixtures.record.structs import (
     Energy,
     EnergyWindow,
     Flops,
-    Latency,
     Limit,
     Memory,
     Metric,
     Phases,
     Record,
-    Throughput,
     Tokens,
-    Turns,
     as_plain,
 )
+from blip_fixtures.record.timings import Latency, Throughput, Turns
 
 __all__ = [
     "SCHEMA_VERSION",

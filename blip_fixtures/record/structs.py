@@ -1,7 +1,7 @@
 """The one definition of a record, version 2. Types, validation and `record.schema.json` come from it.
 
-`units.py` has the bounds of its numbers and texts, `environment.py` what is known of its environment, `conditions.py`
-where its samples came from and how answers were generated.
+`units.py` has the bounds of its numbers and texts, `timings.py` what the rounds took, `environment.py` what is known of
+its environment, `conditions.py` where its samples came from and how answers were generated.
 
 Missing is null with a reason under `missing`, never 0. After a change here, write the schema again:
 ``python -m tools.record_schema``.
@@ -20,6 +20,7 @@ from blip_fixtures.plain import Facts
 from blip_fixtures.reasons import Reason
 from blip_fixtures.record.cards import CardEnergy, CardMemory
 from blip_fixtures.record.conditions import Data, Generation
+from blip_fixtures.record.timings import Latency, Throughput, Turns
 from blip_fixtures.record.units import (
     Amount,
     AtLeastOne,
@@ -34,7 +35,6 @@ from blip_fixtures.record.units import (
     Name,
     NetJoules,
     Ratio,
-    Rounds,
     Score,
     Seconds,
     Share,
@@ -68,45 +68,6 @@ class CaseFields(Part, frozen=True, kw_only=True):
     prompts: Word | None
 
 
-class Latency(Part, frozen=True, kw_only=True):
-    """Seconds per batch. Round i ran batch i modulo the number of batches.
-
-    `reference_s` are those of the fixed matrix product just before each round, in the same order. `conditions` are what
-    a GPU told of its clocks just after each round; a processor tells nothing.
-    """
-
-    mean_s: Seconds | None
-    median_s: Seconds | None
-    stddev_s: Seconds | None
-    p90_s: Seconds | None
-    rounds_s: Rounds
-    reference_s: Rounds
-    warmup_rounds: Count | None
-    conditions: Conditions = ()
-
-
-class Turns(Part, frozen=True, kw_only=True):
-    """Seconds of rounds in turn with those of the case `first`, both of pair i on batch i modulo the number of batches.
-
-    Even pairs began with the first row, odd ones with this one, so that what drifts falls on both.
-    """
-
-    first: Name
-    first_s: Rounds
-    own_s: Rounds
-
-
-class Throughput(Part, frozen=True, kw_only=True):
-    """What the timed rounds got done: all their samples, and all the tokens of their answers, over all their seconds.
-
-    A round counts what its own batch has. Of an answer every token up to its end counts, the end token among them;
-    with beams those of the answer that won.
-    """
-
-    samples_per_s: Amount | None
-    tokens_per_s: Amount | None
-
-
 class Phases(Part, frozen=True, kw_only=True):
     """Seconds per batch and phase, means over the pass of their own.
 
@@ -123,6 +84,11 @@ class Phases(Part, frozen=True, kw_only=True):
     sum_s: Seconds | None = None
     rounds: AtLeastOne | None = None
     latency_ratio: Ratio | None = None
+
+    @property
+    def same_rounds_s(self) -> float | None:
+        """The latency pass's mean over the same rounds, seconds per batch."""
+        return self.sum_s / self.latency_ratio if self.sum_s is not None and self.latency_ratio else None
 
 
 class EnergyWindow(Part, frozen=True, kw_only=True):

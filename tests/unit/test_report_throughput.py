@@ -24,7 +24,7 @@ def test_it_is_a_section_of_its_own_and_changes_nothing_else(tmp_path: Path, lan
     before, after = (document(tmp_path, *each, lang=lang) for each in (records, with_it))
     assert "## Throughput" not in before
     shown = section(after, "Throughput")
-    rows = re.findall(r"^\| ", section(after, "Tokens"), re.MULTILINE)
+    rows = re.findall(r"^\| ", section(after, "Phases"), re.MULTILINE)
     assert len(re.findall(r"123\.5 +\| 0\.9877 ", shown)) == len(rows) - 1
     # The summary tells of it, and so does what a thousand samples take.
     before, after = (each.partition("## Tokens")[2] for each in (before, after))

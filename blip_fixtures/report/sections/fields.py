@@ -48,7 +48,8 @@ class FieldSection:
 
     Its sentences are ``<field>_intro`` and ``<field>_none`` of the prose; `facts` fills the former's placeholders, and
     `below` are further blocks between the table and its notes. A `recent` field is one that older releases did not
-    write: where no record has it there is no section.
+    write: where no record has it there is no section. Of a section that `folds` rows that differ in one axis alone are
+    one, with all its values.
     """
 
     field: str
@@ -57,6 +58,7 @@ class FieldSection:
     facts: Callable[[Sequence[Record], Prose], Mapping[str, str]] = lambda _shown, _prose: {}
     below: Callable[[Sequence[Record], Selection, Prose], list[Block]] = lambda _shown, _selection, _prose: []
     recent: bool = False
+    folds: bool = False
 
     @property
     def section(self) -> Section:
@@ -82,12 +84,13 @@ class FieldSection:
         for record in shown:
             remarks += self._remarks(record, columns, names.label(record), prose)
         heads = (*names.heads, *(Head(column.header, column.unit) for column in columns))
-        rows = tuple((*names.cells(record), *(column.cell(record) for column in columns)) for record in shown)
+        rows = [(*names.cells(record), *(column.cell(record) for column in columns)) for record in shown]
+        rows = folded(rows, len(names.axes)) if self.folds else rows
         absent = absent_rows(cases, shown, parts[0], selection, prose)
         return [
             Paragraph(prose.say(f"{self.field}_intro", **self.facts(shown, prose))),
             *names.same_in_every_row(prose),
-            Table(heads, rows),
+            Table(heads, tuple(rows)),
             *self.below(shown, selection, prose),
             *notes([*names.gathered(remarks, shown, prose), *absent], prose),
         ]
@@ -99,6 +102,19 @@ class FieldSection:
             if dig(record, column.path) is None
         ]
         return [*gaps, *scoped_notes(record, label, self.field, prose)]
+
+
+def folded(rows: Sequence[tuple[Cell, ...]], axes: int) -> list[tuple[Cell, ...]]:
+    """Rows that are equal but for one of their first `axes` cells as one row, whose cell has all the values there."""
+    found = list(rows)
+    for axis in range(axes):
+        alike: dict[tuple[Cell, ...], list[Cell]] = {}
+        for row in found:
+            alike.setdefault((*row[:axis], *row[axis + 1 :]), []).append(row[axis])
+        found = [
+            (*rest[:axis], Cell(", ".join(cell.text for cell in cells)), *rest[axis:]) for rest, cells in alike.items()
+        ]
+    return found
 
 
 def dig(record: Record, path: str) -> Any:

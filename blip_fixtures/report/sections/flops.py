@@ -30,4 +30,5 @@ FLOPS = FieldSection(
         FieldColumn("total", "flops.total", formats.flops, "FLOP", enough=False),
     ),
     facts=_counters,
+    folds=True,
 ).section

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from blip_fixtures import formats
 from blip_fixtures.report.sections.by_card import memory_by_card
 from blip_fixtures.report.sections.fields import FieldColumn, FieldSection
+from blip_fixtures.words import MemoryKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +23,24 @@ def _kinds(shown: Sequence[Record], prose: Prose) -> Mapping[str, str]:
         kinds.append(prose.say("memory_held"))
     if any(memory.reserved_bytes for memory in known):
         kinds.append(prose.say("memory_reserved"))
+    noise = _noise(shown)
+    if noise is not None:
+        low, high = (formats.mebibytes(bytes_) for bytes_ in noise)
+        kinds.append(prose.say("memory_noise", low=low, high=high))
     return {"kind": ", ".join(kinds)}
+
+
+def _noise(shown: Sequence[Record]) -> tuple[int, int] | None:
+    """Of rows that did the same work, the least and the greatest peak of a process, where these are furthest apart."""
+    peaks: dict[object, list[int]] = {}
+    for record in shown:
+        case, memory = record.case, record.memory
+        if memory is None or memory.peak_bytes is None or memory.kind != MemoryKind.PROCESS_RSS or record.flops is None:
+            continue
+        work = (case.dataset, case.device, case.optimization, case.batch_size, case.image_size, record.flops.total)
+        peaks.setdefault(work, []).append(memory.peak_bytes)
+    ranges = [(min(found), max(found)) for found in peaks.values() if len(found) > 1]
+    return max(ranges, key=lambda found: found[1] - found[0], default=None)
 
 
 MEMORY = FieldSection(
@@ -36,4 +54,5 @@ MEMORY = FieldSection(
     ),
     facts=_kinds,
     below=memory_by_card,
+    folds=True,
 ).section

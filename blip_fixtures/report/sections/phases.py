@@ -15,6 +15,8 @@ PHASES = FieldSection(
         FieldColumn("decode per token (ms)", "phases.decode_per_token_s", formats.milliseconds, "s"),
         FieldColumn("time to first token (ms)", "phases.time_to_first_token_s", formats.milliseconds, "s"),
         FieldColumn("sum (ms)", "phases.sum_s", formats.milliseconds, "s"),
+        FieldColumn("rounds", "phases.rounds", formats.word, enough=False, optional=True),
+        FieldColumn("latency (ms)", "phases.same_rounds_s", formats.milliseconds, "s", enough=False, optional=True),
         FieldColumn("sum / latency", "phases.latency_ratio", formats.share),
     ),
 ).section

@@ -15,4 +15,5 @@ TOKENS = FieldSection(
         FieldColumn("output mean", "tokens.output_mean", formats.count),
         FieldColumn("output max", "tokens.output_max", formats.word),
     ),
+    folds=True,
 ).section
