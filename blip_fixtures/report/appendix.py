@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from blip_fixtures.report.blocks import Bullets, Heading, Paragraph
 from blip_fixtures.report.sweeps import sweeps_of
 from blip_fixtures.report.tables import group_table
+from blip_fixtures.report.trust import processes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,9 @@ def spread_blocks(selection: Selection, prose: Prose) -> list[Block]:
             table = group_table(group, selection, prose)
             blocks += [Heading(sweep.title, level=3), *([Paragraph(", ".join(table.held))] if table.held else [])]
             blocks.append(Paragraph(prose.say("no_spread")) if table.spread is None else table.spread)
-    return [Heading("Spread"), Paragraph(prose.say("spread_title")), *blocks] if blocks else []
+    _, processes = processes_of(selection.cases(), selection)
+    key = "spread_title" if processes < 2 else "spread_title_processes"
+    return [Heading("Spread"), Paragraph(prose.say(key, processes=processes)), *blocks] if blocks else []
 
 
 def proof_blocks(selection: Selection, prose: Prose) -> list[Block]:
