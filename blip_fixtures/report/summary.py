@@ -20,6 +20,7 @@ from blip_fixtures.words import Mark, Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from blip_fixtures.gate.trust import Trust
     from blip_fixtures.record import Record
     from blip_fixtures.report.blocks import Block
     from blip_fixtures.report.prose import Prose
@@ -222,10 +223,19 @@ def _best(
     if group.records[0] not in rows:
         return None
     best = (max if largest else min)(rows, key=lambda record: read(record) or 0.0)
-    others = [record for record in rows if record is not best]
-    trusts = compared(selection.timings(best), [selection.timings(other) for other in others])
-    ties = [other for other, trust in zip(others, trusts, strict=True) if trust is None or trust.mark != Mark.SLOWER]
-    return Choice(group, best, tuple(ties))
+    trusts = _beside(best, rows, selection)
+    # What was timed in turns may say that another one is faster than the one with the best figure.
+    faster = [(trust.change, place) for place, trust in enumerate(trusts) if trust and trust.mark == Mark.FASTER]
+    if faster:
+        best = rows[min(faster)[1]]
+        trusts = _beside(best, rows, selection)
+    ties = [row for row, trust in zip(rows, trusts, strict=True) if trust is None or trust.mark != Mark.SLOWER]
+    return Choice(group, best, tuple(row for row in ties if row is not best))
+
+
+def _beside(best: Record, rows: Sequence[Record], selection: Selection) -> list[Trust | None]:
+    """How each row stands to the best one; that one itself to itself."""
+    return compared(selection.timings(best), [selection.timings(row) for row in rows])
 
 
 def _all_of(choice: Choice, selection: Selection) -> str:
