@@ -1,0 +1,99 @@
+"""What a newcomer wants first: which optimization, which batch size. Cases that cannot be told apart share a place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from blip_fixtures.report import formats
+from blip_fixtures.report.page.pareto import Span, alike
+from blip_fixtures.report.selection import case_key
+from blip_fixtures.report.sweeps import SWEEPS
+from blip_fixtures.report.tables.spread import quartiles_s
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from blip_fixtures.record import Record
+    from blip_fixtures.report.page.points import Plain, Shown
+    from blip_fixtures.report.prose import Prose
+    from blip_fixtures.report.selection import Group, Key, Selection
+
+MOST_CARDS = 6
+
+
+def glance(selection: Selection, shown: Mapping[Key, Mapping[str, Shown]], prose: Prose) -> list[Plain]:
+    """Cards with a question, an answer and the figure behind it. `shown` holds the figures of each case."""
+    cards: list[Plain] = []
+    for group in selection.groups(SWEEPS["optimization"]):
+        cards += _fastest(group, selection, shown, prose)
+    for group in selection.groups(SWEEPS["batch_size"]):
+        cards += _best_batch(group, selection, prose)
+    return cards[:MOST_CARDS]
+
+
+def _timed(records: Sequence[Record]) -> list[tuple[Record, Span]]:
+    found = []
+    for record in records:
+        quartiles = quartiles_s(record)
+        if quartiles is not None:
+            found.append((record, Span.of(*quartiles)))
+    return found
+
+
+def _where(record: Record, selection: Selection, *axes: str) -> str:
+    return ", ".join(selection.value(record.case, axis) for axis in axes)
+
+
+def _fastest(group: Group, selection: Selection, shown: Mapping[Key, Mapping[str, Shown]], prose: Prose) -> list[Plain]:
+    """The fastest optimization of one table, and those that are as fast as far as its rounds tell."""
+    timed = _timed(group.records)
+    if len(timed) < 2:  # with one there is no choice
+        return []
+    names = alike([(str(place), span) for place, (_, span) in enumerate(timed)])
+    best = [timed[int(name)] for name in names]
+    first, first_span = best[0]
+    baseline, baseline_span = timed[0]
+    figures = shown[case_key(first)]
+    details = [prose.say("page_glance_latency", latency=figures["latency"].text)]
+    if first is not baseline and first_span.value:
+        label = selection.value(baseline.case, "optimization")
+        ratio = formats.significant(baseline_span.value / first_span.value, 3)
+        details.append(prose.say("page_glance_ratio", ratio=ratio, baseline=label))
+    if figures["quality"].span is not None:
+        details.append(prose.say("page_glance_quality", quality=figures["quality"].text))
+    if len(best) > 1:
+        others = ", ".join(selection.value(record.case, "optimization") for record, _ in best[1:])
+        details.append(prose.say("page_glance_alike", others=others))
+    return [
+        {
+            "question": prose.say("page_glance_fastest"),
+            "where": _where(first, selection, "dataset", "device"),
+            "answer": selection.value(first.case, "optimization"),
+            "details": details,
+        }
+    ]
+
+
+def _best_batch(group: Group, selection: Selection, prose: Prose) -> list[Plain]:
+    """The batch with the most samples a second."""
+    rates: list[tuple[Record, float]] = []
+    for record in group.records:
+        rate = record.throughput.samples_per_s if record.throughput is not None else None
+        if rate is not None:
+            rates.append((record, rate))
+    if len(rates) < 2:  # with one there is no choice
+        return []
+    first, best = max(rates, key=lambda found: found[1])
+    others: list[Any] = [
+        prose.say("page_glance_other_batch", batch=record.case.batch_size, rate=formats.rate(rate))
+        for record, rate in rates
+        if record is not first
+    ]
+    return [
+        {
+            "question": prose.say("page_glance_batch"),
+            "where": _where(first, selection, "dataset", "device", "optimization"),
+            "answer": str(first.case.batch_size),
+            "details": [prose.say("page_glance_rate", rate=formats.rate(best)), ", ".join(others)],
+        }
+    ]
