@@ -30,7 +30,7 @@ def charts(unit: TimeUnit, prose: Prose) -> dict[str, Spec]:
         "phases": _phases(unit, prose),
         "throughput": _throughput(prose),
         "rounds": _strip("seconds", _title("rounds", unit, prose), 190, prose),
-        "reference": _strip("reference", prose.say("page_axis_reference"), 120, prose),
+        "reference": _strip("reference", prose.say("page_axis_reference"), 160, prose),
         "history": _history(prose),
     }
 
@@ -60,7 +60,7 @@ def _series(**more: Any) -> Spec:
 
 
 def _pareto(x: str, y: str, unit: TimeUnit, prose: Prose) -> Spec:
-    """Points with their intervals; the ones that nothing beats are joined and named, the others grey."""
+    """Points with their intervals; those that another one beats are grey."""
     scale = {"zero": False, "nice": False, "padding": 26}
     axes = {
         "x": _quantity("x", _title(x, unit, prose), scale=scale),
@@ -70,16 +70,10 @@ def _pareto(x: str, y: str, unit: TimeUnit, prose: Prose) -> Spec:
         "condition": {"test": "datum.beaten", "value": {"expr": "grey"}},
         **_series(),
     }
-    unbeaten = [{"filter": "!datum.beaten"}]
     return _chart(
         400,
         encoding=axes,
         layer=[
-            {
-                "transform": unbeaten,
-                "mark": {"type": "line", "strokeDash": [3, 4], "strokeWidth": 1.2, "color": {"expr": "grey"}},
-                "encoding": {"detail": {"field": "group"}, "order": {"field": "x"}},
-            },
             {
                 "mark": {"type": "rule", "strokeWidth": 1.5, "opacity": 0.55},
                 "encoding": {"x": {"field": "xLow"}, "x2": {"field": "xHigh"}, "color": colour},

@@ -74,18 +74,16 @@ def _mark_beaten(points: Sequence[Point]) -> None:
             candidates = [
                 Candidate(plain["id"], _same_work(record, plain, y), figures[x].span, figures[y].span)  # type: ignore[arg-type]
                 for record, figures, plain in points
-                if figures[x].span is not None
-                and figures[y].span is not None
-                and _is_higher(record, plain, y) == is_higher
+                if figures[x].span is not None and figures[y].span is not None and _is_higher(plain, y) == is_higher
             ]
             beaten |= dominators(candidates, lower_y=not is_higher)
         for _, _, plain in points:
             plain.setdefault("beaten", {})[chart] = list(beaten.get(plain["id"], ()))
 
 
-def _is_higher(record: Record, plain: Plain, y: str) -> bool:
+def _is_higher(plain: Plain, y: str) -> bool:
     """Whether more is better on the y axis."""
-    return y == "quality" and record.quality[plain["metric"]].higher_is_better
+    return y == "quality" and bool(plain["higher"])
 
 
 def _same_work(record: Record, plain: Plain, y: str) -> tuple[Any, ...]:
@@ -140,7 +138,7 @@ def _history(
         return {**found, "pairs": [], "sentence": prose.say("page_history_none"), "unread": _plain(history.unread)}
     from blip_fixtures.report.page.verdicts import pairs_of
 
-    return {**found, "pairs": pairs_of(runs, prose), "unread": _plain(history.unread)}
+    return {**found, "pairs": pairs_of(runs, list(ids.values()), prose), "unread": _plain(history.unread)}
 
 
 def _plain(texts: Sequence[str]) -> list[str]:

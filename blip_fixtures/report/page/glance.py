@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from blip_fixtures.report import formats
 from blip_fixtures.report.page.pareto import Span, alike
 from blip_fixtures.report.selection import case_key
-from blip_fixtures.report.sweeps import SWEEPS
+from blip_fixtures.report.sweeps import SWEEPS, axis_phrase
 from blip_fixtures.report.tables.spread import quartiles_s
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from blip_fixtures.report.selection import Group, Key, Selection
 
 MOST_CARDS = 6
+_SIZES = ("image_size", "sequence_length")
 
 
 def glance(selection: Selection, shown: Mapping[Key, Mapping[str, Shown]], prose: Prose) -> list[Plain]:
@@ -41,7 +42,7 @@ def _timed(records: Sequence[Record]) -> list[tuple[Record, Span]]:
 
 
 def _where(record: Record, selection: Selection, *axes: str) -> str:
-    return ", ".join(selection.value(record.case, axis) for axis in axes)
+    return ", ".join(axis_phrase(axis, selection.value(record.case, axis)) for axis in axes)
 
 
 def _fastest(group: Group, selection: Selection, shown: Mapping[Key, Mapping[str, Shown]], prose: Prose) -> list[Plain]:
@@ -67,7 +68,7 @@ def _fastest(group: Group, selection: Selection, shown: Mapping[Key, Mapping[str
     return [
         {
             "question": prose.say("page_glance_fastest"),
-            "where": _where(first, selection, "dataset", "device"),
+            "where": _where(first, selection, "dataset", "device", "batch_size", *_SIZES),
             "answer": selection.value(first.case, "optimization"),
             "details": details,
         }
@@ -92,7 +93,7 @@ def _best_batch(group: Group, selection: Selection, prose: Prose) -> list[Plain]
     return [
         {
             "question": prose.say("page_glance_batch"),
-            "where": _where(first, selection, "dataset", "device", "optimization"),
+            "where": _where(first, selection, "dataset", "device", "optimization", *_SIZES),
             "answer": str(first.case.batch_size),
             "details": [prose.say("page_glance_rate", rate=formats.rate(best)), ", ".join(others)],
         }

@@ -2,6 +2,13 @@
 "use strict";
 const data = JSON.parse(document.getElementById("page-data").textContent);
 const points = new Map(data.points.map((point) => [point.id, point]));
+// Sentences that many points share stand in the data once.
+for (const point of data.points) {
+  for (const figure of Object.values(point.figures)) {
+    for (const name of ["reason", "caveat"]) if (name in figure) figure[name] = data.texts[figure[name]];
+  }
+  point.reasons = point.reasons.map(([path, why]) => [path, data.texts[why]]);
+}
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const narrow = matchMedia("(max-width: 700px)");
 // Okabe and Ito's colours, lighter on dark; a series has a colour and a shape, and no two series share both.
@@ -162,7 +169,8 @@ const whyCell = (point, figures) => {
   return element("td", { class: "why" }, [...new Set(reasons)].join("; "));
 };
 const whyNone = (shown, figures) => {
-  const reasons = figures.flatMap((name) => shown.map((point) => point.figures[name].reason)).filter(Boolean);
+  const ran = shown.filter((point) => point.ok);
+  const reasons = figures.flatMap((name) => (ran.length ? ran : shown).map((point) => point.figures[name].reason)).filter(Boolean);
   const some = [...new Set(reasons)].slice(0, 2);
   return some.length ? say("no_figures", { reasons: some.join("; ") }) : say("nothing");
 };
@@ -184,8 +192,8 @@ function withCaptions(rows, isLog) {
     row.caption = rows.length > most && row.beaten ? "" : row.name;
     row.lift = -11;
     if (!row.caption) continue;
-    const x = place(along(row.x), xs), y = place(row.y, ys) * 21;
-    // A line of text is a twenty-first of the height.
+    // In lines of text: so many are as high as the chart.
+    const x = place(along(row.x), xs), y = place(row.y, ys) * (narrow.matches ? 14 : 19);
     const taken = (lift) => set.some(([otherX, line]) => Math.abs(otherX - x) < wide && Math.abs(line - (y - lift / 16)) < 0.9);
     const lifts = [-11, 13, -26, 28, -41, 43, -56, 58];
     row.lift = lifts.find((lift) => !taken(lift)) ?? -11;
@@ -218,7 +226,6 @@ function drawPareto(now) {
         const by = beaten.map((id) => points.get(id).label).slice(0, 3).join(", ");
         return {
           id: point.id, name: marked(point, called.get(point.id)), series: point.axes.optimization, beaten: beaten.length > 0,
-          group: groupOf(point, ["optimization", "image_size", "sequence_length"]),
           x: point.figures[x].value, xLow: point.figures[x].low, xHigh: point.figures[x].high,
           y: point.figures[y].value, yLow: point.figures[y].low, yHigh: point.figures[y].high,
           tip: [point.label, `${say("figure_" + x)}: ${figureText(point, x)}`, `${say("figure_" + y)}: ${figureText(point, y)}`, by && say("beaten_by", { by })].filter(Boolean).join("\n"),
@@ -228,9 +235,17 @@ function drawPareto(now) {
     draw(chart, withCaptions(rows, isLog), (spec) => {
       if (isLog) spec.encoding.x.scale = { type: "log", nice: false, padding: 26 };
       dress(spec, shown.filter((point) => rows.some((row) => row.id === point.id)));
-      if (narrow.matches) spec.height = 320;
+      if (narrow.matches) spec.height = 440;
+      for (const axis of ["x", "y"]) {
+        const values = rows.flatMap((row) => [row[axis + "Low"], row[axis + "High"]]);
+        const [low, high] = [Math.min(...values), Math.max(...values)];
+        // One value alone has no scale of its own.
+        if (low === high) spec.encoding[axis].scale = { domain: low ? [Math.min(0.8 * low, 1.2 * low), Math.max(0.8 * low, 1.2 * low)] : [-1, 1] };
+      }
       if (y === "quality") {
         spec.encoding.y.title += ` (${metric})`;
+        // Up is better, whatever the metric.
+        if (shown.some((point) => point.metric === metric && !point.higher)) spec.encoding.y.scale = { ...spec.encoding.y.scale, reverse: true };
         if (/(accuracy|share)$/.test(metric)) spec.encoding.y.axis = { format: ".0%" };
       }
     }, whyNone(shown, [x, y]));
@@ -285,6 +300,7 @@ function drawRounds(now) {
   const first = visible(now).find((point) => known.includes(point)) || known[0];
   const point = points.get(now.rounds) && known.includes(points.get(now.rounds)) ? points.get(now.rounds) : first;
   const select = byId("rounds-case");
+  select.parentElement.hidden = !point;
   options(select, known.map((each) => [each.id, each.label]), point ? point.id : "");
   const rows = point ? point.rounds.flatMap((each) => each.rounds.map((seconds, place) => {
     const round = place * each.step + 1;
@@ -339,9 +355,10 @@ function drawComparison(now, runs, pairs) {
   options(byId("compare-base"), pairs.map((pair) => [String(pair.base), called(pair.base)]), String(chosen.base));
   byId("compare-sentence").textContent = chosen.refused ? say("compare_refused", { why: chosen.refused }) : chosen.sentence;
   const verdict = (code) => element("td", {}, element("span", { class: "verdict " + code }, say("verdict_" + code)));
+  const caseCell = (id) => (typeof id === "number" ? opener(data.points[id], data.points[id].label) : id);
   byId("compare-table").replaceChildren(...(chosen.rows.length ? [table(
     [say("case"), say("figure"), say("baseline"), say("now"), say("changed_by"), say("may_worsen"), say("verdict")],
-    chosen.rows.map(([id, metric, base, current, change, limit, code]) => [id, metric, base, current, change, limit, verdict(code)]))] : []));
+    chosen.rows.map(([id, metric, base, current, change, limit, code]) => [caseCell(id), metric, base, current, change, limit, verdict(code)]))] : []));
   byId("compare-remarks").replaceChildren(...chosen.remarks.map((remark) => element("li", {}, remark)));
 }
 

@@ -100,6 +100,12 @@ def headline_metric(record: Record) -> str | None:
     return next((name for name in known if record.quality[name].higher_is_better), known[0] if known else None)
 
 
+def is_higher_better(record: Record) -> bool:
+    """Of the headline metric; true without one."""
+    name = headline_metric(record)
+    return name is None or record.quality[name].higher_is_better
+
+
 def shown_figures(record: Record, unit: TimeUnit, prose: Prose) -> dict[str, Shown]:
     """By name: latency, quality, energy, memory, samples and tokens a second."""
     return {
@@ -175,6 +181,7 @@ def points_of(selection: Selection, unit: TimeUnit, prose: Prose) -> list[tuple[
             "status": "" if record.status == Status.OK else figures.case_fate(record, prose),
             "mark": mark_of(record),
             "metric": headline_metric(record),
+            "higher": is_higher_better(record),
             "figures": {name: figure.plain for name, figure in shown.items()},
             "phases": _phases(record, unit),
             "limit": _scaled(dig(record, "limit.seconds"), unit),
@@ -273,11 +280,11 @@ def _in_brief(plain: Any) -> Any:
 
 
 def share_alike(points: Sequence[Plain]) -> dict[str, list[Any]]:
-    """What many points have in common, once each: facts of machines, and the environments of records.
+    """What many points have in common, once each: sentences, facts of machines, and environments of records.
 
     A point then has the place in the list.
     """
-    shared: dict[str, list[Any]] = {"machines": [], "environments": []}
+    shared: dict[str, list[Any]] = {"texts": [], "machines": [], "environments": []}
 
     def place(name: str, value: Any) -> int:
         if value not in shared[name]:
@@ -285,6 +292,9 @@ def share_alike(points: Sequence[Plain]) -> dict[str, list[Any]]:
         return shared[name].index(value)
 
     for point in points:
+        for figure in point["figures"].values():
+            figure |= {name: place("texts", figure[name]) for name in ("reason", "caveat") if name in figure}
+        point["reasons"] = [[path, place("texts", why)] for path, why in point["reasons"]]
         point["machine"] = place("machines", point["machine"])
         point["environment"] = place("environments", point["record"].pop("environment", {}))
     return shared

@@ -13,7 +13,7 @@ from blip_fixtures.gate.sides import Process, Refusal
 from blip_fixtures.words import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from blip_fixtures.gate.findings import Finding, Verdict
     from blip_fixtures.gate.rules import Rule
@@ -25,20 +25,24 @@ RULES = ("latency:10%", "energy:10%", "flops:0%", "memory:5%", "quality:1")
 # What a history is there to show the effect of; another machine, other data or prompts are another question.
 ALLOWED = ("torch", "transformers", "python", "driver", "threads", INTERRUPTED)
 # Of the runs before the last so many of the latest are judged against it.
-MOST_PAIRS = 5
+MOST_PAIRS = 4
 # So many of the latest tell the spread between processes.
 MOST_HISTORY = 10
 
 
-def pairs_of(runs: Sequence[StoredRun], prose: Prose) -> list[Plain]:
-    """The last of `runs` against each of the latest before it, the nearest first."""
+def pairs_of(runs: Sequence[StoredRun], ids: Sequence[str], prose: Prose) -> list[Plain]:
+    """The last of `runs` against each of the latest before it, the nearest first.
+
+    A row names its case by the place in `ids`, where it stands there.
+    """
     processes = [Process.of(run.name, run.records) for run in runs]
+    places = {name: place for place, name in enumerate(ids)}
     last = len(runs) - 1
     bases = range(last - 1, max(-1, last - 1 - MOST_PAIRS), -1)
-    return [{"base": base, "now": last, **_judged(base, last, processes, prose)} for base in bases]
+    return [{"base": base, "now": last, **_judged(base, last, processes, places, prose)} for base in bases]
 
 
-def _judged(base: int, now: int, processes: Sequence[Process], prose: Prose) -> Plain:
+def _judged(base: int, now: int, processes: Sequence[Process], places: Mapping[str, int], prose: Prose) -> Plain:
     """The verdicts, or the sentence of a refusal. The other runs tell the spread between processes."""
     sides = [processes[base]], [processes[now]]
     history = [process for place, process in enumerate(processes) if place != now][-MOST_HISTORY:]
@@ -51,7 +55,7 @@ def _judged(base: int, now: int, processes: Sequence[Process], prose: Prose) -> 
     counts = [f"{judgement.count(verdict)} {_said(verdict, prose)}" for verdict in verdicts]
     return {
         "refused": "",
-        "rows": [_row(finding) for finding in judgement.findings],
+        "rows": [_row(finding, places) for finding in judgement.findings],
         "remarks": show.remarks(judgement, foreign.plain),
         "sentence": ", ".join(counts),
     }
@@ -75,10 +79,11 @@ def _said(verdict: Verdict, prose: Prose) -> str:
     return prose.say(f"page_verdict_{verdict.name.lower()}")
 
 
-def _row(finding: Finding) -> list[str]:
+def _row(finding: Finding, places: Mapping[str, int]) -> list[str | int]:
     """The gate's own table; the page says the verdict in its language."""
+    case_id = foreign.plain(finding.case_id)
     return [
-        foreign.plain(finding.case_id),
+        places.get(case_id, case_id),
         foreign.plain(finding.name),
         show.number(finding.metric, finding.base),
         show.number(finding.metric, finding.now),
