@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 FEWEST_RUNS = 10
 # A stretch has at least so many processes: one that is odd is no change.
 LEAST_STRETCH = 3
-# The price of a change, in units of log(n) x variance. Of 300 series of noise alone 7 % show one with 10 runs and 1 %
-# with 20 (at BIC's 2 they are 27 % and 21 %); a step of five times the spread is found in 98 % with 10 runs.
+# The price of a change, in units of log(n) x variance. Of 1,000 series of noise alone 7 % show one with 10 runs, 3 %
+# with 20 and 1 % with 40; a step of five times the spread is found in its place in 92 % with 10 runs, 99.9 % with 20.
 _PRICE = 5.0
 # Of a normal distribution the standard deviation over the median of absolute deviations.
 _NORMAL = 1.4826
@@ -49,11 +49,17 @@ def find_changes(values: Sequence[float]) -> Changes:
     spread = _spread(logarithms)
     if spread == 0:
         return Changes(_steps(logarithms))
-    signal = (logarithms / spread).reshape(-1, 1)
+    signal = (_without_odd_ones(logarithms) / spread).reshape(-1, 1)
     found = (
         ruptures.Pelt(model="l2", min_size=LEAST_STRETCH, jump=1).fit(signal).predict(_PRICE * math.log(len(values)))
     )
     return Changes(tuple(int(place) for place in found[:-1]))
+
+
+def _without_odd_ones(logarithms: Any) -> Any:
+    """The middle one of each value and its neighbours: a step stays in its place, a value that is odd alone goes."""
+    inner = np.median(np.stack([logarithms[:-2], logarithms[1:-1], logarithms[2:]]), axis=0)
+    return np.concatenate([logarithms[:1], inner, logarithms[-1:]])
 
 
 def _spread(logarithms: Any) -> float:

@@ -81,7 +81,7 @@ function theme() {
   return {
     grey: colour("grey"), ink: colour("ink"), card: colour("card"),
     config: {
-      background: "transparent", font, aria: false,
+      background: "transparent", font,
       view: { stroke: null },
       axis: { labelColor: colour("soft"), titleColor: colour("ink"), gridColor: colour("line"), gridOpacity: 0.6, tickCount: narrow.matches ? 4 : 8, labelOverlap: true, domainColor: colour("grey"), tickColor: colour("grey"), labelFontSize: 12, titleFontSize: 13, titleFontWeight: 600, titlePadding: 8 },
       legend: { symbolOpacity: 1, labelColor: colour("ink"), labelFontSize: 12, symbolSize: 110, columns: narrow.matches ? 2 : 5, labelLimit: 220, rowPadding: 4 },
@@ -120,6 +120,7 @@ async function draw(name, rows, change = () => {}, why = "") {
   plot.hidden = rows.length === 0;
   absent.textContent = rows.length ? "" : why || say("nothing");
   plot.replaceChildren();
+  delete plot.dataset.rows;
   if (!rows.length) return;
   const spec = structuredClone(data.charts[name]);
   const look = theme();
@@ -132,6 +133,8 @@ async function draw(name, rows, change = () => {}, why = "") {
   });
   if (drawn.get(name).turn !== turn) { result.finalize(); return; }
   drawn.set(name, { turn, result });
+  // The picture as a whole has a name, and its table what is in it.
+  plot.querySelector("svg").setAttribute("aria-hidden", "true");
   plot.dataset.rows = String(rows.length);
   result.view.addEventListener("click", (_event, item) => {
     const id = item && item.datum && item.datum.id;
@@ -412,27 +415,33 @@ function showDetail(now) {
 }
 
 const form = byId("filters");
-function render() {
-  const now = state();
+// Of the parts of the page only those are made again whose state changed: else the focus would lose its place.
+const chosen = (now) => [now.view, ...AXES.map((axis) => now[axis])];
+const PARTS = [
+  [chosen, (now) => { sync(now); drawPareto(now); drawThroughput(now); drawPhases(now); }],
+  [(now) => [...chosen(now), now.rounds], drawRounds],
+  [(now) => [...chosen(now), now.history, now.figure, now.base], drawHistory],
+  [(now) => [now.case], showDetail],
+];
+const before = PARTS.map(() => "");
+function sync(now) {
   for (const input of form.elements) {
     if (input.name === "view") input.checked = input.value === now.view;
     else if (AXES.includes(input.name)) input.value = now[input.name];
   }
   byId("count").textContent = say("count", { shown: visible(now).length, all: data.points.length });
-  drawPareto(now);
-  drawThroughput(now);
-  drawPhases(now);
-  drawRounds(now);
-  drawHistory(now);
-  showDetail(now);
 }
-let last = "";
-function renderChanged() {
+function render() {
   const now = state();
-  const { case: _case, ...rest } = now;
-  const key = JSON.stringify(rest);
-  if (key === last) { showDetail(now); return; }
-  last = key;
+  PARTS.forEach(([needs, make], place) => {
+    const key = JSON.stringify(needs(now));
+    if (key === before[place]) return;
+    before[place] = key;
+    make(now);
+  });
+}
+function renderAgain() {
+  before.fill("");
   render();
 }
 form.addEventListener("change", (event) => go({ [event.target.name]: event.target.value }));
@@ -445,8 +454,8 @@ byId("compare-base").addEventListener("change", (event) => go({ base: event.targ
 byId("detail").addEventListener("close", () => { if (state().case) go({ case: "" }); });
 byId("detail").addEventListener("click", (event) => { if (event.target === byId("detail")) byId("detail").close(); });
 document.querySelector("[data-skip]").addEventListener("click", (event) => { event.preventDefault(); byId("charts").focus(); });
-addEventListener("hashchange", renderChanged);
-dark.addEventListener("change", render);
-narrow.addEventListener("change", render);
-renderChanged();
+addEventListener("hashchange", render);
+dark.addEventListener("change", renderAgain);
+narrow.addEventListener("change", renderAgain);
+render();
 })();
