@@ -107,11 +107,12 @@ class RunFiles:
 
     def _write_page(self, records: Sequence[Record], course: Course, folder: Path) -> list[str]:
         """The history is that of this machine in pytest-benchmark's storage, which may hold anybody's files."""
-        from blip_fixtures.report.page.history import read_stored
+        from blip_fixtures.report.page.history import anonymous, read_stored
         from blip_fixtures.report.page.page import write_page
 
         try:
-            history = read_stored(stored_runs(self._config, NUMBERED))
+            history = read_stored(stored_runs(self._config, NUMBERED), self.show)
+            history = anonymous(history) if self._anonymous else history
             write_page(list(records), folder, lang=self._lang, courses=[course], history=history)
         except OSError:
             raise

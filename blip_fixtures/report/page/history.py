@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from blip_fixtures import foreign
+from blip_fixtures.privacy import without_secrets
 from blip_fixtures.record import RecordError, read_run
 from blip_fixtures.report import formats
 from blip_fixtures.report.machine import COMMIT_DIGITS
@@ -16,7 +19,7 @@ from blip_fixtures.report.selection import case_key, select
 from blip_fixtures.words import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from blip_fixtures.record import Record
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from blip_fixtures.report.prose import Prose
     from blip_fixtures.report.selection import Key
 
+# What an anonymous run leaves out of its records.
+_TELLING = frozenset({"host", "commit", "dirty", "command"})
 # pytest-benchmark numbers what it stores.
 NUMBERED = "[0-9][0-9][0-9][0-9]_*.json"
 # The latest that a page shows.
@@ -72,15 +77,30 @@ def read_history(folder: Path) -> History:
     return read_stored(sorted(folder.rglob(NUMBERED), key=lambda path: path.name))
 
 
-def read_stored(paths: Sequence[Path]) -> History:
-    """These files. One that is no use is passed over and named; another suite's run holds no records."""
+def read_stored(paths: Sequence[Path], show: Callable[[str], str] = without_secrets) -> History:
+    """These files. One that is no use is passed over and named; another suite's run holds no records.
+
+    `show` says what the page may tell of a file's name.
+    """
     runs, unread = [], []
     for path in paths[-MOST_RUNS:]:
         try:
-            runs.append(StoredRun(path.stem, tuple(read_run(path).records)))
+            runs.append(StoredRun(show(path.stem), tuple(read_run(path).records)))
         except RecordError as error:
-            unread.append(str(error))
+            unread.append(show(str(error)))
     return History(tuple(runs), tuple(unread))
+
+
+def anonymous(history: History) -> History:
+    """Without what tells who measured where, which earlier runs may have kept."""
+    return History(
+        tuple(StoredRun(run.name, tuple(map(_anonymous, run.records))) for run in history.runs), history.unread
+    )
+
+
+def _anonymous(record: Record) -> Record:
+    environment = {name: value for name, value in record.environment.items() if name not in _TELLING}
+    return replace(record, environment=environment)
 
 
 def in_order(stored: Sequence[StoredRun], now: StoredRun) -> list[StoredRun]:
