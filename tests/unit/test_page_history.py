@@ -128,6 +128,7 @@ def test_a_storage_is_read_and_what_is_no_use_is_named(tmp_path: Path) -> None:
     write_run(folder / "0003_base.json", [make_record()])
     (folder / "0002_torn.json").write_text("{")
     (folder / "notes.json").write_text("{")
+    (folder / "0004_theirs.json").write_text('{"benchmarks": [{"fullname": "a test of another suite"}]}')
     found = read_history(tmp_path)
     assert [each.name for each in found.runs] == ["0001_base", "0003_base"]
     (said,) = found.unread

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # The strings of the page: those of the prose that begin so.
 PREFIX = "page_"
+MOST_UNREAD = 3
 
 
 @dataclass(frozen=True)
@@ -142,4 +143,5 @@ def _history(
 
 
 def _plain(texts: Sequence[str]) -> list[str]:
-    return list(map(foreign.plain, texts))
+    """The first few; a storage may hold any number of such files."""
+    return list(map(foreign.plain, texts[:MOST_UNREAD]))

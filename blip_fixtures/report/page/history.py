@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from blip_fixtures import foreign
 from blip_fixtures.privacy import without_secrets
-from blip_fixtures.record import RecordError, read_run
+from blip_fixtures.record import RecordError, read_document, read_run
 from blip_fixtures.report import formats
 from blip_fixtures.report.machine import COMMIT_DIGITS
 from blip_fixtures.report.page.changes import FEWEST_RUNS, Changes, find_changes
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from blip_fixtures.record import Record
+    from blip_fixtures.record import Document, Record
     from blip_fixtures.report.page.points import Plain, TimeUnit
     from blip_fixtures.report.prose import Prose
     from blip_fixtures.report.selection import Key
@@ -78,24 +78,29 @@ def read_history(folder: Path) -> History:
 
 
 def read_stored(paths: Sequence[Path], show: Callable[[str], str] = without_secrets) -> History:
-    """These files. One that is no use is passed over and named; another suite's run holds no records.
+    """These files. One that is no use is passed over and named, and a run of another suite passed over alone.
 
     `show` says what the page may tell of a file's name.
     """
     runs, unread = [], []
     for path in paths[-MOST_RUNS:]:
         try:
-            runs.append(StoredRun(show(path.stem), tuple(read_run(path).records)))
-        except RecordError as error:
+            if _is_of_the_suite(read_document(path)):
+                runs.append(StoredRun(show(path.stem), tuple(read_run(path).records)))
+        except (RecordError, OSError) as error:
             unread.append(show(str(error)))
     return History(tuple(runs), tuple(unread))
 
 
+def _is_of_the_suite(document: Document) -> bool:
+    beside = document.blip
+    return any(bench.record is not None for bench in document.benchmarks) or bool(beside.not_run or beside.untimed)
+
+
 def anonymous(history: History) -> History:
-    """Without what tells who measured where, which earlier runs may have kept."""
-    return History(
-        tuple(StoredRun(run.name, tuple(map(_anonymous, run.records))) for run in history.runs), history.unread
-    )
+    """Without what tells who measured where, which earlier runs may have kept; `--benchmark-autosave` names commits."""
+    runs = [StoredRun(run.name.partition("_")[0], tuple(map(_anonymous, run.records))) for run in history.runs]
+    return History(tuple(runs), history.unread)
 
 
 def _anonymous(record: Record) -> Record:
