@@ -178,7 +178,32 @@ def test_at_a_glance() -> None:
     assert "4.00 times as fast as fp16" in fastest["details"]
     assert "cannot be told from: Compile" in fastest["details"]
     assert batch["answer"] == "4"
-    assert "1: 10.00" in batch["details"][1]
+    assert batch["details"] == ["30.00 samples a second", "other batch sizes: 10.00 with 1"]
+
+
+def test_a_fast_optimization_with_worse_answers_is_said_to_have_them() -> None:
+    good, bad = (optimized(name, seconds, 0.9) for name, seconds in (("fp16", 0.4), ("int4", 0.1)))
+    bad = replace(bad, quality={"accuracy": make_metric(0.2, interval=(0.1, 0.3))})
+    good = replace(good, quality={"accuracy": make_metric(0.9, interval=(0.8, 0.95))})
+    (card,) = content([good, bad], PROSE).glance
+    assert card["answer"] == "int4"
+    assert "its answers are clearly worse than those of fp16" in card["details"]
+
+
+def test_batches_that_cannot_be_told_apart_share_the_place() -> None:
+    sizes = {8: (0.1, 80.0), 16: (0.199, 80.4)}
+    records = [
+        make_record(
+            sweeps=["batch_size"],
+            batch_size=size,
+            latency=make_latency([seconds, 1.02 * seconds, 0.98 * seconds]),
+            throughput={"samples_per_s": rate, "tokens_per_s": rate},
+        )
+        for size, (seconds, rate) in sizes.items()
+    ]
+    (card,) = content(records, PROSE).glance
+    assert card["answer"] == "16"
+    assert "cannot be told from: 8" in card["details"]
 
 
 def test_of_one_case_nothing_is_chosen() -> None:

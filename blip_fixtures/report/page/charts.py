@@ -205,10 +205,21 @@ def _history(prose: Prose) -> Spec:
                 "encoding": {"tooltip": {"field": "tip"}},
             },
             {
+                "transform": [{"filter": "datum.kind == 'commit'"}],
+                "mark": {
+                    "type": "text",
+                    "baseline": "top",
+                    "font": "monospace",
+                    "fontSize": 11,
+                    "color": {"expr": "ink"},
+                },
+                "encoding": {"y": {"value": 2}, "text": {"field": "text"}},
+            },
+            {
                 "transform": [{"filter": "datum.kind == 'run'"}],
                 "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
                 "encoding": {
-                    "y": _quantity("value", "", scale={"zero": False}),
+                    "y": _quantity("value", "", scale={"zero": False, "padding": 24}),
                     "shape": {
                         "condition": {"test": "datum.now", "value": "diamond"},
                         "value": "circle",

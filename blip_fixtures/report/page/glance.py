@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blip_fixtures.report import formats
 from blip_fixtures.report.page.pareto import Span, alike
+from blip_fixtures.report.page.points import is_higher_better
 from blip_fixtures.report.selection import case_key
 from blip_fixtures.report.sweeps import SWEEPS, axis_phrase
 from blip_fixtures.report.tables.spread import quartiles_s
@@ -62,6 +63,8 @@ def _fastest(group: Group, selection: Selection, shown: Mapping[Key, Mapping[str
         details.append(prose.say("page_glance_ratio", ratio=ratio, baseline=label))
     if figures["quality"].span is not None:
         details.append(prose.say("page_glance_quality", quality=figures["quality"].text))
+    if _is_worse(first, figures["quality"].span, shown[case_key(baseline)]["quality"].span):
+        details.append(prose.say("page_glance_worse", baseline=selection.value(baseline.case, "optimization")))
     if len(best) > 1:
         others = ", ".join(selection.value(record.case, "optimization") for record, _ in best[1:])
         details.append(prose.say("page_glance_alike", others=others))
@@ -75,26 +78,41 @@ def _fastest(group: Group, selection: Selection, shown: Mapping[Key, Mapping[str
     ]
 
 
+def _is_worse(record: Record, quality: Span | None, baseline: Span | None) -> bool:
+    """Whether the intervals leave no doubt."""
+    if quality is None or baseline is None:
+        return False
+    return quality.high < baseline.low if is_higher_better(record) else quality.low > baseline.high
+
+
 def _best_batch(group: Group, selection: Selection, prose: Prose) -> list[Plain]:
-    """The batch with the most samples a second."""
-    rates: list[tuple[Record, float]] = []
+    """The batch with the most samples a second, and those that do as much as far as their rounds tell."""
+    rates: list[tuple[Record, Span]] = []
     for record in group.records:
         rate = record.throughput.samples_per_s if record.throughput is not None else None
         if rate is not None:
-            rates.append((record, rate))
+            seconds = [end for end in (quartiles_s(record) or ())[1:] if end > 0]
+            rates.append((record, Span.of(rate, *(record.case.batch_size / end for end in seconds))))
     if len(rates) < 2:  # with one there is no choice
         return []
-    first, best = max(rates, key=lambda found: found[1])
-    others: list[Any] = [
-        prose.say("page_glance_other_batch", batch=record.case.batch_size, rate=formats.rate(rate))
-        for record, rate in rates
+    names = alike([(str(place), span) for place, (_, span) in enumerate(rates)], lower=False)
+    best = [rates[int(name)] for name in names]
+    first, most = best[0]
+    details = [prose.say("page_glance_rate", rate=formats.rate(most.value))]
+    others = [
+        prose.say("page_glance_other_batch", batch=record.case.batch_size, rate=formats.rate(span.value))
+        for record, span in rates
         if record is not first
     ]
+    details.append(prose.say("page_glance_others", others=", ".join(others)))
+    if len(best) > 1:
+        same = ", ".join(str(record.case.batch_size) for record, _ in best[1:])
+        details.append(prose.say("page_glance_alike", others=same))
     return [
         {
             "question": prose.say("page_glance_batch"),
             "where": _where(first, selection, "dataset", "device", "optimization", *_SIZES),
             "answer": str(first.case.batch_size),
-            "details": [prose.say("page_glance_rate", rate=formats.rate(best)), ", ".join(others)],
+            "details": details,
         }
     ]

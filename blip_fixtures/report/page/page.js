@@ -11,10 +11,10 @@ for (const point of data.points) {
 }
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const narrow = matchMedia("(max-width: 700px)");
-// Okabe and Ito's colours, lighter on dark; a series has a colour and a shape, and no two series share both.
+// Okabe and Ito's colours and three more, lighter on dark; a series has a colour and a shape, and no two series share both.
 const COLOURS = {
-  light: ["#0072B2", "#D55E00", "#007D5A", "#B0508F", "#9A6A00", "#2F86B8", "#3A3A3A"],
-  dark: ["#5FB4EC", "#FF8F4A", "#3CC79B", "#E79BC8", "#F0B93A", "#A5D8F7", "#E6E6E6"],
+  light: ["#0072B2", "#D55E00", "#007D5A", "#B0508F", "#9A6A00", "#6A3D9A", "#3A3A3A", "#2F9BC1", "#A3243B", "#5C7A00"],
+  dark: ["#5FB4EC", "#FF8F4A", "#3CC79B", "#E79BC8", "#F0B93A", "#BFA3F5", "#E6E6E6", "#8FE3F5", "#FF9AA2", "#B8D35A"],
 };
 const SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"];
 const PHASES = ["vision", "qformer", "prefill", "decode"];
@@ -342,6 +342,10 @@ function drawHistory(now) {
   const rows = found.values.flatMap((value, place) => value === null ? [] : [{ kind: "run", run: place + 1, value, now: place === runs.length - 1, tip: `${value}\n${runTip(place)}` }]);
   rows.push(...found.bands.map(([first, last, low, middle, high]) => ({ kind: "band", run: first + 0.6, last: last + 1.4, low, middle, high })));
   rows.push(...found.changes.map((place) => ({ kind: "change", run: place + 0.5, tip: `${say("change_title")}\n${runTip(place)}` })));
+  // Where a commit begins its hash stands, as far as there is room.
+  const begins = found.values.map((_value, place) => place).filter((place) => runs[place].commit && runs[place].commit !== runs[place - 1]?.commit);
+  const step = Math.ceil(begins.length / (narrow.matches ? 4 : 12));
+  rows.push(...begins.filter((_place, number) => number % step === 0).map((place) => ({ kind: "commit", run: place + 1, text: runs[place].commit.slice(0, 7) })));
   draw("history", rows, (spec) => {
     for (const encoding of encodings(spec, "y")) if (encoding.field === "value") encoding.title = say("axis_" + figure, { unit: data.unit });
     spec.encoding.x.axis.values = runs.map((_run, place) => place + 1);
