@@ -216,7 +216,7 @@ def test_a_change_in_the_history_is_marked(with_history: Any) -> None:
     page = with_history
     said = page.text_of("#history figcaption p")
     assert "at run 9" in said
-    assert page.tell("document.querySelector('#history .plot').dataset.rows") == "18"
+    assert page.tell("document.querySelector('#history .plot').dataset.rows") == "26"
     assert page.tell("document.querySelectorAll('#history tbody tr').length") == 15
     assert "12345678" not in said
     choose(page, "#history-figure", "memory")
