@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from blip_fixtures.record import read_records
+from blip_fixtures.report.course import Course
 from blip_fixtures.report.document import ReportError
 from blip_fixtures.report.page import page as page_module
 from blip_fixtures.report.page.data import PREFIX
@@ -174,6 +175,14 @@ def test_both_languages_have_every_string_that_the_page_asks_for() -> None:
     asked |= set(re.findall(r't\("(page_\w+)"[,)]', template))
     for lang in ("en", "ru"):
         assert not asked - set(load_prose(lang).entries)
+
+
+def test_what_a_reader_must_know_first_stands_open() -> None:
+    text = page([make_record(weights="random")], courses=[Course(finished=1, planned=3)])
+    notices = re.findall(r'<p class="notice">(.*?)</p>', text, re.DOTALL)
+    assert "SYNTHETIC WEIGHTS" in notices[0]
+    assert "1 of 3 planned cases" in notices[1]
+    assert re.search(r'<p class="run"><strong>Run:</strong> weights: random', text)
 
 
 def test_russian() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures import foreign
+from blip_fixtures.report.blocks import Heading
 from blip_fixtures.report.course import Course, course_blocks
 from blip_fixtures.report.head import head
 from blip_fixtures.report.labels import dataset_rank, device_rank
@@ -16,6 +17,7 @@ from blip_fixtures.report.page.pareto import Candidate, dominators
 from blip_fixtures.report.page.points import TimeUnit, points_of, share_alike
 from blip_fixtures.report.selection import case_key, select
 from blip_fixtures.report.sweeps import sweeps_of
+from blip_fixtures.words import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,9 +37,15 @@ MOST_UNREAD = 3
 
 @dataclass(frozen=True)
 class Content:
-    """What the template writes (`head`, `glance`) and what the script reads (`data`)."""
+    """What the template writes, and what the script reads (`data`).
 
-    head: tuple[Block, ...]
+    `notices` are what a reader must know before anything else, `run` says what was run, `about` what the checkpoint is.
+    """
+
+    title: str
+    notices: tuple[Block, ...]
+    run: Block
+    about: tuple[Block, ...]
     glance: tuple[Plain, ...]
     data: Plain
 
@@ -63,8 +71,18 @@ def content(
         "left_out": [],
         "history": _history(records, history, points, unit, prose),
     }
-    blocks = [*head(selection.records, prose), *course_blocks(courses, prose)]
-    return Content(tuple(blocks), tuple(glance(selection, shown, prose)), data)
+    title, *about, run = head(selection.records, prose)
+    assert isinstance(title, Heading)
+    is_synthetic = selection.records[0].case.weights == Weights.RANDOM
+    notices = [*(about[:1] if is_synthetic else []), *course_blocks(courses, prose)]
+    return Content(
+        title=title.text,
+        notices=tuple(notices),
+        run=run,
+        about=tuple(about[1:] if is_synthetic else about),
+        glance=tuple(glance(selection, shown, prose)),
+        data=data,
+    )
 
 
 def _mark_beaten(points: Sequence[Point]) -> None:

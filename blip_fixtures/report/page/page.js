@@ -328,11 +328,11 @@ function drawRounds(now) {
 function drawHistory(now) {
   const { runs, series, pairs, sentence, unread } = data.history;
   byId("history-sentence").replaceChildren(...rich(sentence), ...unread.map((text) => ` ${text}`));
-  const cases = data.points.filter((point) => point.id in series);
+  const cases = data.points.filter((point) => Object.hasOwn(series, point.id));
   byId("history-body").hidden = runs.length < 2 || !cases.length;
   if (byId("history-body").hidden) return;
-  const inView = visible(now).find((point) => point.id in series) || cases[0];
-  const point = now.history in series ? points.get(now.history) : inView;
+  const inView = visible(now).find((point) => Object.hasOwn(series, point.id)) || cases[0];
+  const point = Object.hasOwn(series, now.history) ? points.get(now.history) : inView;
   options(byId("history-case"), cases.map((each) => [each.id, each.label]), point.id);
   const figures = Object.keys(series[point.id]);
   const figure = figures.includes(now.figure) ? now.figure : figures[0];

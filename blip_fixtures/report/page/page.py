@@ -9,7 +9,7 @@ import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from blip_fixtures.report.blocks import Bullets, Heading, Paragraph
+from blip_fixtures.report.blocks import Bullets, Paragraph
 from blip_fixtures.report.document import check_one_checkpoint
 from blip_fixtures.report.page.data import Content, content
 from blip_fixtures.report.prose import load_prose
@@ -103,13 +103,14 @@ def _rendered(found: Content, prose: Prose) -> str:
 
     scripts = [*(_without_source_map(_file("vendor", name)) for name in LIBRARIES), interpreter(), _file("page.js")]
     style = _file("page.css")
-    title = next((block.text for block in found.head if isinstance(block, Heading)), "")
     # The file's name decides nothing here: everything that is put in is escaped unless the template says `safe`.
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_file("page.html.j2")).render(
         lang=prose.lang,
-        title=title,
-        head=[_spoken(block) for block in found.head if not isinstance(block, Heading)],
+        title=found.title,
+        notices=list(map(_spoken, found.notices)),
+        run=_spoken(found.run),
+        about=list(map(_spoken, found.about)),
         glance=found.glance,
         filters=found.data["filters"],
         views=found.data["views"],
