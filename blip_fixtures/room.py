@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # its answer, and a number for each metric. Twice as much as was seen, since answers may be long.
 _RECORD_BYTES = 40_000
 _SAMPLE_BYTES = 200
-# README.md and four plots have half a megabyte.
+# README.md and four plots have half a megabyte, index.html at most 1.2.
 _DOCUMENT_BYTES = 2_000_000
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,8 @@ _SEED = 0
 # Numbers of a bootstrap that are held at once, so that many batches need no more memory than few.
 _MOST_AT_ONCE = 4_000_000
 _MOST_LOGARITHM = math.log(1e300)
+# Series of rounds whose logarithms are kept: a few megabytes.
+_REMEMBERED = 4096
 
 
 @dataclass(frozen=True)
@@ -60,16 +63,27 @@ def calibrated(latency: Latency, batches: int, summary: Callable[[Any], Any] = n
     Round i ran batch i modulo `batches`; a batch without a round is NaN. Without a reference for every round the
     rounds stand as they are, in seconds.
     """
-    rounds, reference = np.asarray(latency.rounds_s), np.asarray(latency.reference_s)
+    reference_s = latency.reference_s if has_references(latency) else ()
+    return _calibrated(latency.rounds_s, reference_s, batches, summary)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _calibrated(
+    rounds_s: tuple[float, ...], reference_s: tuple[float, ...], batches: int, summary: Callable[[Any], Any]
+) -> Any:
+    """Remembered, since every case asks for those of all cases; nobody may write into what comes back."""
     if not batches:
         return np.array([])
+    rounds = np.asarray(rounds_s)
     numbers = np.arange(len(rounds)) % batches
     # The logarithm of a round of 0 s is minus infinity, and a quotient may be beyond any float; nobody compares those.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        values = np.log(rounds / reference if has_references(latency) else rounds)
-        return np.array(
+        values = np.log(rounds / np.asarray(reference_s) if reference_s else rounds)
+        found = np.array(
             [summary(values[numbers == batch]) if batch < len(values) else np.nan for batch in range(batches)]
         )
+    found.setflags(write=False)
+    return found
 
 
 def has_references(latency: Latency) -> bool:

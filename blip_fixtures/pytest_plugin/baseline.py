@@ -15,7 +15,7 @@ from blip_fixtures.gate.judge import check_rules, judge
 from blip_fixtures.gate.metrics import find_metric
 from blip_fixtures.gate.sides import Process, Refusal, Selected, check_comparable, read_processes, with_further
 from blip_fixtures.plain import fitting
-from blip_fixtures.pytest_plugin.stored import why_unreadable
+from blip_fixtures.pytest_plugin.stored import NUMBERED, stored_runs, why_unreadable
 from blip_fixtures.record import read_document
 from blip_fixtures.whole_files import BadFileError, decode_json, read_bytes, replace_file, why
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 # Of the runs stored earlier, so many of the latest tell the spread between processes.
 MOST_HISTORY = 20
-_NUMBERED = "[0-9][0-9][0-9][0-9]_"
 _REJECTED = "the gate rejected it"
 # Stored runs that cannot be a baseline, each with its reason: they are named as soon as there is a terminal.
 _PASSED_OVER: pytest.StashKey[dict[Path, str]] = pytest.StashKey()
@@ -43,13 +42,13 @@ def choose_baseline(config: pytest.Config) -> None:
     """
     named = config.option.benchmark_compare
     if named is not True:
-        for path in _stored(config, str(named)):
+        for path in stored_runs(config, str(named)):
             unreadable = why_unreadable(path)
             if unreadable is not None:
                 raise _refused(unreadable)
         return
     passed_over = config.stash.setdefault(_PASSED_OVER, {})
-    stored = _stored(config, _NUMBERED)
+    stored = stored_runs(config, NUMBERED)
     whys = []
     for path in reversed(stored):
         unfit = _why_no_baseline(path)
@@ -75,21 +74,6 @@ def _refused(said: str) -> pytest.UsageError:
     return pytest.UsageError(foreign.terminal(f"--benchmark-compare: {said}"))
 
 
-def _stored(config: pytest.Config, name: str) -> list[Path]:
-    """Files of pytest-benchmark's storage, the oldest first; empty for a storage that is not made of files."""
-    from pytest_benchmark.logger import Logger
-    from pytest_benchmark.storage.file import FileStorage
-    from pytest_benchmark.utils import get_machine_id, load_storage
-
-    storage = load_storage(
-        config.option.benchmark_storage,
-        logger=Logger(Logger.QUIET, config=config),
-        default_machine_id=get_machine_id(),
-        netrc=config.option.benchmark_netrc,
-    )
-    return list(storage.query(name)) if isinstance(storage, FileStorage) else []
-
-
 def _why_no_baseline(path: Path) -> str | None:
     """Why a stored run cannot be what others are compared with, or `None`."""
     unreadable = why_unreadable(path)
@@ -105,7 +89,7 @@ def reject_saved(config: pytest.Config) -> None:
     """Mark the run that this session stored: pytest-benchmark's own comparison failed after the saving."""
     if not (config.option.benchmark_save or config.option.benchmark_autosave) or config.option.blip_accept:
         return
-    for path in _stored(config, _NUMBERED)[-1:]:
+    for path in stored_runs(config, NUMBERED)[-1:]:
         try:
             document = decode_json(read_bytes(path))
             document.setdefault("blip", {})["gate"] = {"rejected": True, "by": "--benchmark-compare-fail"}
@@ -154,7 +138,7 @@ class Baseline:
                 raise pytest.UsageError(
                     f"--blip-compare-fail={rule.text} judges what --blip-measure leaves out; add {needed} to it"
                 )
-        paths = _stored(config, "" if named is True else str(named))
+        paths = stored_runs(config, "" if named is True else str(named))
         if not paths:
             raise pytest.UsageError(
                 f"--benchmark-compare finds no stored run{'' if named is True else f' called {named}'} of this machine "
@@ -193,7 +177,7 @@ def _history(config: pytest.Config, baseline: Sequence[Path]) -> list[Process]:
     """
     told = config.stash.setdefault(_PASSED_OVER, {})
     found: list[Process] = []
-    for path in reversed(_stored(config, _NUMBERED)):
+    for path in reversed(stored_runs(config, NUMBERED)):
         if len(found) == MOST_HISTORY:
             break
         try:

@@ -13,6 +13,7 @@ from blip_fixtures.case import checkpoint_name
 from blip_fixtures.engine.preflight import PreflightError
 from blip_fixtures.privacy import commit_facts
 from blip_fixtures.pytest_plugin.baseline import selection_of
+from blip_fixtures.pytest_plugin.stored import NUMBERED, stored_runs
 from blip_fixtures.record import as_plain
 from blip_fixtures.whole_files import replace_file, why
 from blip_fixtures.words import Status
@@ -79,6 +80,7 @@ class RunFiles:
         return [
             *_written(self.folder, elsewhere, "records.json", partial(self._write_records, stats)),
             *_written(self.folder, elsewhere, "README.md", document),
+            *_written(self.folder, elsewhere, "index.html", partial(self._write_page, records, course)),
         ]
 
     def _write_records(self, stats: Sequence[Metadata], folder: Path) -> list[str]:
@@ -106,6 +108,21 @@ class RunFiles:
         if written.without_plots is None:
             return []
         return [f"plots are missing from {written.readme}, they could not be drawn: {written.without_plots}"]
+
+    def _write_page(self, records: Sequence[Record], course: Course, folder: Path) -> list[str]:
+        """The history is that of this machine in pytest-benchmark's storage, which may hold anybody's files."""
+        from blip_fixtures.report.page.history import anonymous, read_stored
+        from blip_fixtures.report.page.page import write_page
+
+        try:
+            history = read_stored(stored_runs(self._config, NUMBERED), self.show)
+            history = anonymous(history) if self._anonymous else history
+            write_page(list(records), folder, lang=self._lang, courses=[course], history=history)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001  # the run and its other files are worth more than a page of them
+            return [f"{folder / 'index.html'} is missing, the page failed: {type(error).__name__}: {error}"]
+        return []
 
 
 def is_untimed(record: Record) -> bool:

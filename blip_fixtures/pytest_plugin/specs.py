@@ -190,7 +190,8 @@ SPECS = (
         "reports/local",
         path,
         "DIR",
-        "Everything a run writes lands in DIR/<checkpoint name>/: README.md, plots/, records.json, journal.jsonl.",
+        "Everything a run writes lands in DIR/<checkpoint name>/: README.md, plots/, index.html, records.json, "
+        "journal.jsonl.",
     ),
     Spec(
         "resume",

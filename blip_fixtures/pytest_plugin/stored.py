@@ -1,4 +1,4 @@
-"""What pytest-benchmark needs of a file of its storage: with less, or with something else, it ends the whole run."""
+"""pytest-benchmark's storage: its files, and what it needs of one; with something else it ends the whole run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from blip_fixtures.whole_files import decode_json, read_bytes, why
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
+# How pytest-benchmark begins the name of a file that it stores.
+NUMBERED = "[0-9][0-9][0-9][0-9]_"
 _Number = Annotated[float, Meta(ge=-1e30, le=1e30)]
 
 
@@ -39,6 +43,21 @@ class _Benchmark(msgspec.Struct, frozen=True):
 class _File(msgspec.Struct, frozen=True):
     benchmarks: list[_Benchmark]
     machine_info: dict[str, Any]
+
+
+def stored_runs(config: pytest.Config, name: str) -> list[Path]:
+    """Files of this machine in the storage, the oldest first; empty for a storage that is not made of files."""
+    from pytest_benchmark.logger import Logger
+    from pytest_benchmark.storage.file import FileStorage
+    from pytest_benchmark.utils import get_machine_id, load_storage
+
+    storage = load_storage(
+        config.option.benchmark_storage,
+        logger=Logger(Logger.QUIET, config=config),
+        default_machine_id=get_machine_id(),
+        netrc=config.option.benchmark_netrc,
+    )
+    return list(storage.query(name)) if isinstance(storage, FileStorage) else []
 
 
 def why_unreadable(path: Path) -> str | None:

@@ -26,6 +26,9 @@ def print_summary(run: Run, terminal: pytest.TerminalReporter) -> None:
         terminal.write_line(foreign.terminal(f"error: {line}"))
     terminal.write_line("")
     terminal.write_line(foreign.terminal(f"The document: {(run.files.folder / 'README.md').resolve()}"))
+    page = run.files.folder / "index.html"
+    if page.exists():
+        terminal.write_line(foreign.terminal(f"As one page with charts: {page.resolve()}"))
     if run.gate is not None:
         terminal.section("gate")
         run.gate.report(run.files.folder, terminal.write_line)

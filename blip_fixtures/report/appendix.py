@@ -46,14 +46,14 @@ def proof_blocks(selection: Selection, prose: Prose) -> list[Block]:
 
 def _proof(group: Group, selection: Selection, prose: Prose) -> list[Block]:
     lines = [
-        f"{selection.value(record.case, 'optimization')}: {_applied_text(record.applied)}"
+        f"{selection.value(record.case, 'optimization')}: {applied_text(record.applied)}"
         for record in group.records
         if record.applied
     ]
     return [Paragraph(prose.say("proof_title")), Bullets(tuple(lines))] if lines else []
 
 
-def _applied_text(applied: Mapping[str, object]) -> str:
+def applied_text(applied: Mapping[str, object]) -> str:
     """``graphs: 12; parameters by dtype: float16 2342528, float32 301056``."""
     return "; ".join(f"{name.replace('_', ' ')}: {_fact(value)}" for name, value in applied.items())
 

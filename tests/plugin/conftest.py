@@ -26,6 +26,8 @@ from blip_fixtures.engine.rates import Machine, ModelRates
 from blip_fixtures.quality import score
 from blip_fixtures.record import Record, read_records
 from blip_fixtures.report.document import write_document
+from blip_fixtures.report.page.history import History, StoredRun
+from blip_fixtures.report.page.page import write_page
 from blip_fixtures.report.plots import Drawn
 from tests.unit.records import make_record
 
@@ -138,6 +140,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     build_random(checkpoint.config, "cpu", "float16")
     generic_tokenizer(100)
     write_document([make_record()], tmp_path_factory.mktemp("document"))
+    write_page([make_record()], tmp_path_factory.mktemp("page"), history=History((StoredRun("one", (make_record(),)),)))
     describe_machine({})
 
 

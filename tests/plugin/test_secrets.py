@@ -105,7 +105,7 @@ def test_no_file_has_a_secret_or_the_home_folder(place: Place) -> None:
     written = place.written()
     assert {"own.json", "junit.xml"} < written.keys()
     assert any(name.startswith(".benchmarks/") for name in written)
-    for name in ("README.md", "records.json", "journal.jsonl"):
+    for name in ("README.md", "index.html", "records.json", "journal.jsonl"):
         assert f"reports/local/mine/{name}" in written
     assert {name: found for name, content in written.items() if (found := found_in(content, secrets()))} == {}
     shown = (result.stdout.str() + result.stderr.str()).encode()

@@ -175,6 +175,13 @@ class Trial:
         drawing = draw_plots if plots else (lambda _selection: Drawn({}, {}))
         with mock.patch("blip_fixtures.report.document.draw_plots", drawing):
             self._one("report", report, [str(bad), f"--out={out}"], {0, EXIT_NO_PLOTS, EXIT_BAD_INPUT}, example)
+        if plots:
+            history = self._folder / "stored"
+            history.mkdir(exist_ok=True)
+            (history / "0001_bad.json").write_bytes(bad.read_bytes())
+            (history / "0002_good.json").write_bytes(self._good.read_bytes())
+            page = [str(bad), f"--out={out}", "--html", f"--history={history}"]
+            self._one("page", report, page, {0, EXIT_NO_PLOTS, EXIT_BAD_INPUT}, example)
         exits = {EXIT_PASS, EXIT_REGRESSION, EXIT_REFUSAL}
         one, other = [str(bad)], [str(self._good)]
         for base, now, name in ((one, other, "gate, as the baseline"), (other, one, "gate, as the run")):
@@ -219,7 +226,7 @@ class Trial:
 
     def _is_own(self, path: Path) -> bool:
         within = path.relative_to(self._folder).parts
-        return len(within) == 1 or within[0] == "out"
+        return len(within) == 1 or within[0] in ("out", "stored")
 
 
 def fault_of_terminal(text: str) -> str | None:

@@ -68,7 +68,7 @@ def _table(
     heads = [*names.heads, *map(Head, metrics), *([] if differing is None else [Head("answers differing")])]
     rows = []
     for index, record in enumerate(shown):
-        cells = [*names.cells(record), *(_metric_cell(name, record.quality.get(name)) for name in metrics)]
+        cells = [*names.cells(record), *(metric_cell(name, record.quality.get(name)) for name in metrics)]
         if differing is not None:
             cells.append(Cell(formats.share(differing[index]), differing[index]))
         samples = record.data.samples if record.data is not None else None
@@ -117,7 +117,7 @@ def _metrics(record: Record) -> list[str]:
     return [name for name, metric in record.quality.items() if formats.is_known(metric.value)]
 
 
-def _metric_cell(name: str, metric: Metric | None) -> Cell:
+def metric_cell(name: str, metric: Metric | None) -> Cell:
     """``46.6 % [37.8, 55.4]``: an accuracy or a share in percent, other metrics plain with 3 decimals."""
     if metric is None or not formats.is_known(metric.value):
         return Cell(formats.MISSING)
