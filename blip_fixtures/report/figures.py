@@ -94,12 +94,17 @@ def word_error_rate(record: Record, prose: Prose) -> Figure:
     return metric_value(record, "wer", prose)
 
 
+def median_s(record: Record) -> float | None:
+    """The latency's median, seconds per batch."""
+    return record.latency.median_s if record.latency is not None else None
+
+
 def samples_per_s(record: Record) -> float | None:
     """Of all timed rounds; of the median round in records of releases that kept no throughput."""
     if record.throughput is not None:
         return record.throughput.samples_per_s
-    median_s = record.latency.median_s if record.latency is not None else None
-    return record.case.batch_size / median_s if median_s else None
+    seconds = median_s(record)
+    return record.case.batch_size / seconds if seconds else None
 
 
 def answers_differing(first: Record, record: Record) -> float | None:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blip_fixtures import formats
-from blip_fixtures.gate.trust import compared
 from blip_fixtures.quality.intervals import interval_of
 from blip_fixtures.report import figures
 from blip_fixtures.report.blocks import Bullets, Heading, Paragraph
+from blip_fixtures.report.choice import Choice, best_of
 from blip_fixtures.report.footnotes import sentence
 from blip_fixtures.report.labels import dataset_label
 from blip_fixtures.report.sweeps import SWEEPS, axis_phrase
 from blip_fixtures.report.tables.against import HOUR_S, against_first, seconds_of_thousand
-from blip_fixtures.words import Mark, Status
+from blip_fixtures.words import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from blip_fixtures.gate.trust import Trust
     from blip_fixtures.record import Record
     from blip_fixtures.report.blocks import Block
     from blip_fixtures.report.prose import Prose
@@ -30,25 +26,6 @@ if TYPE_CHECKING:
 _NEARLY = 0.9
 # Scores by which a dataset is known, before others.
 _FIRST_METRICS = ("vqa_accuracy", "cider", "accuracy")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The best row of a group by one figure, and those that cannot be told from it. `best` is none of `ties`."""
-
-    group: Group
-    best: Record
-    ties: tuple[Record, ...]
-
-    @property
-    def first(self) -> Record:
-        """What the group's rows are compared with."""
-        return self.group.records[0]
-
-    @property
-    def is_no_better(self) -> bool:
-        """Whether the first row itself is the best, or cannot be told from it."""
-        return self.first in (self.best, *self.ties)
 
 
 def summary(selection: Selection, prose: Prose, price: float | None = None) -> list[Block]:
@@ -65,7 +42,7 @@ def summary(selection: Selection, prose: Prose, price: float | None = None) -> l
 
 
 def _batch_size(group: Group, selection: Selection, prose: Prose) -> list[str]:
-    choice = _best(group, selection, figures.samples_per_s, largest=True)
+    choice = best_of(group, selection, figures.samples_per_s, largest=True)
     if choice is None or len(group.records) < 2:
         return []
     best, first = choice.best, choice.first
@@ -105,7 +82,7 @@ def _rates(group: Group, selection: Selection, prose: Prose, price: float | None
 
 
 def _optimization(group: Group, selection: Selection, prose: Prose, price: float | None) -> list[str]:
-    choice = _best(group, selection, _latency, largest=False)
+    choice = best_of(group, selection, figures.median_s, largest=False)
     if choice is None or len(group.records) < 2:
         return []
     where, first = _link(group, selection, prose), _named(choice.first, group, selection)
@@ -115,7 +92,7 @@ def _optimization(group: Group, selection: Selection, prose: Prose, price: float
     said = [prose.say(key, where=where, **_of_row(choice, selection, prose, price))]
     equal = [record for record in group.records if figures.answers_differing(choice.first, record) == 0]
     if equal and choice.best not in equal:
-        of_equal = _best(group, selection, _latency, largest=False, among=equal)
+        of_equal = best_of(group, selection, figures.median_s, largest=False, among=equal)
         assert of_equal is not None
         if of_equal.is_no_better:
             said.append(prose.say("summary_equal_none", first=first))
@@ -138,7 +115,7 @@ def _of_row(choice: Choice, selection: Selection, prose: Prose, price: float | N
     cost = prose.say("summary_cost", seconds=formats.significant(seconds, 3))
     if price is not None and seconds is not None:
         cost = prose.say("summary_cost_money", cost=cost, money=formats.significant(price * seconds / HOUR_S, 2))
-    share = (_latency(record) or 0) / (_latency(choice.first) or 1)
+    share = (figures.median_s(record) or 0) / (figures.median_s(choice.first) or 1)
     return {
         "best": _named(record, choice.group, selection),
         "ties": _all_of(choice, selection),
@@ -210,34 +187,6 @@ def _score(record: Record, name: str) -> str:
     return f"{show(metric.value)}{' %' if is_percent else ''}{bounds} ({len(metric.per_sample)})"
 
 
-def _best(
-    group: Group,
-    selection: Selection,
-    read: Callable[[Record], float | None],
-    *,
-    largest: bool,
-    among: Sequence[Record] | None = None,
-) -> Choice | None:
-    """The row with the best figure; the others that are no slower for all that can be told are ties."""
-    rows = [record for record in (group.records if among is None else among) if read(record) is not None]
-    if group.records[0] not in rows:
-        return None
-    best = (max if largest else min)(rows, key=lambda record: read(record) or 0.0)
-    trusts = _beside(best, rows, selection)
-    # What was timed in turns may say that another one is faster than the one with the best figure.
-    faster = [(trust.change, place) for place, trust in enumerate(trusts) if trust and trust.mark == Mark.FASTER]
-    if faster:
-        best = rows[min(faster)[1]]
-        trusts = _beside(best, rows, selection)
-    ties = [row for row, trust in zip(rows, trusts, strict=True) if trust is None or trust.mark != Mark.SLOWER]
-    return Choice(group, best, tuple(row for row in ties if row is not best))
-
-
-def _beside(best: Record, rows: Sequence[Record], selection: Selection) -> list[Trust | None]:
-    """How each row stands to the best one; that one itself to itself."""
-    return compared(selection.timings(best), [selection.timings(row) for row in rows])
-
-
 def _all_of(choice: Choice, selection: Selection) -> str:
     """The best row and those that cannot be told from it, in the order of the table."""
     alike = (choice.best, *choice.ties)
@@ -260,10 +209,6 @@ def _link(group: Group, selection: Selection, prose: Prose) -> str:
         dataset=dataset_label(case.dataset),
         device=selection.device_label(case),
     )
-
-
-def _latency(record: Record) -> float | None:
-    return record.latency.median_s if record.latency is not None else None
 
 
 def _seconds(record: Record, prose: Prose) -> str:

@@ -8,6 +8,7 @@ from blip_fixtures import formats
 from blip_fixtures.gate.trust import compared
 from blip_fixtures.report.footnotes import Footnote, sentence
 from blip_fixtures.report.selection import case_key
+from blip_fixtures.report.sweeps import sweeps_of
 from blip_fixtures.words import Mark
 
 if TYPE_CHECKING:
@@ -42,6 +43,17 @@ def change(trust: Trust) -> str:
 def mark(trust: Trust) -> str:
     """``faster``, ``slower``, ``same within 3 %``, ``cannot tell``."""
     return f"same within {formats.percent_up(trust.within)} %" if trust.mark == Mark.SAME else str(trust.mark)
+
+
+def marks_of(selection: Selection) -> dict[Key, str]:
+    """How each case stands to the first row of its table, in the sweep over optimizations or else in another one."""
+    found: dict[Key, str] = {}
+    sweeps = sorted(sweeps_of(selection.records), key=lambda sweep: sweep.axis != "optimization")
+    for sweep in sweeps:
+        for group in selection.groups(sweep) if sweep.axis else ():
+            for key, trust in trusts_of(group, selection).items():
+                found.setdefault(key, f"{change(trust)}, {mark(trust)}")
+    return found
 
 
 def doubts(labelled: Sequence[tuple[str, Trust]], prose: Prose) -> list[Footnote]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blip_fixtures import formats
-from blip_fixtures.report.page.pareto import Span, alike
+from blip_fixtures.report.choice import Choice, best_of
+from blip_fixtures.report.figures import median_s, samples_per_s
 from blip_fixtures.report.page.points import is_higher_better
 from blip_fixtures.report.selection import case_key
 from blip_fixtures.report.sweeps import SWEEPS, axis_phrase
-from blip_fixtures.report.tables.spread import quartiles_s
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from blip_fixtures.record import Record
+    from blip_fixtures.report.page.pareto import Span
     from blip_fixtures.report.page.points import Plain, Shown
     from blip_fixtures.report.prose import Prose
     from blip_fixtures.report.selection import Group, Key, Selection
@@ -33,46 +34,33 @@ def glance(selection: Selection, shown: Mapping[Key, Mapping[str, Shown]], prose
     return cards[:MOST_CARDS]
 
 
-def _timed(records: Sequence[Record]) -> list[tuple[Record, Span]]:
-    found = []
-    for record in records:
-        quartiles = quartiles_s(record)
-        if quartiles is not None:
-            found.append((record, Span.of(*quartiles)))
-    return found
-
-
 def _where(record: Record, selection: Selection, *axes: str) -> str:
     return ", ".join(axis_phrase(axis, selection.value(record.case, axis)) for axis in axes)
 
 
 def _fastest(group: Group, selection: Selection, shown: Mapping[Key, Mapping[str, Shown]], prose: Prose) -> list[Plain]:
-    """The fastest optimization of one table, and those that are as fast as far as its rounds tell."""
-    timed = _timed(group.records)
-    if len(timed) < 2:  # with one there is no choice
+    """The fastest optimization of one table, and those that cannot be told from it."""
+    choice = best_of(group, selection, median_s, largest=False)
+    if choice is None or len(group.records) < 2:  # with one there is no choice
         return []
-    names = alike([(str(place), span) for place, (_, span) in enumerate(timed)])
-    best = [timed[int(name)] for name in names]
-    first, first_span = best[0]
-    baseline, baseline_span = timed[0]
-    figures = shown[case_key(first)]
-    details = [prose.say("page_glance_latency", latency=figures["latency"].text)]
-    if first is not baseline and first_span.value:
+    best, baseline = choice.best, choice.first
+    figures_of_best = shown[case_key(best)]
+    details = [prose.say("page_glance_latency", latency=figures_of_best["latency"].text)]
+    best_s, baseline_s = median_s(best), median_s(baseline)
+    if best is not baseline and best_s and baseline_s:
         label = selection.value(baseline.case, "optimization")
-        ratio = formats.significant(baseline_span.value / first_span.value, 3)
+        ratio = formats.significant(baseline_s / best_s, 3)
         details.append(prose.say("page_glance_ratio", ratio=ratio, baseline=label))
-    if figures["quality"].span is not None:
-        details.append(prose.say("page_glance_quality", quality=figures["quality"].text))
-    if _is_worse(first, figures["quality"].span, shown[case_key(baseline)]["quality"].span):
+    if figures_of_best["quality"].span is not None:
+        details.append(prose.say("page_glance_quality", quality=figures_of_best["quality"].text))
+    if _is_worse(best, figures_of_best["quality"].span, shown[case_key(baseline)]["quality"].span):
         details.append(prose.say("page_glance_worse", baseline=selection.value(baseline.case, "optimization")))
-    if len(best) > 1:
-        others = ", ".join(selection.value(record.case, "optimization") for record, _ in best[1:])
-        details.append(prose.say("page_glance_alike", others=others))
+    details += _alike(choice, selection, "optimization", prose)
     return [
         {
             "question": prose.say("page_glance_fastest"),
-            "where": _where(first, selection, "dataset", "device", "batch_size", *_SIZES),
-            "answer": selection.value(first.case, "optimization"),
+            "where": _where(best, selection, "dataset", "device", "batch_size", *_SIZES),
+            "answer": selection.value(best.case, "optimization"),
             "details": details,
         }
     ]
@@ -86,33 +74,32 @@ def _is_worse(record: Record, quality: Span | None, baseline: Span | None) -> bo
 
 
 def _best_batch(group: Group, selection: Selection, prose: Prose) -> list[Plain]:
-    """The batch with the most samples a second, and those that do as much as far as their rounds tell."""
-    rates: list[tuple[Record, Span]] = []
-    for record in group.records:
-        rate = record.throughput.samples_per_s if record.throughput is not None else None
-        if rate is not None:
-            seconds = [end for end in (quartiles_s(record) or ())[1:] if end > 0]
-            rates.append((record, Span.of(rate, *(record.case.batch_size / end for end in seconds))))
-    if len(rates) < 2:  # with one there is no choice
+    """The batch with the most samples a second, and those that cannot be told from it."""
+    choice = best_of(group, selection, samples_per_s, largest=True)
+    if choice is None or len(group.records) < 2:  # with one there is no choice
         return []
-    names = alike([(str(place), span) for place, (_, span) in enumerate(rates)], lower=False)
-    best = [rates[int(name)] for name in names]
-    first, most = best[0]
-    details = [prose.say("page_glance_rate", rate=formats.rate(most.value))]
+    best = choice.best
     others = [
-        prose.say("page_glance_other_batch", batch=record.case.batch_size, rate=formats.rate(span.value))
-        for record, span in rates
-        if record is not first
+        prose.say("page_glance_other_batch", batch=record.case.batch_size, rate=formats.rate(rate))
+        for record in group.records
+        if record is not best and (rate := samples_per_s(record)) is not None
     ]
-    details.append(prose.say("page_glance_others", others=", ".join(others)))
-    if len(best) > 1:
-        same = ", ".join(str(record.case.batch_size) for record, _ in best[1:])
-        details.append(prose.say("page_glance_alike", others=same))
+    details = [
+        prose.say("page_glance_rate", rate=formats.rate(samples_per_s(best))),
+        prose.say("page_glance_others", others=", ".join(others)),
+        *_alike(choice, selection, "batch_size", prose),
+    ]
     return [
         {
             "question": prose.say("page_glance_batch"),
-            "where": _where(first, selection, "dataset", "device", "optimization", *_SIZES),
-            "answer": str(first.case.batch_size),
+            "where": _where(best, selection, "dataset", "device", "optimization", *_SIZES),
+            "answer": str(best.case.batch_size),
             "details": details,
         }
     ]
+
+
+def _alike(choice: Choice, selection: Selection, axis: str, prose: Prose) -> list[str]:
+    """Which rows cannot be told from the best one."""
+    names = [selection.value(record.case, axis) for record in choice.ties]
+    return [prose.say("page_glance_alike", others=", ".join(names))] if names else []

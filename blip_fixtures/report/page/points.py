@@ -24,6 +24,7 @@ from blip_fixtures.report.sections.quality import metric_cell
 from blip_fixtures.report.selection import CASE_AXES, case_key
 from blip_fixtures.report.sweeps import axis_phrase
 from blip_fixtures.report.tables.spread import quartiles_s, rounds_s
+from blip_fixtures.report.trust import marks_of
 from blip_fixtures.words import Phase, Status
 
 if TYPE_CHECKING:
@@ -85,14 +86,6 @@ class Shown:
 def short(value: float) -> float:
     """With as many digits as a picture can show."""
     return float(f"{value:.{DIGITS}g}")
-
-
-def mark_of(_record: Record) -> str | None:
-    """How far a row may be trusted against its baseline: ``faster``, ``slower``, ``same``; `None` where nobody judged.
-
-    The page shows it beside the point's name.
-    """
-    return None
 
 
 def headline_metric(record: Record) -> str | None:
@@ -165,9 +158,7 @@ def points_of(selection: Selection, unit: TimeUnit, prose: Prose) -> list[tuple[
     cases = selection.cases()
     names = case_names(cases, selection)
     optimizations = list(dict.fromkeys(record.case.optimization for record in selection.records))
-    processes: dict[Any, list[Record]] = {}
-    for record in selection.records:
-        processes.setdefault(case_key(record), []).append(record)
+    marks = marks_of(selection)
     taken: set[str] = set()
     found = []
     for record in cases:
@@ -180,13 +171,13 @@ def points_of(selection: Selection, unit: TimeUnit, prose: Prose) -> list[tuple[
             "sweeps": list(record.sweeps),
             "ok": record.status == Status.OK,
             "status": "" if record.status == Status.OK else figures.case_fate(record, prose),
-            "mark": mark_of(record),
+            "mark": marks.get(case_key(record)),
             "metric": headline_metric(record),
             "higher": is_higher_better(record),
             "figures": {name: figure.plain for name, figure in shown.items()},
             "phases": _phases(record, unit),
             "limit": _scaled(dig(record, "limit.seconds"), unit),
-            "rounds": [_rounds(each, number, unit) for number, each in enumerate(processes[case_key(record)], 1)],
+            "rounds": [_rounds(each, unit) for each in selection.timings(record)],
             "reasons": _reasons(record, prose),
             "notes": [prose.say_reason(note) for note in record.notes],
             "proof": applied_text(record.applied),
@@ -244,13 +235,13 @@ def _phases(record: Record, unit: TimeUnit) -> Plain | None:
     return known if all(value is not None for value in known.values()) else None
 
 
-def _rounds(record: Record, number: int, unit: TimeUnit) -> Plain:
+def _rounds(record: Record, unit: TimeUnit) -> Plain:
     """One measurement's rounds, and the reference product before each."""
     rounds = rounds_s(record)
     step = -(-len(rounds) // MOST_ROUNDS) or 1
     reference = record.latency.reference_s if record.latency is not None else ()
     return {
-        "process": getattr(record, "process", number),
+        "process": record.process,
         "count": len(rounds),
         "step": step,
         "rounds": [_scaled(value, unit) for value in rounds[::step]],
