@@ -15,7 +15,10 @@ PROSE = load_prose("en")
 
 
 def points(*records: Record) -> dict[str, Any]:
-    return {point["id"]: point for point in content(records, PROSE).data["points"]}
+    found = content(records, PROSE).data["points"]
+    for point in found:
+        point["beaten"] = {chart: [found[place]["id"] for place in places] for chart, places in point["beaten"].items()}
+    return {point["id"]: point for point in found}
 
 
 def point(record: Record) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from blip_fixtures.record import read_records
 from blip_fixtures.report.course import Course
@@ -83,6 +84,19 @@ def test_with_a_history_too(tmp_path: Path) -> None:
     store_runs(tmp_path, read_records(PUBLISHED), count=40, slower_until=20)
     path = write_page(read_records(PUBLISHED), tmp_path / "out", history=read_history(tmp_path))
     assert path.stat().st_size <= MOST_BYTES
+
+
+def test_with_five_times_as_many_cases_it_leaves_out_records_and_stays_small() -> None:
+    records = [
+        replace(record, case=replace(record.case, sequence_length=record.case.sequence_length + number))
+        for number in range(5)
+        for record in read_records(PUBLISHED)
+        if not record.again
+    ]
+    text = page(records, history=History())
+    assert len(data_of(text)["points"]) == 135
+    assert len(text.encode()) <= MOST_BYTES
+    assert data_of(text)["left_out"]
 
 
 def test_what_a_page_does_without_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ from blip_fixtures.report.page.charts import PARETO_AXES, charts
 from blip_fixtures.report.page.glance import glance
 from blip_fixtures.report.page.history import History, StoredRun, history_of, in_order
 from blip_fixtures.report.page.pareto import Candidate, dominators
-from blip_fixtures.report.page.points import TimeUnit, points_of, share_alike
+from blip_fixtures.report.page.points import TimeUnit, points_of
+from blip_fixtures.report.page.sharing import share_alike
 from blip_fixtures.report.selection import case_key, select
 from blip_fixtures.report.sweeps import sweeps_of
 from blip_fixtures.words import Weights

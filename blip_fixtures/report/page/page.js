@@ -8,6 +8,9 @@ for (const point of data.points) {
     for (const name of ["reason", "caveat"]) if (name in figure) figure[name] = data.texts[figure[name]];
   }
   point.reasons = point.reasons.map(([path, why]) => [path, data.texts[why]]);
+  point.proof = data.texts[point.proof];
+  for (const chart of Object.keys(point.beaten)) point.beaten[chart] = point.beaten[chart].map((place) => data.points[place].id);
+  point.phrases = Object.fromEntries(Object.entries(point.axes).map(([axis, value]) => [axis, data.phrases[axis][value]]));
 }
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const narrow = matchMedia("(max-width: 700px)");

@@ -269,24 +269,3 @@ def _in_brief(plain: Any) -> Any:
             if value not in (None, [], {})
         }
     return float(f"{plain:.{_RECORD_DIGITS}g}") if isinstance(plain, float) else plain
-
-
-def share_alike(points: Sequence[Plain]) -> dict[str, list[Any]]:
-    """What many points have in common, once each: sentences, facts of machines, and environments of records.
-
-    A point then has the place in the list.
-    """
-    shared: dict[str, list[Any]] = {"texts": [], "machines": [], "environments": []}
-
-    def place(name: str, value: Any) -> int:
-        if value not in shared[name]:
-            shared[name].append(value)
-        return shared[name].index(value)
-
-    for point in points:
-        for figure in point["figures"].values():
-            figure |= {name: place("texts", figure[name]) for name in ("reason", "caveat") if name in figure}
-        point["reasons"] = [[path, place("texts", why)] for path, why in point["reasons"]]
-        point["machine"] = place("machines", point["machine"])
-        point["environment"] = place("environments", point["record"].pop("environment", {}))
-    return shared
