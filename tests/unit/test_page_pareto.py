@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from blip_fixtures.report.page.pareto import Candidate, Span, alike, dominators
+from blip_fixtures.report.page.pareto import Candidate, Span, dominators
 
 
 def candidate(name: str, x: float, y: float, *, spread: float = 0.0, group: str = "") -> Candidate:
@@ -44,10 +44,3 @@ def test_less_memory_is_better() -> None:
 def test_an_interval_holds_its_figure() -> None:
     assert Span.of(1.0) == Span(1.0, 1.0, 1.0)
     assert Span.of(1.0, 2.0, 3.0) == Span(1.0, 1.0, 3.0)
-
-
-def test_what_cannot_be_told_from_the_best_shares_its_place() -> None:
-    named = [("slow", Span(3, 2.9, 3.1)), ("second", Span(1.1, 1.0, 1.2)), ("first", Span(1.0, 0.9, 1.05))]
-    assert alike(named) == ("first", "second")
-    assert alike(named, lower=False) == ("slow",)
-    assert alike([]) == ()

@@ -75,12 +75,3 @@ def _at_least_as_good(one: Span, other: Span, *, lower: bool) -> bool:
 
 def _clearly_better(one: Span, other: Span, *, lower: bool) -> bool:
     return one.high < other.low if lower else one.low > other.high
-
-
-def alike(candidates: Sequence[tuple[str, Span]], *, lower: bool = True) -> tuple[str, ...]:
-    """The best one's name and the names of all that cannot be told from it, the best first; empty without any."""
-    if not candidates:
-        return ()
-    ordered = sorted(candidates, key=lambda named: named[1].value if lower else -named[1].value)
-    best = ordered[0][1]
-    return tuple(name for name, span in ordered if not _clearly_better(best, span, lower=lower))
