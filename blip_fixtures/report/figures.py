@@ -81,6 +81,16 @@ def energy_remark(entry: Energy, prose: Prose) -> str:
     return "; ".join(part for part in (status, *map(prose.say_reason, entry.reasons)) if part)
 
 
+def samples_per_s(record: Record, prose: Prose) -> Figure:
+    """Samples per second over all timed rounds; of a record that does not say it, its rounds tell: batches are full."""
+    throughput, rounds_s = record.throughput, record.latency.rounds_s if record.latency is not None else ()
+    if throughput is not None and is_known(throughput.samples_per_s):
+        return Figure(throughput.samples_per_s)
+    if sum(rounds_s) > 0:
+        return Figure(record.case.batch_size * len(rounds_s) / sum(rounds_s))
+    return Figure(None, why_missing(record, "throughput.samples_per_s", prose))
+
+
 def flops_total(record: Record, prose: Prose) -> Figure:
     """FLOPs per batch."""
     flops = record.flops

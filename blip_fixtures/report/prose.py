@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.numerals import fill, numeral
 from blip_fixtures.words import LANGUAGES
 
 if TYPE_CHECKING:
@@ -24,7 +25,15 @@ class Prose:
 
     def say(self, key: str, **values: object) -> str:
         """The sentence `key` with its placeholders filled. An unknown key is an error."""
-        return str(self.entries[key]).format(**values)
+        return fill(str(self.entries[key]), values, self.lang)
+
+    def number(self, shown: str) -> str:
+        """What a function of `formats` made of a number, as this language writes it: ``1.03`` or ``1,03``."""
+        return numeral(shown, self.lang)
+
+    def knows(self, key: str) -> bool:
+        """Whether there is a sentence `key`: of what others add to the suite there is none."""
+        return key in self.entries
 
     def say_reason(self, reason: Reason) -> str:
         """A record's reason or note in this language."""

@@ -1,0 +1,36 @@
+"""Numbers as a language writes them: a point before the decimals in English, a comma in Russian."""
+
+from __future__ import annotations
+
+import string
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Between the whole and its decimals, and between thousands.
+_MARKS = {"en": (".", ","), "ru": (",", "\u00a0")}
+
+
+def numeral(shown: str, lang: str) -> str:
+    """A number that was formatted for English (``1,234.5``), as `lang` writes it."""
+    decimal, thousands = _MARKS[lang]
+    return shown.translate({ord("."): decimal, ord(","): thousands})
+
+
+def fill(template: str, values: Mapping[str, object], lang: str) -> str:
+    """The template with its placeholders filled, each number among the values as `lang` writes it.
+
+    A text stays as it is: a version or an address may look like a number. Raises what `str.format` does.
+    """
+    return _Numerals(lang).vformat(template, (), values)
+
+
+class _Numerals(string.Formatter):
+    def __init__(self, lang: str) -> None:
+        self._lang = lang
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        shown = str(super().format_field(value, format_spec))
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return numeral(shown, self._lang) if is_number else shown
