@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
 # Between the whole and its decimals, and between thousands.
 _MARKS = {"en": (".", ","), "ru": (",", "\u00a0")}
+
+_BYTES = re.compile(r"\d+\.\d+ [KMGT]iB")
 
 
 def numeral(shown: str, lang: str) -> str:
@@ -21,7 +24,8 @@ def numeral(shown: str, lang: str) -> str:
 def fill(template: str, values: Mapping[str, object], lang: str) -> str:
     """The template with its placeholders filled, each number among the values as `lang` writes it.
 
-    A text stays as it is: a version or an address may look like a number. Raises what `str.format` does.
+    A text stays as it is, since a version or an address may look like a number, but for a number of bytes: ``1.5 GiB``.
+    Raises what `str.format` does.
     """
     return _Numerals(lang).vformat(template, (), values)
 
@@ -33,4 +37,5 @@ class _Numerals(string.Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         shown = str(super().format_field(value, format_spec))
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        is_number = is_number or (isinstance(value, str) and _BYTES.fullmatch(value) is not None)
         return numeral(shown, self._lang) if is_number else shown

@@ -79,7 +79,7 @@ def facts(environments: Sequence[Mapping[str, Any]], prose: Prose) -> list[tuple
         (prose.say("env_load"), _span([(e.get("load_average") or [None])[0] for e in environments], 1, prose)),
         (
             prose.say("env_frequency"),
-            _with_unit(_span([e.get("cpu_frequency_mhz") for e in environments], 0, prose), "MHz"),
+            _with_unit(_span([e.get("cpu_frequency_mhz") for e in environments], 0, prose), prose.say("unit_mhz")),
         ),
     ]
 
@@ -141,7 +141,7 @@ def _span(values: Iterable[float | None], decimals: int, prose: Prose) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return ""
-    low, high = formats.fixed(min(known), decimals), formats.fixed(max(known), decimals)
+    low, high = (prose.number(formats.fixed(end, decimals)) for end in (min(known), max(known)))
     return low if low == high else prose.say("range", low=low, high=high)
 
 

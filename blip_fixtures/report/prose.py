@@ -51,6 +51,18 @@ class Prose:
         """What the peak of the memory counts; a kind that is no `MemoryKind` is shown as it stands."""
         return str(self.entries["memory_kind"].get(kind, kind))
 
+    def fact_name(self, name: str, *, inner: bool = False) -> str:
+        """What a fact of a record's proof is called; a name that is not the suite's is shown as it stands.
+
+        The words of the outer names are joined by underscores; `inner` ones may be names of something.
+        """
+        known = self.entries["facts"].get(name)
+        return str(known or (name if inner else name.replace("_", " ")))
+
+    def flop_counter(self, counter: str) -> str:
+        """By what FLOPs were counted; a counter that is not the suite's is shown as it stands."""
+        return str(self.entries["flop_counters"].get(counter, counter))
+
     def checkpoint(self, name: str) -> tuple[str, tuple[str, ...]]:
         """A sentence on the checkpoint called `name`, and a line on each of its parts."""
         known = self.entries["checkpoints"].get(name)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from blip_fixtures.report.blocks import Bullets, Heading, Lines, Notes, Paragraph, Picture
 from blip_fixtures.report.footnotes import notes
 from blip_fixtures.report.plots import has_plot
+from blip_fixtures.report.proofs import applied_text
 from blip_fixtures.report.tables import group_table, sweep_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from blip_fixtures.record import Record
     from blip_fixtures.report.blocks import Block
@@ -61,26 +62,8 @@ def _proof(group: Group, selection: Selection, prose: Prose) -> list[Block]:
     if group.sweep.axis != "optimization":
         return []
     lines = [
-        f"{selection.value(record.case, 'optimization')}: {_applied_text(record.applied)}"
+        f"{selection.value(record.case, 'optimization')}: {applied_text(record.applied, prose)}"
         for record in group.records
         if record.applied
     ]
     return [Paragraph(prose.say("proof_title")), Bullets(tuple(lines))] if lines else []
-
-
-def _applied_text(applied: Mapping[str, object]) -> str:
-    """``graphs: 12; parameters by dtype: float16 2342528, float32 301056``."""
-    return "; ".join(f"{name.replace('_', ' ')}: {_fact(value)}" for name, value in applied.items())
-
-
-def _fact(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{key} ({_fact(inner)})" if isinstance(inner, dict) else f"{key} {_fact(inner)}"
-            for key, inner in value.items()
-        )
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_fact, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -132,7 +132,7 @@ def test_the_second_timing_is_a_note_behind_those_of_its_case_and_no_row() -> No
         "Latency of fp32: compiling took 44.3 s before the first round and is not in it.",
         "Latency of fp32: timed again at the end of the run it was 0.018 s, 0.90 times the first.",
     )
-    assert "повторно в конце прогона — 0,018 с, в 0,90 раза" in footnotes(first, again, lang="ru")[1]
+    assert "повторное измерение в конце запуска: 0,018 с, 0,90 от первого" in footnotes(first, again, lang="ru")[1]
 
 
 def test_the_second_timing_makes_its_case_no_other_measurement() -> None:
