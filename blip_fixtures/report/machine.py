@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.report import formats
+from blip_fixtures.report.processors import processor_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -86,7 +87,7 @@ def facts(environments: Sequence[Mapping[str, Any]], prose: Prose) -> list[tuple
 
 def _processor(environments: Sequence[Mapping[str, Any]], prose: Prose) -> str:
     first = environments[0]
-    parts = [str(first.get("cpu_model") or "")]
+    parts = [processor_text(first, prose)]
     if first.get("cpu_cores_physical") or first.get("cpu_cores_logical"):
         physical, logical = first.get("cpu_cores_physical"), first.get("cpu_cores_logical")
         parts.append(prose.say("env_cores", physical=physical or "?", logical=logical or "?"))
