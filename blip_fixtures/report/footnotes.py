@@ -26,6 +26,38 @@ class Remark:
     is_gap: bool = False
 
 
+class Footnote(str):
+    """A footnote as a document says it, with its parts, by which a shorter summary can say a shared text once.
+
+    `key` is the sentence of the prose that joins `where` and `text`; without one the footnote is its text alone.
+    """
+
+    key: str
+    where: str
+    text: str
+
+    def __new__(cls, said: str, *, key: str = "", where: str = "", text: str = "") -> Footnote:
+        """Of what is said already."""
+        found = super().__new__(cls, said)
+        found.key, found.where, found.text = key, where, text or said
+        return found
+
+    @classmethod
+    def of(cls, key: str, where: str, text: str, prose: Prose) -> Footnote:
+        """``remark`` or ``gap``, of which place, and what it says."""
+        return cls(prose.say(key, where=where, text=text), key=key, where=where, text=text)
+
+    @classmethod
+    def of_all(cls, said: str) -> Footnote:
+        """One that names no place of its own."""
+        return cls(said)
+
+    def named(self, name: str, prose: Prose) -> Footnote:
+        """The same of a table called `name`."""
+        where = ", ".join(part for part in (name, self.where) if part)
+        return Footnote.of(self.key or "remark", where, self.text, prose)
+
+
 @dataclass(frozen=True)
 class Layout:
     """The rows and columns a table's remarks may name.
@@ -49,14 +81,14 @@ class Layout:
         return " ".join(part for part in (self.row_name, shown) if part)
 
 
-def gather(remarks: Sequence[Remark], layout: Layout, prose: Prose) -> tuple[str, ...]:
+def gather(remarks: Sequence[Remark], layout: Layout, prose: Prose) -> tuple[Footnote, ...]:
     """One footnote per distinct text, naming its rows and columns; gaps first."""
     footnotes = []
     for is_gap in (True, False):
         key = "gap" if is_gap else "remark"
         for text in dict.fromkeys(remark.text for remark in remarks if remark.is_gap == is_gap):
             alike = [remark for remark in remarks if remark.is_gap == is_gap and remark.text == text]
-            footnotes.append(prose.say(key, where=_places(alike, layout, prose), text=sentence(text)))
+            footnotes.append(Footnote.of(key, _places(alike, layout, prose), sentence(text), prose))
     return tuple(footnotes)
 
 

@@ -164,5 +164,5 @@ def test_a_file_with_a_second_timing_renders_as_a_record_of_the_first_schema_did
 
 
 def test_terminal_lines_hold_reasons_in_english() -> None:
-    lines = terminal_lines(small_run())
+    lines = terminal_lines(small_run(), 200)
     assert any("no permission; cannot read intel-rapl:0/energy_uj" in line for line in lines)
