@@ -15,6 +15,7 @@ from blip_fixtures.journal import NAME, Journal
 from blip_fixtures.privacy import command_line, without_credentials
 from blip_fixtures.pytest_plugin.baseline import Baseline, Gate, selection_of
 from blip_fixtures.pytest_plugin.benches import bench_of, check_here, facts_of
+from blip_fixtures.pytest_plugin.estimate import Estimate
 from blip_fixtures.pytest_plugin.files import RunFiles, check_writable
 from blip_fixtures.pytest_plugin.fixtures import STOPPED_BY
 from blip_fixtures.pytest_plugin.guard import Guard
@@ -72,6 +73,7 @@ class Run:
         )
         journal = Journal(self.files.folder / NAME, self._progress.say)
         self._ledger = Ledger(self.bench, journal, options, self._progress.say)
+        self._estimate = Estimate.of(self.bench)
         self._was_timed_again = False
         self._loops: dict[str, PedanticLoop] = {}
         self.guard: Guard | None = None
@@ -92,7 +94,9 @@ class Run:
                 jobs = map(plan.job, plan.cases)
                 baseline.check(Process.of("this run", [run.bench.planned(job) for job in jobs]))
             if run.guard is not None:
-                run._ledger.look_back([plan.job(case) for case in plan.cases], run._resumed_by)
+                left = run._ledger.look_back([plan.job(case) for case in plan.cases], run._resumed_by)
+                run._estimate.foresee([*left, *(plan.job(case).second_timing() for case in plan.compared)])
+                run._progress.ask(run._estimate)
                 run.guard.start()
         except PreflightError as error:
             run.end()
@@ -140,6 +144,7 @@ class Run:
             self._list_again(self.records[case], benchmark)
             return self.records[case]
         job = self.plan.job(case)
+        self._estimate.begin(job)
         self._progress.start(case.id)
         if benchmark.disabled and self.bench.why_unavailable(job) is None:
             benchmark.pedantic(self.bench.try_out, args=(job,))
@@ -148,7 +153,9 @@ class Run:
         loop = PedanticLoop(benchmark)
         outcome = self._ledger.outcome(job, loop, self.guard)
         record = self.records[case] = outcome.record
-        self._progress.finish(result(record), is_taken_over=case.id in self._ledger.taken_over)
+        is_old = case.id in self._ledger.taken_over
+        self._estimate.end(None if is_old else record)
+        self._progress.finish(result(record), is_taken_over=is_old)
         if outcome.error is not None:
             mark_used(benchmark)
             raise outcome.error
@@ -175,10 +182,11 @@ class Run:
             if first is None or first.status != Status.OK or first.latency is None or not ran:
                 continue
             self._check_signals()
+            self._estimate.begin(job := self.plan.job(case).second_timing())
             self._progress.start(f"{case.id} again")
-            loop = self._loops[case.device].unused()
-            record = self._ledger.outcome(self.plan.job(case).second_timing(), loop, self.guard).record
+            record = self._ledger.outcome(job, self._loops[case.device].unused(), self.guard).record
             self.again.append(record)
+            self._estimate.end(record)
             self._progress.finish(result_again(first, record))
         self._was_timed_again = True
 

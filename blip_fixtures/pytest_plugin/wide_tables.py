@@ -19,8 +19,8 @@ _ASKING = (
     "--benchmark-histogram",
     "--benchmark-cprofile",
 )
-# Beside a baseline's rows a comparison needs no more.
-_COMPARED = ("median", "iqr", "rounds")
+# Beside the long names of the tests a comparison has room for no more.
+_COMPARED = ("median", "rounds")
 _ASKED_FOR: pytest.StashKey[bool] = pytest.StashKey()
 
 
