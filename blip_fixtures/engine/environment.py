@@ -16,6 +16,7 @@ from blip_fixtures.devices import cpu_model, device_name, gpu_names, why_unavail
 from blip_fixtures.meters import MeterError
 from blip_fixtures.meters.nvml import driver_version
 from blip_fixtures.privacy import command_line
+from blip_fixtures.processor import processor_facts
 from blip_fixtures.settings import DeviceIdentity
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def describe_machine(facts: Mapping[str, Any]) -> dict[str, Any]:
     gpus = gpu_names()
     return {
         "cpu_model": cpu_model(),
+        **processor_facts(),
         "cpu_cores_physical": psutil.cpu_count(logical=False),
         "cpu_cores_logical": psutil.cpu_count(logical=True),
         "torch_threads": torch.get_num_threads(),

@@ -13,6 +13,7 @@ import pytest
 from blip_fixtures.pytest_plugin.fixtures import RUN, STOPPED_BY, case, measure
 from blip_fixtures.pytest_plugin.items import EVERY_DEVICE, ONLY_ON, is_benchmark, left_out, out_of_place
 from blip_fixtures.pytest_plugin.options import Options, add_options, refuse_misspelt
+from blip_fixtures.pytest_plugin.wide_tables import note_arguments, trim_tables
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -34,6 +35,7 @@ def pytest_load_initial_conftests(
 ) -> Generator[None, None, None]:
     """After the conftest files, which may have options of their own."""
     result = yield
+    note_arguments(early_config, args)
     ours = any(str(argument).startswith("--b") for argument in args)
     # Parsing once more takes as long as loading the plugin, so it is done where an option may be misspelt.
     unknown = parser.parse_known_and_unknown_args(args)[1] if ours else ()
@@ -232,6 +234,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
     """The tables come last, and also when pytest-benchmark ends its summary with a regression."""
     config = terminalreporter.config
     run = config.stash.get(RUN, None)
+    if run is not None:
+        trim_tables(config, run.plan.case_by_item, is_judged=run.gate is not None)
     try:
         return (yield)
     except Exception as error:

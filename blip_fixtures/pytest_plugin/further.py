@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blip_fixtures.pytest_plugin.progress import result, result_again
 from blip_fixtures.reasons import Reason
@@ -11,13 +11,17 @@ from blip_fixtures.words import Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import pytest
+
     from blip_fixtures.case import Case
     from blip_fixtures.executors.base import Bench
     from blip_fixtures.executors.fresh import FreshProcess
     from blip_fixtures.job import Job
+    from blip_fixtures.pytest_plugin.estimate import Estimate
     from blip_fixtures.pytest_plugin.guard import Guard
     from blip_fixtures.pytest_plugin.ledger import Ledger
     from blip_fixtures.pytest_plugin.loop import PedanticLoop
+    from blip_fixtures.pytest_plugin.options import Options
     from blip_fixtures.pytest_plugin.plan import Plan
     from blip_fixtures.pytest_plugin.progress import Progress
     from blip_fixtures.record import Record
@@ -36,6 +40,7 @@ class Further:
         bench: Bench,
         ledger: Ledger,
         progress: Progress,
+        estimate: Estimate,
         *,
         processes: int,
         begin: Callable[[], FreshProcess],
@@ -47,9 +52,18 @@ class Further:
         self._bench = bench
         self._ledger = ledger
         self._progress = progress
+        self._estimate = estimate
         self._processes = processes
         self._begin = begin
         self._check = check
+
+    def jobs(self) -> list[Job]:
+        """What will be timed, as far as the plan tells."""
+        numbers = range(2, self._processes + 1)
+        return [
+            *(self._plan.job(case).second_timing() for case in self._plan.compared),
+            *(self._plan.job(case).in_process(number) for number in numbers for case in self._plan.cases),
+        ]
 
     def time(self, records: Mapping[Case, Record], loops: Mapping[str, PedanticLoop], guard: Guard | None) -> None:
         """After all tests. `loops` has one of each device."""
@@ -75,10 +89,11 @@ class Further:
             if first is None or first.status != Status.OK or first.latency is None or not ran:
                 continue
             self._check()
+            self._estimate.begin(job := self._plan.job(case).second_timing())
             self._progress.start(f"{case.id} again")
-            job = self._plan.job(case).second_timing()
             record = self._ledger.outcome(job, loops[case.device].unused(), guard).record
             self.records.append(record)
+            self._estimate.end(record)
             self._progress.finish(result_again(first, record))
 
     def _time_in_process(self, number: int, cases: list[Case], guard: Guard) -> None:
@@ -86,10 +101,11 @@ class Further:
         with _Process(self._begin) as process:
             for case in cases:
                 self._check()
+                self._estimate.begin(job := self._plan.job(case).in_process(number))
                 self._progress.start(f"{case.id} in process {number}")
-                job = self._plan.job(case).in_process(number)
                 record = self._ledger.elsewhere(job, lambda job: self._measured(job, process), guard)
                 self.records.append(record)
+                self._estimate.end(record)
                 self._progress.finish(result(record))
 
     def _measured(self, job: Job, process: _Process) -> Record:
@@ -129,3 +145,13 @@ class _Process:
         live, self._live = self._live, None
         if live is not None:
             live.close()
+
+
+def fresh_process(
+    config: pytest.Config, options: Options, facts: dict[str, Any], on_wait: Callable[[], None]
+) -> FreshProcess:
+    """A new process that knows what this run's conftest.py files register, and writes `facts` into its records."""
+    from blip_fixtures.executors.fresh import FreshProcess, Setup, conftests_of
+
+    setup = Setup(facts=facts, anonymous=options.anonymous, conftests=conftests_of(config.pluginmanager.get_plugins()))
+    return FreshProcess(setup, on_wait=on_wait, timeout_s=options.case_timeout)

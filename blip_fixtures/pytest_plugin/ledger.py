@@ -39,17 +39,18 @@ class Ledger:
         # Of the records that this process wrote to the journal.
         self._stored: set[Key] = set()
 
-    def look_back(self, jobs: Sequence[Job], resumed_by: str) -> None:
+    def look_back(self, jobs: Sequence[Job], resumed_by: str) -> list[Job]:
         """At an unfinished run in the folder: go on with it, or say that the command `resumed_by` could.
 
-        The bench may expect the rest. Raises `pytest.UsageError` for a journal that cannot be gone on with.
+        Returns the jobs that are left, which the bench may expect. Raises `pytest.UsageError` for a journal that cannot
+        be gone on with.
         """
         if not self._options.resume:
             line = unfinished_run(self.journal.path.parent, resumed_by)
             if line is not None:
                 self._say(line)
             self._bench.expect(jobs)
-            return
+            return list(jobs)
         try:
             self._earlier = Earlier.read(self.journal, self._say)
         except UnfinishedError as error:
@@ -60,13 +61,13 @@ class Ledger:
         others = self._earlier.others(keys)
         said = f"; {others} of its lines belong to other cases or conditions" if others else ""
         self._say(f"--blip-resume takes {found} of {len(keys)} cases from {self.journal.path}{said}")
-        self._bench.expect(
-            [
-                job
-                for job, key, is_finished in zip(jobs, keys, finished, strict=True)
-                if not is_finished and self._earlier.why_lost(key, retry=self._options.retry) is None
-            ]
-        )
+        left = [
+            job
+            for job, key, is_finished in zip(jobs, keys, finished, strict=True)
+            if not is_finished and self._earlier.why_lost(key, retry=self._options.retry) is None
+        ]
+        self._bench.expect(left)
+        return left
 
     def store(self, record: Record) -> None:
         """Write it to the journal, once: a bench may tell of a case before its test asks."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from blip_fixtures.pytest_plugin.estimate import Estimate
     from blip_fixtures.record import Record
 
 _BAR_WIDTH = 20
@@ -46,8 +47,13 @@ class Progress:
         self._done = 0
         self._taken = 0
         self._running = ""
+        self._estimate: Estimate | None = None
         if alone and self._reporter is not None and self._reporter.verbosity <= 0:
             self._reporter.showfspath = False
+
+    def ask(self, estimate: Estimate) -> None:
+        """From now on this says how long the run still takes, and not the mean of the cases so far."""
+        self._estimate = estimate
 
     def start(self, case_id: str) -> None:
         """A case begins."""
@@ -96,9 +102,13 @@ class Progress:
 
     def _times(self) -> str:
         elapsed_s = self._now() - self._start_s
+        left_s = self._mean_left_s(elapsed_s) if self._estimate is None else self._estimate.left_s()
+        return f"elapsed {clock(elapsed_s)}, left {'?' if left_s is None else clock(left_s)}"
+
+    def _mean_left_s(self, elapsed_s: float) -> float | None:
+        """As if each case left took as long as those measured did in the mean."""
         measured = self._done - self._taken
-        left = clock(elapsed_s / measured * (self._total - self._done)) if measured else "?"
-        return f"elapsed {clock(elapsed_s)}, left {left}"
+        return elapsed_s / measured * (self._total - self._done) if measured else None
 
     def _status(self) -> str:
         return self._running

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from blip_fixtures.engine.preflight import PreflightError
-from blip_fixtures.executors.fresh import FreshProcess, Setup, conftests_of
 from blip_fixtures.gate.sides import Process
 from blip_fixtures.journal import NAME, Journal
 from blip_fixtures.privacy import command_line, without_credentials
 from blip_fixtures.pytest_plugin.baseline import Baseline, Gate, selection_of
 from blip_fixtures.pytest_plugin.benches import bench_of, check_here, facts_of
+from blip_fixtures.pytest_plugin.estimate import Estimate
 from blip_fixtures.pytest_plugin.files import RunFiles, check_writable
 from blip_fixtures.pytest_plugin.fixtures import STOPPED_BY
-from blip_fixtures.pytest_plugin.further import Further
+from blip_fixtures.pytest_plugin.further import Further, fresh_process
 from blip_fixtures.pytest_plugin.guard import Guard
 from blip_fixtures.pytest_plugin.ledger import Ledger
 from blip_fixtures.pytest_plugin.loop import PedanticLoop, list_rounds, mark_used
@@ -60,7 +60,6 @@ class Run:
         self.stopped_by: int | None = None
         # What could not be written, a sentence for each file.
         self.unwritten: list[str] = []
-        self._config = config
         self._options = options
         progress = Progress if options.ray is None else SideBySide
         self._progress = progress(config, total=options.processes * len(plan.cases) + len(plan.compared), alone=alone)
@@ -74,14 +73,16 @@ class Run:
         )
         journal = Journal(self.files.folder / NAME, self._progress.say)
         self._ledger = Ledger(self.bench, journal, options, self._progress.say)
+        self._estimate = Estimate.of(self.bench)
         self._loops: dict[str, PedanticLoop] = {}
         self.further = Further(
             plan,
             self.bench,
             self._ledger,
             self._progress,
+            self._estimate,
             processes=options.processes,
-            begin=self._fresh_process,
+            begin=partial(fresh_process, config, options, facts_of(self.files), self._on_round),
             check=self._check_signals,
         )
         self.guard: Guard | None = None
@@ -102,7 +103,9 @@ class Run:
                 jobs = map(plan.job, plan.cases)
                 baseline.check(Process.of("this run", [run.bench.planned(job) for job in jobs]))
             if run.guard is not None:
-                run._ledger.look_back([plan.job(case) for case in plan.cases], run._resumed_by)
+                left = run._ledger.look_back([plan.job(case) for case in plan.cases], run._resumed_by)
+                run._estimate.foresee([*left, *run.further.jobs()])
+                run._progress.ask(run._estimate)
                 run.guard.start()
         except PreflightError as error:
             run.end()
@@ -150,6 +153,7 @@ class Run:
             self._list_again(self.records[case], benchmark)
             return self.records[case]
         job = self.plan.job(case)
+        self._estimate.begin(job)
         self._progress.start(case.id)
         if benchmark.disabled and self.bench.why_unavailable(job) is None:
             benchmark.pedantic(self.bench.try_out, args=(job,))
@@ -158,7 +162,9 @@ class Run:
         loop = PedanticLoop(benchmark)
         outcome = self._ledger.outcome(job, loop, self.guard)
         record = self.records[case] = outcome.record
-        self._progress.finish(result(record), is_taken_over=case.id in self._ledger.taken_over)
+        is_old = case.id in self._ledger.taken_over
+        self._estimate.end(None if is_old else record)
+        self._progress.finish(result(record), is_taken_over=is_old)
         if outcome.error is not None:
             mark_used(benchmark)
             raise outcome.error
@@ -264,11 +270,6 @@ class Run:
         """What another machine measured is in the journal before its test asks for it."""
         if self.guard is not None:
             self._ledger.store(record)
-
-    def _fresh_process(self) -> FreshProcess:
-        plugins = self._config.pluginmanager.get_plugins()
-        setup = Setup(facts=facts_of(self.files), anonymous=self._options.anonymous, conftests=conftests_of(plugins))
-        return FreshProcess(setup, on_wait=self._on_round, timeout_s=self._options.case_timeout)
 
     def _on_round(self) -> None:
         self._progress.tick()

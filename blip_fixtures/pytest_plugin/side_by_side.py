@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from blip_fixtures.executors.ray.schedule import Lane
+    from blip_fixtures.pytest_plugin.estimate import Estimate
     from blip_fixtures.record import Record
 
 
@@ -25,6 +26,9 @@ class SideBySide(Progress):
         self.lanes: Callable[[], Sequence[Lane]] = lambda: ()
         self._told: set[str] = set()
         self._is_told = False
+
+    def ask(self, estimate: Estimate) -> None:
+        """Machines that work side by side are not estimated one after another: the mean of the cases stays."""
 
     def start(self, case_id: str) -> None:
         """A test asks for a case, which may have ended already."""

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blip_fixtures import foreign
+from blip_fixtures.report.footnotes import Footnote, sentence
+from blip_fixtures.report.prose import load_prose
 from blip_fixtures.report.render.terminal import terminal_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pytest
 
+    from blip_fixtures.meters import MeterError
     from blip_fixtures.pytest_plugin.run import Run
 
 
@@ -18,10 +23,9 @@ def print_summary(run: Run, terminal: pytest.TerminalReporter) -> None:
     if not run.records:
         return
     terminal.section(foreign.terminal(f"Benchmarks of {run.files.folder.name}"))
-    for line in terminal_lines([*run.records.values(), *run.further.records]):
+    absent = _without_energy(run.bench.absent_meters())
+    for line in terminal_lines([*run.records.values(), *run.further.records], further=absent):
         terminal.write_line(line)
-    for name, error in run.bench.absent_meters().items():
-        terminal.write_line(foreign.terminal(f"No energy of {name}: {error.reason} ({error.status})"))
     for line in run.unwritten:
         terminal.write_line(foreign.terminal(f"error: {line}"))
     terminal.write_line("")
@@ -32,3 +36,13 @@ def print_summary(run: Run, terminal: pytest.TerminalReporter) -> None:
     if run.gate is not None:
         terminal.section("gate")
         run.gate.report(run.files.folder, terminal.write_line)
+
+
+def _without_energy(errors: Mapping[str, MeterError]) -> list[Footnote]:
+    """The domains without a meter, those with one reason together, in the words of the tables' notes."""
+    prose = load_prose("en")
+    names: dict[str, list[str]] = {}
+    for name, error in errors.items():
+        said = foreign.terminal(f"{prose.energy_status(error.status)}; {prose.say_reason(error.reason)}")
+        names.setdefault(sentence(said), []).append(foreign.terminal(name))
+    return [Footnote.of("remark", f"No energy of {', '.join(alike)}", said, prose) for said, alike in names.items()]

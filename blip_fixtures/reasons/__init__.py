@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from blip_fixtures.numerals import fill
 from blip_fixtures.plain import MOST_ENTRIES, Argument, Key, fitting
 from blip_fixtures.privacy import without_secrets
 from blip_fixtures.words import LANGUAGES
@@ -88,7 +89,7 @@ class Template:
 
     def say(self, args: Mapping[str, Any], lang: str) -> str:
         """The sentence in `lang`; a list among the arguments is joined by commas."""
-        return self.sentences[lang].format(**{name: _shown(value) for name, value in args.items()})
+        return fill(self.sentences[lang], {name: _shown(value) for name, value in args.items()}, lang)
 
 
 def fields_of(sentence: str) -> set[str]:

@@ -9,6 +9,7 @@ from msgspec import Meta
 from blip_fixtures.record.units import Bytes, Count, Key, Text, Word
 
 MOST_CARDS = 1_000
+MOST_SETS = 100
 _Load = Annotated[float, Meta(ge=0, le=1e9)]
 _Megahertz = Annotated[float, Meta(ge=0, le=1e9)]
 
@@ -18,6 +19,11 @@ class Environment(TypedDict, total=False):
 
     host: Word | None
     cpu_model: Word | None
+    cpu_vendor: Word | None
+    cpu_family: Count | None
+    cpu_model_number: Count | None
+    cpu_stepping: Count | None
+    cpu_instruction_sets: Annotated[list[Word], Meta(max_length=MOST_SETS)] | None
     cpu_cores_physical: Count | None
     cpu_cores_logical: Count | None
     torch_threads: Count | None

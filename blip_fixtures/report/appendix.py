@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blip_fixtures.report.blocks import Bullets, Heading, Paragraph
+from blip_fixtures.report.proofs import applied_text
 from blip_fixtures.report.sweeps import sweeps_of
 from blip_fixtures.report.tables import group_table
 from blip_fixtures.report.trust import processes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from blip_fixtures.report.blocks import Block
     from blip_fixtures.report.prose import Prose
     from blip_fixtures.report.selection import Group, Selection
@@ -46,26 +45,8 @@ def proof_blocks(selection: Selection, prose: Prose) -> list[Block]:
 
 def _proof(group: Group, selection: Selection, prose: Prose) -> list[Block]:
     lines = [
-        f"{selection.value(record.case, 'optimization')}: {applied_text(record.applied)}"
+        f"{selection.value(record.case, 'optimization')}: {applied_text(record.applied, prose)}"
         for record in group.records
         if record.applied
     ]
     return [Paragraph(prose.say("proof_title")), Bullets(tuple(lines))] if lines else []
-
-
-def applied_text(applied: Mapping[str, object]) -> str:
-    """``graphs: 12; parameters by dtype: float16 2342528, float32 301056``."""
-    return "; ".join(f"{name.replace('_', ' ')}: {_fact(value)}" for name, value in applied.items())
-
-
-def _fact(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{key} ({_fact(inner)})" if isinstance(inner, dict) else f"{key} {_fact(inner)}"
-            for key, inner in value.items()
-        )
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_fact, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

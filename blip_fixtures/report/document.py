@@ -62,7 +62,7 @@ def write_document(
     """
     check_one_checkpoint(records)
     prose = load_prose(lang)
-    drawn = draw_plots(select(records, foreign.plot))
+    drawn = draw_plots(select(records, foreign.plot), prose)
     blocks = document(select(records, foreign.markdown, command=command), prose, courses, price=price)
     text = markdown.text(_with_failures(blocks, drawn.failures, prose))
     _write_plots(drawn.images, out / "plots")

@@ -81,6 +81,20 @@ def energy_remark(entry: Energy, prose: Prose) -> str:
     return "; ".join(part for part in (status, *map(prose.say_reason, entry.reasons)) if part)
 
 
+def samples_rate(record: Record) -> float | None:
+    """Samples per second over all timed rounds; of a record that does not say it, its rounds tell: batches are full."""
+    throughput, rounds_s = record.throughput, record.latency.rounds_s if record.latency is not None else ()
+    if throughput is not None and is_known(throughput.samples_per_s):
+        return throughput.samples_per_s
+    return record.case.batch_size * len(rounds_s) / sum(rounds_s) if sum(rounds_s) > 0 else None
+
+
+def samples_per_s(record: Record, prose: Prose) -> Figure:
+    """As `samples_rate`, with the reason why there is none."""
+    rate = samples_rate(record)
+    return Figure(rate) if rate is not None else Figure(None, why_missing(record, "throughput.samples_per_s", prose))
+
+
 def flops_total(record: Record, prose: Prose) -> Figure:
     """FLOPs per batch."""
     flops = record.flops
@@ -97,14 +111,6 @@ def word_error_rate(record: Record, prose: Prose) -> Figure:
 def median_s(record: Record) -> float | None:
     """The latency's median, seconds per batch."""
     return record.latency.median_s if record.latency is not None else None
-
-
-def samples_per_s(record: Record) -> float | None:
-    """Of all timed rounds; of the median round in records of releases that kept no throughput."""
-    if record.throughput is not None:
-        return record.throughput.samples_per_s
-    seconds = median_s(record)
-    return record.case.batch_size / seconds if seconds else None
 
 
 def answers_differing(first: Record, record: Record) -> float | None:

@@ -26,6 +26,38 @@ class Remark:
     is_gap: bool = False
 
 
+class Footnote(str):
+    """A footnote as a document says it, with its parts, by which a shorter summary can say a shared text once.
+
+    `key` is the sentence of the prose that joins `where` and `text`; without one the footnote is its text alone.
+    """
+
+    key: str
+    where: str
+    text: str
+
+    def __new__(cls, said: str, *, key: str = "", where: str = "", text: str = "") -> Footnote:
+        """Of what is said already."""
+        found = super().__new__(cls, said)
+        found.key, found.where, found.text = key, where, text or said
+        return found
+
+    @classmethod
+    def of(cls, key: str, where: str, text: str, prose: Prose) -> Footnote:
+        """``remark`` or ``gap``, of which place, and what it says."""
+        return cls(prose.say(key, where=where, text=text), key=key, where=where, text=text)
+
+    @classmethod
+    def of_all(cls, said: str) -> Footnote:
+        """One that names no place of its own."""
+        return cls(said)
+
+    def named(self, name: str, prose: Prose) -> Footnote:
+        """The same of a table called `name`."""
+        where = ", ".join(part for part in (name, self.where) if part)
+        return Footnote.of(self.key or "remark", where, self.text, prose)
+
+
 @dataclass(frozen=True)
 class Layout:
     """The rows and columns a table's remarks may name.
@@ -49,29 +81,14 @@ class Layout:
         return " ".join(part for part in (self.row_name, shown) if part)
 
 
-class Footnote(str):
-    """A sentence below a table: `where` it belongs, and the `text`, which a document says once."""
-
-    where: str
-    text: str
-
-    @classmethod
-    def of(cls, where: str, text: str) -> Footnote:
-        """``Energy of all rows: ...``."""
-        found = cls(f"{where}: {text}")
-        found.where, found.text = where, text
-        return found
-
-
-def gather(remarks: Sequence[Remark], layout: Layout, prose: Prose) -> tuple[str, ...]:
+def gather(remarks: Sequence[Remark], layout: Layout, prose: Prose) -> tuple[Footnote, ...]:
     """One footnote per distinct text, naming its rows and columns; gaps first."""
     footnotes = []
     for is_gap in (True, False):
         key = "gap" if is_gap else "remark"
         for text in dict.fromkeys(remark.text for remark in remarks if remark.is_gap == is_gap):
             alike = [remark for remark in remarks if remark.is_gap == is_gap and remark.text == text]
-            where = prose.say(key, where=_places(alike, layout, prose))
-            footnotes.append(Footnote.of(where, sentence(text)))
+            footnotes.append(Footnote.of(key, _places(alike, layout, prose), sentence(text), prose))
     return tuple(footnotes)
 
 
@@ -99,10 +116,10 @@ def _once_each(blocks: Sequence[Block], prose: Prose, met: dict[str, str], headi
 
 
 def _once(item: str, prose: Prose, met: dict[str, str], heading: str) -> str:
-    if not isinstance(item, Footnote):
+    if not isinstance(item, Footnote) or not item.key:
         return item
     first = met.setdefault(item.text, heading)
-    short = prose.say("as_above", where=item.where, heading=first)
+    short = Footnote.of(item.key, item.where, prose.say("as_above", heading=first), prose)
     return short if first != heading and len(short) < len(item) else item
 
 

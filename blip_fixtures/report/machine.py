@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from blip_fixtures import formats
+from blip_fixtures.report.processors import processor_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -79,14 +80,14 @@ def facts(environments: Sequence[Mapping[str, Any]], prose: Prose) -> list[tuple
         (prose.say("env_load"), _span([(e.get("load_average") or [None])[0] for e in environments], 1, prose)),
         (
             prose.say("env_frequency"),
-            _with_unit(_span([e.get("cpu_frequency_mhz") for e in environments], 0, prose), "MHz"),
+            _with_unit(_span([e.get("cpu_frequency_mhz") for e in environments], 0, prose), prose.say("unit_mhz")),
         ),
     ]
 
 
 def _processor(environments: Sequence[Mapping[str, Any]], prose: Prose) -> str:
     first = environments[0]
-    parts = [str(first.get("cpu_model") or "")]
+    parts = [processor_text(first, prose)]
     if first.get("cpu_cores_physical") or first.get("cpu_cores_logical"):
         physical, logical = first.get("cpu_cores_physical"), first.get("cpu_cores_logical")
         parts.append(prose.say("env_cores", physical=physical or "?", logical=logical or "?"))
@@ -141,7 +142,7 @@ def _span(values: Iterable[float | None], decimals: int, prose: Prose) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return ""
-    low, high = formats.fixed(min(known), decimals), formats.fixed(max(known), decimals)
+    low, high = (prose.number(formats.fixed(end, decimals)) for end in (min(known), max(known)))
     return low if low == high else prose.say("range", low=low, high=high)
 
 

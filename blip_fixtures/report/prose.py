@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from blip_fixtures.numerals import fill, numeral
 from blip_fixtures.words import LANGUAGES
 
 if TYPE_CHECKING:
@@ -24,7 +25,15 @@ class Prose:
 
     def say(self, key: str, **values: object) -> str:
         """The sentence `key` with its placeholders filled. An unknown key is an error."""
-        return str(self.entries[key]).format(**values)
+        return fill(str(self.entries[key]), values, self.lang)
+
+    def number(self, shown: str) -> str:
+        """What a function of `formats` made of a number, as this language writes it: ``1.03`` or ``1,03``."""
+        return numeral(shown, self.lang)
+
+    def knows(self, key: str) -> bool:
+        """Whether there is a sentence `key`: of what others add to the suite there is none."""
+        return key in self.entries
 
     def say_reason(self, reason: Reason) -> str:
         """A record's reason or note in this language."""
@@ -41,6 +50,18 @@ class Prose:
     def memory_kind(self, kind: str) -> str:
         """What the peak of the memory counts; a kind that is no `MemoryKind` is shown as it stands."""
         return str(self.entries["memory_kind"].get(kind, kind))
+
+    def fact_name(self, name: str, *, inner: bool = False) -> str:
+        """What a fact of a record's proof is called; a name that is not the suite's is shown as it stands.
+
+        The words of the outer names are joined by underscores; `inner` ones may be names of something.
+        """
+        known = self.entries["facts"].get(name)
+        return str(known or (name if inner else name.replace("_", " ")))
+
+    def flop_counter(self, counter: str) -> str:
+        """By what FLOPs were counted; a counter that is not the suite's is shown as it stands."""
+        return str(self.entries["flop_counters"].get(counter, counter))
 
     def checkpoint(self, name: str) -> tuple[str, tuple[str, ...]]:
         """A sentence on the checkpoint called `name`, and a line on each of its parts."""

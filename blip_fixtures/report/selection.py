@@ -195,7 +195,10 @@ def _noted(record: Record, again: Record) -> Record:
     again_s = again.latency.median_s if again.latency is not None else None
     if not once_s or again_s is None:
         return record
-    note = Reason.of("timed_again", scope=PassName.LATENCY, seconds=again_s, ratio=again_s / once_s)
+    how = {"seconds": again_s, "ratio": again_s / once_s}
+    # The document says the ratio with two decimals.
+    is_longer = round(how["ratio"], 2) > 1
+    note = Reason.of("timed_again_longer" if is_longer else "timed_again", scope=PassName.LATENCY, **how)
     return replace(record, notes=(*record.notes, note))
 
 

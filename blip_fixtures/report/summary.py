@@ -42,11 +42,11 @@ def summary(selection: Selection, prose: Prose, price: float | None = None) -> l
 
 
 def _batch_size(group: Group, selection: Selection, prose: Prose) -> list[str]:
-    choice = best_of(group, selection, figures.samples_per_s, largest=True)
+    choice = best_of(group, selection, figures.samples_rate, largest=True)
     if choice is None or len(group.records) < 2:
         return []
     best, first = choice.best, choice.first
-    rate = figures.samples_per_s(best) or 0.0
+    rate = figures.samples_rate(best) or 0.0
     if choice.is_no_better:
         return [
             prose.say("summary_batch_none", where=_link(group, selection, prose), first=_named(first, group, selection))
@@ -57,16 +57,16 @@ def _batch_size(group: Group, selection: Selection, prose: Prose) -> list[str]:
         where=_link(group, selection, prose),
         best=_named(best, group, selection),
         rate=formats.significant(rate, 3),
-        times=formats.significant(rate / (figures.samples_per_s(first) or rate), 2),
+        times=formats.significant(rate / (figures.samples_rate(first) or rate), 2),
         first=_named(first, group, selection),
     )
-    smaller = [record for record in group.records if (figures.samples_per_s(record) or 0) >= _NEARLY * rate]
+    smaller = [record for record in group.records if (figures.samples_rate(record) or 0) >= _NEARLY * rate]
     least = min(smaller, key=lambda record: record.case.batch_size, default=best)
     if least is not best and least.case.batch_size < best.case.batch_size:
         said += " " + prose.say(
             "summary_knee",
             row=_named(least, group, selection),
-            percent=formats.percent((figures.samples_per_s(least) or 0) / rate),
+            percent=formats.percent((figures.samples_rate(least) or 0) / rate),
             latency=_seconds(least, prose),
             longer=_seconds(best, prose),
         )

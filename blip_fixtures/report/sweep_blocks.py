@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blip_fixtures.report.blocks import Heading, Lines, Notes, Paragraph, Picture
+from blip_fixtures.report.blocks import Heading, Lines, Paragraph, Picture
 from blip_fixtures.report.footnotes import notes, sentence_case
 from blip_fixtures.report.plots import has_plot
 from blip_fixtures.report.sweeps.batch_size import BATCH_SIZE
-from blip_fixtures.report.tables import group_table, sweep_tables
+from blip_fixtures.report.tables import group_table
 from blip_fixtures.report.tables.against import against_first
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from blip_fixtures.record import Record
     from blip_fixtures.report.blocks import Block
     from blip_fixtures.report.prose import Prose
     from blip_fixtures.report.selection import Group, Selection
@@ -37,15 +34,6 @@ def sweep_blocks(sweep: Sweep, selection: Selection, prose: Prose, price: float 
         blocks += _table_blocks(group, selection, prose, price)
     if sweep.plot is not None and has_plot(groups):
         blocks.append(Picture(sweep.plot.title, f"plots/{sweep.plot.file}"))
-    return blocks
-
-
-def summary_blocks(records: Sequence[Record]) -> list[Block]:
-    """What a terminal shows of a run: every table below its title, with its footnotes."""
-    blocks: list[Block] = []
-    for table in sweep_tables(records):
-        blocks += [Heading(table.sweep.title), *_held(table), table.table]
-        blocks += [Notes("", table.footnotes)] if table.footnotes else []
     return blocks
 
 

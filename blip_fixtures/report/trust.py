@@ -66,7 +66,7 @@ def doubts(labelled: Sequence[tuple[str, Trust]], prose: Prose) -> list[Footnote
                 said = f"{said}; {prose.say('trust_needed', processes=trust.needed)}"
             by_reason.setdefault(said, []).append(label)
     return [
-        Footnote.of(prose.say("trust_doubt", rows=", ".join(labels)), sentence(said))
+        Footnote.of("remark", prose.say("trust_doubt", rows=", ".join(labels)), sentence(said), prose)
         for said, labels in by_reason.items()
     ]
 

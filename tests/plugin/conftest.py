@@ -155,7 +155,7 @@ def suite(pytester: pytest.Pytester, imported: None, monkeypatch: pytest.MonkeyP
     # Each run measures its machine's rates. Plots are drawn where a test asks for them. FLOPs and the need for memory
     # are an architecture's, so runs share them.
     be_quick(monkeypatch)
-    monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection: Drawn({}, {}))
+    monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection, _prose: Drawn({}, {}))
     monkeypatch.setattr("blip_fixtures.engine.stock.FlopCounter", _counter)
     monkeypatch.setattr("blip_fixtures.engine.preflight.Estimator", _estimator)
     return Suite(pytester)

@@ -105,7 +105,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("predictions.jsonl").write_text('{"prediction": "a", "answers": ["a"]}\n')
     Path("questions.json").write_text("[]")
     monkeypatch.setattr("blip_fixtures.hub.fetch", lambda *_, **__: pytest.fail("the hub was asked"))
-    monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection: Drawn({}, {}))
+    monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection, _prose: Drawn({}, {}))
     monkeypatch.setattr(flops, "FlopCounter", _Counter)
 
 

@@ -137,7 +137,7 @@ VARIANTS = variants()
 
 @pytest.fixture(autouse=True)
 def _plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection: Drawn({}, {}))
+    monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection, _prose: Drawn({}, {}))
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
 
 

@@ -117,7 +117,7 @@ def test_a_code_or_argument_that_is_no_template_is_refused() -> None:
 def test_sentences_in_both_languages() -> None:
     reason = Reason.of("compile_time", scope="latency", seconds=44.26)
     assert reason.say("en") == str(reason) == "compiling took 44.3 s before the first round and is not in it"
-    assert reason.say("ru").startswith("компиляция заняла 44.3 с")
+    assert reason.say("ru").startswith("компиляция заняла 44,3 с")
     assert Reason.of("flash_attention_ran", parts=["vision", "qformer"]).say() == (
         "flash attention ran in vision, qformer"
     )

@@ -34,7 +34,7 @@ def lines(text: str) -> list[str]:
         (
             {**BEAMS, "length_penalty": -1, "repetition_penalty": 1.5, "min_new_tokens": 1, "new_tokens": 10},
             "beam search with 5 beams, length penalty -1, repetition penalty 1.5, 1 to 10 new tokens.",
-            "лучевой поиск, лучей 5, штраф за длину -1, штраф за повторы 1.5, новых токенов от 1 до 10.",
+            "лучевой поиск, лучей 5, штраф за длину -1, штраф за повторы 1,5, новых токенов от 1 до 10.",
         ),
         ({"num_beams": 3}, "beam search with 3 beams, length penalty 1, at most 50 new tokens.", "лучей 3"),
         ({"repetition_penalty": 1.2}, "greedy, repetition penalty 1.2, at most 50 new", "жадное декодирование, штраф"),

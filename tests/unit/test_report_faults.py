@@ -18,6 +18,7 @@ from blip_fixtures.gate.__main__ import main as gate
 from blip_fixtures.report.__main__ import main
 from blip_fixtures.report.document import write_document
 from blip_fixtures.report.plots import draw_plots
+from blip_fixtures.report.prose import load_prose
 from blip_fixtures.report.selection import select
 from blip_fixtures.words import LANGUAGES
 from tests.unit.records import envelope, make_record, small_run
@@ -108,7 +109,7 @@ def test_a_name_is_no_formula_and_no_letter_ends_a_plot(name: str) -> None:
         make_record(sweeps=["optimization", "batch_size"], optimization=f"{name}{size}", device_name=name)
         for size in (1, 2)
     ]
-    drawn = draw_plots(select(records, foreign.plot))
+    drawn = draw_plots(select(records, foreign.plot), load_prose("en"))
     assert not drawn.failures
     assert len(drawn.images) == 2
 

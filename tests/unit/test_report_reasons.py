@@ -17,6 +17,7 @@ from blip_fixtures.record import read_records
 from blip_fixtures.report.document import document, write_document
 from blip_fixtures.report.plots.canvas import png
 from blip_fixtures.report.plots.lines import draw_lines
+from blip_fixtures.report.plots.page import Page
 from blip_fixtures.report.prose import load_prose
 from blip_fixtures.report.render import markdown
 from blip_fixtures.report.render.terminal import terminal_lines
@@ -93,16 +94,20 @@ def test_a_reason_of_a_newer_release_is_shown_by_its_code() -> None:
     assert "solar_storm (strength=5)" in text
 
 
-def test_plots_say_reasons_in_english_whatever_the_language(tmp_path: Path) -> None:
+def test_plots_say_why_energy_is_missing_in_the_language_of_the_document(tmp_path: Path) -> None:
     unread = {"cpu_package": make_energy(None, status="disabled", reason=Reason.of("energy_off"))}
     records = [make_record(sweeps=["batch_size"], energy=unread)]
-    selection, sweep = select(records, foreign.markdown), find_sweep("batch_size")
+    sweep = find_sweep("batch_size")
     assert sweep.plot is not None
-    figure = draw_lines(selection.groups(sweep), selection, sweep.plot, load_prose("en"))
-    (text,) = figure.axes[1].texts
-    assert text.get_text() == "No energy figures:\nswitched off; measured with --blip-energy=off"
-    write_document(records, tmp_path, lang="ru")
-    assert (tmp_path / "plots" / sweep.plot.file).read_bytes() == png(figure)
+    for lang, said in (
+        ("en", "No energy figures (switched off); throughput is shown instead"),
+        ("ru", "Данных об энергии нет (выключено); вместо них показана пропускная способность"),
+    ):
+        page = Page(select(records, foreign.plot), load_prose(lang))
+        figure = draw_lines(page.selection.groups(sweep), page, sweep.plot)
+        assert said in figure.get_suptitle()
+        write_document(records, tmp_path, lang=lang)
+        assert (tmp_path / "plots" / sweep.plot.file).read_bytes() == png(figure)
 
 
 # The second timing of a case that others are compared with
@@ -127,7 +132,7 @@ def test_the_second_timing_is_a_note_behind_those_of_its_case_and_no_row() -> No
         "Latency of fp32: compiling took 44.3 s before the first round and is not in it.",
         "Latency of fp32: timed again at the end of the run it was 0.018 s, 0.90 times the first.",
     )
-    assert "повторно в конце прогона — 0.018 с, в 0.90 раза" in footnotes(first, again, lang="ru")[1]
+    assert "повторное измерение в конце запуска: 0,018 с, 0,90 от первого" in footnotes(first, again, lang="ru")[1]
 
 
 def test_the_second_timing_makes_its_case_no_other_measurement() -> None:
@@ -159,5 +164,5 @@ def test_a_file_with_a_second_timing_renders_as_a_record_of_the_first_schema_did
 
 
 def test_terminal_lines_hold_reasons_in_english() -> None:
-    lines = terminal_lines(small_run())
+    lines = terminal_lines(small_run(), 200)
     assert any("no permission; cannot read intel-rapl:0/energy_uj" in line for line in lines)

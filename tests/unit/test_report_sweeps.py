@@ -13,6 +13,7 @@ from blip_fixtures.report.columns import ENERGY, LATENCY
 from blip_fixtures.report.document import document, write_document
 from blip_fixtures.report.plots import draw_plots
 from blip_fixtures.report.plots.lines import draw_lines
+from blip_fixtures.report.plots.page import Page
 from blip_fixtures.report.prose import load_prose
 from blip_fixtures.report.render import markdown
 from blip_fixtures.report.render.terminal import terminal_lines
@@ -101,7 +102,14 @@ def test_a_sweep_from_outside_has_groups_remarks_and_terminal_lines_as_the_five(
     assert [table.held for table in tables] == [("On: CPU", "Data: TextVQA"), ("On: CPU", "Data: COCO")]
     assert "tokens 8: odd." in tables[0].footnotes
     assert any(text.startswith("Same work in several rows: no prompt reaches") for text in tables[0].footnotes)
-    assert terminal_lines(records)[:3] == ["", "A Few Tokens", "On: CPU"]
+    # Both datasets are one table there.
+    assert terminal_lines(records)[:5] == [
+        "",
+        "A Few Tokens",
+        "Device CPU",
+        "",
+        "Dataset  tokens  Latency  Joules",
+    ]
 
 
 def test_a_sweep_from_outside_may_show_shares_of_its_first_row() -> None:
@@ -207,9 +215,9 @@ def test_tables_of_the_three_are_sorted_by_device_whichever_of_them_each_has() -
 def test_the_plot_of_a_size_sweep_has_a_line_more_for_a_dataset_more() -> None:
     selection, sweep = select(sized("image_size", "textvqa", "vizwiz"), foreign.plot), find_sweep("image_size")
     assert sweep.plot is not None
-    figure = draw_lines(selection.groups(sweep), selection, sweep.plot, load_prose("en"))
+    figure = draw_lines(selection.groups(sweep), page := Page(selection, load_prose("en")), sweep.plot)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["TextVQA", "vizwiz"]
-    assert set(draw_plots(selection).images) == {sweep.plot.file}
+    assert set(draw_plots(selection, page.prose).images) == {sweep.plot.file}
 
 
 def test_a_dataset_that_nobody_registered_is_called_by_its_name_everywhere() -> None:

@@ -172,7 +172,7 @@ class Trial:
     def run(self, bad: Path, example: str, *, plots: bool) -> None:
         """The report of the file, and the gate with it on either side."""
         out = self._folder / "out"
-        drawing = draw_plots if plots else (lambda _selection: Drawn({}, {}))
+        drawing = draw_plots if plots else (lambda _selection, _prose: Drawn({}, {}))
         with mock.patch("blip_fixtures.report.document.draw_plots", drawing):
             self._one("report", report, [str(bad), f"--out={out}"], {0, EXIT_NO_PLOTS, EXIT_BAD_INPUT}, example)
         if plots:

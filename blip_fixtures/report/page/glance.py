@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from blip_fixtures import formats
 from blip_fixtures.report.choice import Choice, best_of
-from blip_fixtures.report.figures import median_s, samples_per_s
+from blip_fixtures.report.figures import median_s, samples_rate
 from blip_fixtures.report.page.points import is_higher_better
 from blip_fixtures.report.selection import case_key
 from blip_fixtures.report.sweeps import SWEEPS, axis_phrase
@@ -75,17 +75,17 @@ def _is_worse(record: Record, quality: Span | None, baseline: Span | None) -> bo
 
 def _best_batch(group: Group, selection: Selection, prose: Prose) -> list[Plain]:
     """The batch with the most samples a second, and those that cannot be told from it."""
-    choice = best_of(group, selection, samples_per_s, largest=True)
+    choice = best_of(group, selection, samples_rate, largest=True)
     if choice is None or len(group.records) < 2:  # with one there is no choice
         return []
     best = choice.best
     others = [
         prose.say("page_glance_other_batch", batch=record.case.batch_size, rate=formats.rate(rate))
         for record in group.records
-        if record is not best and (rate := samples_per_s(record)) is not None
+        if record is not best and (rate := samples_rate(record)) is not None
     ]
     details = [
-        prose.say("page_glance_rate", rate=formats.rate(samples_per_s(best))),
+        prose.say("page_glance_rate", rate=formats.rate(samples_rate(best))),
         prose.say("page_glance_others", others=", ".join(others)),
         *_alike(choice, selection, "batch_size", prose),
     ]

@@ -13,11 +13,11 @@ from blip_fixtures import formats
 from blip_fixtures.quality.intervals import interval_of
 from blip_fixtures.record import as_plain
 from blip_fixtures.report import figures
-from blip_fixtures.report.appendix import applied_text
 from blip_fixtures.report.labels import device_kind
 from blip_fixtures.report.machine import facts
 from blip_fixtures.report.page.commands import again_command
 from blip_fixtures.report.page.pareto import Span
+from blip_fixtures.report.proofs import applied_text
 from blip_fixtures.report.sections.cases import case_names
 from blip_fixtures.report.sections.fields import dig
 from blip_fixtures.report.sections.quality import metric_cell
@@ -180,7 +180,7 @@ def points_of(selection: Selection, unit: TimeUnit, prose: Prose) -> list[tuple[
             "rounds": [_rounds(each, unit) for each in selection.timings(record)],
             "reasons": _reasons(record, prose),
             "notes": [prose.say_reason(note) for note in record.notes],
-            "proof": applied_text(record.applied),
+            "proof": applied_text(record.applied, prose),
             "machine": [list(fact) for fact in facts([record.environment], prose) if fact[1]]
             if record.environment
             else [],

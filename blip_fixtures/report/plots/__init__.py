@@ -1,7 +1,4 @@
-"""One plot for a sweep that has one. matplotlib is imported inside functions: the tables do without it.
-
-The texts in the plots are English, whatever the document's language.
-"""
+"""One plot for a sweep that has one. matplotlib is imported inside functions: the tables do without it."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from blip_fixtures.report import figures
 from blip_fixtures.report.plots.bars import draw_bars
 from blip_fixtures.report.plots.canvas import png
 from blip_fixtures.report.plots.lines import draw_lines
+from blip_fixtures.report.plots.page import Page
 from blip_fixtures.report.prose import load_prose
 from blip_fixtures.report.sweeps import SWEEPS, PlotKind
 
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from blip_fixtures.report.selection import Group, Selection
     from blip_fixtures.report.sweeps import Plot
 
-    Draw = Callable[[Sequence[Group], Selection, Plot, Prose], Figure]
+    Draw = Callable[[Sequence[Group], Page, Plot], Figure]
 
 
 def has_plot(groups: Sequence[Group]) -> bool:
@@ -43,26 +41,26 @@ class Drawn:
     failures: Mapping[str, str]
 
 
-def draw_plots(selection: Selection) -> Drawn:
+def draw_plots(selection: Selection, prose: Prose) -> Drawn:
     """One plot for every sweep that has figures, of records whose texts are fit for plots."""
-    prose = load_prose("en")
+    page = Page(selection, prose)
     images, failures = {}, {}
     for sweep in SWEEPS.values():
         groups = selection.groups(sweep)
         if sweep.plot is not None and has_plot(groups):
             draw = draw_bars if sweep.plot.kind is PlotKind.BARS else draw_lines
             try:
-                images[sweep.plot.file] = _png(draw, groups, selection, sweep.plot, prose)
+                images[sweep.plot.file] = _png(draw, groups, page, sweep.plot)
             except Exception as error:  # noqa: BLE001  # no picture is worth the tables; the document says what is missing
                 failures[sweep.plot.file] = _why(error)
     return Drawn(images, failures)
 
 
-def _png(draw: Draw, groups: Sequence[Group], selection: Selection, plot: Plot, prose: Prose) -> bytes:
+def _png(draw: Draw, groups: Sequence[Group], page: Page, plot: Plot) -> bytes:
     with warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
-        return png(draw(groups, selection, plot, prose))
+        return png(draw(groups, page, plot))
 
 
 def _why(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What the plots have in common: colours, axes, captions, and how a missing figure is shown."""
+"""What the plots have in common: colours, axes, captions, numbers in the document's language."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import io
 import textwrap
 from typing import TYPE_CHECKING
 
-from blip_fixtures.report import figures
-from blip_fixtures.report.sweeps import PlotKind, axis_caption
-from blip_fixtures.report.tables.spread import quartiles_s
-from blip_fixtures.words import Status
+from blip_fixtures.report.plots.quantities import ENERGY, LATENCY, WORD_ERROR_RATE
+from blip_fixtures.report.sweeps import axis_caption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from blip_fixtures.record import Record
+    from blip_fixtures.report.plots.quantities import Quantity
     from blip_fixtures.report.prose import Prose
     from blip_fixtures.report.selection import Group, Selection
-    from blip_fixtures.report.sweeps import Plot
 
 # Okabe and Ito's colours, told apart under every common colour blindness; yellow is left out, it fades on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -28,9 +26,18 @@ GREY = "#666666"
 GRID = "#DDDDDD"
 WIDTH_INCHES = 10.0  # 1000 px at 100 dpi, so a point of text is its size there
 DOTS_PER_INCH = 160
+CAPTION_SIZE = 11
 MOST_IN_A_LABEL = 60
+# Letters of the captions' size that fit beside one another.
+_LETTERS_IN_A_LINE = 105
+_MOST_COLUMNS = 3
+_BESIDE_A_LABEL = 10
+LINE_INCHES = 0.2
+_MOST_WITH_ALL_TICKS = 30.0
 # A dollar that is no formula has one before it.
 _ESCAPE = "\\"
+# Whose error bars the captions explain.
+_WITH_BARS = (LATENCY, ENERGY, WORD_ERROR_RATE)
 
 
 def png(figure: Figure) -> bytes:
@@ -57,39 +64,74 @@ def new_figure(panels: int, height_inches: float, *, share_y: bool = False) -> t
     return figure, list(axes)
 
 
+def legend_columns(labels: Sequence[str]) -> int:
+    """As many beside one another as the width has room for."""
+    longest = max(map(len, labels), default=0) + _BESIDE_A_LABEL
+    return max(1, min(len(labels), _MOST_COLUMNS, _LETTERS_IN_A_LINE // longest))
+
+
 def add_legend(figure: Figure, ax: Axes) -> None:
     """Below the panels, what the labels of one of them say."""
     handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3), frameon=False, fontsize=11)
+    columns = legend_columns(labels)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=CAPTION_SIZE)
 
 
-def write_captions(figure: Figure, groups: Sequence[Group], selection: Selection, plot: Plot) -> None:
-    """Above the panels: what is held, and what the error bars mean."""
-    caption = _held_title(groups, selection)
-    if any(quartiles_s(record) for group in groups for record in group.records):
-        caption += "\nMedian latency; error bars span the 25th to the 75th percentile of the rounds"
-        if plot.kind is PlotKind.LATENCY_AND_ENERGY and any(
-            figures.energy_bound_j(record) is not None for group in groups for record in group.records
-        ):
-            caption += ", for energy its error bound"
-    figure.suptitle(caption, fontsize=11, color=GREY)
-
-
-def why_empty(
-    what: str, groups: Sequence[Group], figure: Callable[[Record, Prose], figures.Figure], prose: Prose
-) -> str:
-    """The sentence an empty panel shows: what is missing and the first reasons."""
+def captions(
+    groups: Sequence[Group],
+    selection: Selection,
+    quantities: Sequence[Quantity],
+    remarks: Sequence[str],
+    prose: Prose,
+) -> list[str]:
+    """The lines above the panels: what is held, what the error bars mean, and what else a reader must know."""
     records = [record for group in groups for record in group.records]
-    ran = [record for record in records if record.status == Status.OK] or records
-    reasons = [reason for reason in dict.fromkeys(figure(record, prose).reason for record in ran) if reason]
-    return "\n".join([f"{what}:", *(textwrap.fill(reason, 46, break_on_hyphens=False) for reason in reasons[:2])])
+    return [
+        line
+        for text in (_held_title(groups, selection, prose), _bars_mean(records, quantities, prose), *remarks)
+        if text
+        for line in textwrap.wrap(text, _LETTERS_IN_A_LINE, break_on_hyphens=False)
+    ]
 
 
-def write_empty(ax: Axes, text: str) -> None:
-    """A panel without marks, with a sentence in its middle."""
-    ax.set_xticks([])
-    ax.spines[:].set_visible(False)
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=11, color=GREY)
+def write_captions(figure: Figure, lines: Sequence[str]) -> None:
+    """Above the panels."""
+    figure.suptitle("\n".join(lines), fontsize=CAPTION_SIZE, color=GREY)
+
+
+def _bars_mean(records: Sequence[Record], quantities: Sequence[Quantity], prose: Prose) -> str:
+    shown = [
+        prose.say(f"plot_bars_{quantity.name}")
+        for quantity in _WITH_BARS
+        if quantity in quantities
+        and any(quantity.figure(record, prose).value is not None and quantity.ends(record) for record in records)
+    ]
+    return prose.say("plot_bars", kinds=", ".join(shown)) if shown else ""
+
+
+def tell_numbers(ax: Axes, axis: str, prose: Prose) -> None:
+    """Let the numbers along an axis (``x`` or ``y``) be those of the document's language."""
+    from matplotlib.ticker import FuncFormatter
+
+    show: Callable[[float, int], str] = lambda value, _place: prose.number(f"{value:g}")  # noqa: E731  # typed here
+    (ax.xaxis if axis == "x" else ax.yaxis).set_major_formatter(FuncFormatter(show))
+
+
+def set_logarithmic(ax: Axes, axis: str, low: float, high: float) -> None:
+    """An axis (``x`` or ``y``) from `low` to `high`, with 1, 2 and 5 of each power of ten where they have room."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    is_wide = axis == "x" and high / low > _MOST_WITH_ALL_TICKS
+    which = ax.xaxis if axis == "x" else ax.yaxis
+    (ax.set_xscale if axis == "x" else ax.set_yscale)("log")
+    (ax.set_xlim if axis == "x" else ax.set_ylim)(low, high)
+    which.set_major_locator(LogLocator(base=10, subs=(1.0,) if is_wide else (1.0, 2.0, 5.0)))
+    which.set_minor_formatter(NullFormatter())
+
+
+def scaled(quantity: Quantity, values: Sequence[float]) -> tuple[float, str]:
+    """What the values are multiplied by, and the unit then: latencies that all lie below a second are drawn in ms."""
+    return (1000.0, "ms") if quantity is LATENCY and max(values) < 1 else (1.0, quantity.unit)
 
 
 def short(label: str) -> str:
@@ -97,23 +139,29 @@ def short(label: str) -> str:
     return label if len(label) <= MOST_IN_A_LABEL else f"{label[: MOST_IN_A_LABEL - 3].rstrip(_ESCAPE)}..."
 
 
-def group_names(groups: Sequence[Group], selection: Selection) -> list[str]:
+def group_names(groups: Sequence[Group], selection: Selection, prose: Prose) -> list[str]:
     """What tells a group from the others: the held axes that differ; the device for a single group."""
     values = _held_values(groups, selection)
     differing = [axis for axis, found in values.items() if len(set(found)) > 1] or ["device"]
     return [
-        ", ".join(axis_caption(axis, values[axis][index]) for axis in differing if axis in values)
+        ", ".join(_caption(axis, values[axis][index], prose) for axis in differing if axis in values)
         for index in range(len(groups))
     ]
 
 
-def _held_title(groups: Sequence[Group], selection: Selection) -> str:
+def _held_title(groups: Sequence[Group], selection: Selection, prose: Prose) -> str:
     """The held axes that are the same in every group."""
     values = _held_values(groups, selection)
-    return ",  ".join(axis_caption(axis, found[0]) for axis, found in values.items() if len(set(found)) == 1)
+    return ", ".join(_caption(axis, found[0], prose) for axis, found in values.items() if len(set(found)) == 1)
 
 
 def _held_values(groups: Sequence[Group], selection: Selection) -> dict[str, list[str]]:
     """Per held axis, the value of every group."""
     cases = [group.records[0].case for group in groups]
     return {axis: [short(selection.value(case, axis)) for case in cases] for _, axis in groups[0].sweep.held}
+
+
+def _caption(axis: str, value: str, prose: Prose) -> str:
+    """A value of a held axis: ``limit 200 tokens``; of an axis from outside as its sweep says it."""
+    key = f"plot_held_{axis}"
+    return prose.say(key, value=value) if prose.knows(key) else axis_caption(axis, value)

@@ -54,7 +54,7 @@ CERTIFICATE = Section("Certificate", _body)
 
 def _rule(prose: Prose) -> str:
     points = {name: f"{100 * margin:g}" for name, margin in MARGINS.items()}
-    return prose.say("certificate_rule", shares=points["accuracy"], cider=points["cider"])
+    return prose.say("certificate_rule", shares=prose.number(points["accuracy"]), cider=prose.number(points["cider"]))
 
 
 def _table(rows: Sequence[Row], names: CaseNames) -> Table:
@@ -82,7 +82,7 @@ def _sources(rows: Sequence[Row], prose: Prose) -> list[str]:
                 "certificate_source",
                 dataset=dataset_label(score.dataset),
                 metric=score.metric,
-                score=score.show(score.value),
+                score=prose.number(score.show(score.value)),
                 sources="; ".join(f"{source.text} ({source.url})" for source in score.sources),
             )
         )

@@ -37,8 +37,8 @@ def _how(said: Generation, prose: Prose) -> str:
     if decoding == Decoding.RANK:
         return prose.say("decoding_rank")
     parts = [
-        prose.say(f"decoding_{decoding}", beams=said.num_beams, penalty=f"{said.length_penalty:g}"),
-        *([prose.say("decoding_repetition", penalty=f"{said.repetition_penalty:g}")] * (said.repetition_penalty != 1)),
+        prose.say(f"decoding_{decoding}", beams=said.num_beams, penalty=said.length_penalty),
+        *([prose.say("decoding_repetition", penalty=said.repetition_penalty)] * (said.repetition_penalty != 1)),
     ]
     kind = "exactly" if said.fixed else "from" if said.min_new_tokens else "most"
     return ", ".join([*parts, prose.say(f"decoding_{kind}", least=said.min_new_tokens, most=said.new_tokens)])

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from blip_fixtures.report.prose import Prose
 
 
-def _counters(shown: Sequence[Record], _prose: Prose) -> Mapping[str, str]:
-    return {"counter": ", ".join(sorted({str(record.flops.counter) for record in shown if record.flops is not None}))}
+def _counters(shown: Sequence[Record], prose: Prose) -> Mapping[str, str]:
+    counters = {str(record.flops.counter) for record in shown if record.flops is not None}
+    return {"counter": ", ".join(sorted(map(prose.flop_counter, counters)))}
 
 
 FLOPS = FieldSection(

@@ -46,7 +46,7 @@ def _rates(shown: Sequence[Record], selection: Selection, prose: Prose) -> list[
             said[name] = prose.say(
                 "limit_rate",
                 rows=name,
-                flops=formats.flops(limit.flops_per_s),
+                flops=prose.number(formats.flops(limit.flops_per_s)),
                 read=_range([rate / 1e9 for rate in limit.bytes_per_s.values()], _three_digits, prose),
             )
             if limit.own_flops_per_s and limit.own_bytes_per_s:
@@ -61,7 +61,7 @@ def _rates(shown: Sequence[Record], selection: Selection, prose: Prose) -> list[
 def _range(rates: Iterable[float], show: Callable[[float], str], prose: Prose) -> str:
     """The lowest and the highest, once where they look alike."""
     ordered = sorted(rates)
-    low, high = show(ordered[0]), show(ordered[-1])
+    low, high = prose.number(show(ordered[0])), prose.number(show(ordered[-1]))
     return low if low == high else prose.say("range", low=low, high=high)
 
 

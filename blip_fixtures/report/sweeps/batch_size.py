@@ -33,7 +33,6 @@ BATCH_SIZE = Sweep(
         "latency_energy_plot.png",
         "Batch Size plot",
         PlotKind.LATENCY_AND_ENERGY,
-        x_label="Batch size (samples)",
         is_log2=True,
     ),
 )

@@ -32,6 +32,5 @@ IMAGE_SIZE = Sweep(
         "latency_img_size_plot.png",
         "Image Size plot",
         PlotKind.LATENCY_AND_QUALITY,
-        x_label="Image size (pixels a side)",
     ),
 )

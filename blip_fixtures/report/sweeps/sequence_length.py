@@ -32,6 +32,5 @@ SEQUENCE_LENGTH = Sweep(
         "latency_seq_plot.png",
         "Sequence length plot",
         PlotKind.LATENCY_AND_QUALITY,
-        x_label="Limit on text tokens",
     ),
 )

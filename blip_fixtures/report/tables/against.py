@@ -54,7 +54,7 @@ def against_first(group: Group, selection: Selection, prose: Prose, price: float
     told = [(_named(row, group), row.trust) for row in rows if row.trust is not None]
     doubts = trust.doubts(told, prose)
     if group.datasets:
-        return Against(title, None, (*_by_dataset(rows, group, title), *doubts))
+        return Against(title, None, (*_by_dataset(rows, group, title, prose), *doubts))
     return Against(title, _table(rows, group, prose, price), tuple(doubts))
 
 
@@ -76,14 +76,16 @@ def _named(row: Row, group: Group) -> str:
     return f"{dataset_label(row.record.case.dataset)} {row.label}" if len(group.datasets) > 1 else row.label
 
 
-def _by_dataset(rows: Sequence[Row], group: Group, title: str) -> list[Footnote]:
+def _by_dataset(rows: Sequence[Row], group: Group, title: str, prose: Prose) -> list[Footnote]:
     """One for each row: ``336 px against the first row (224 px), within one process: COCO +95 %, slower; ...``."""
     said: dict[str, list[str]] = {}
     for row in rows:
         if row.trust is not None:
             said.setdefault(row.label, []).append(f"{dataset_label(row.record.case.dataset)} {row.told}")
     named = {label: axis_phrase(group.sweep.axis, label) for label in said}
-    return [Footnote.of(f"{named[label]} {title}", f"{'; '.join(parts)}.") for label, parts in said.items()]
+    return [
+        Footnote.of("remark", f"{named[label]} {title}", f"{'; '.join(parts)}.", prose) for label, parts in said.items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _table(rows: Sequence[Row], group: Group, prose: Prose, price: float | None)
     of_thousand = [None if one is None else THOUSAND * one for one in joules]
     differing = [figures.answers_differing(records[0], record) for record in records]
     columns = [
-        _Column(Head("samples/s", "1/s"), [*map(figures.samples_per_s, records)], _three_digits),
+        _Column(Head("samples/s", "1/s"), [*map(figures.samples_rate, records)], _three_digits),
         _Column(Head("tokens/s", "1/s"), [*map(_tokens_per_s, records)], _three_digits),
         _Column(Head("1,000 samples (s)", "s"), seconds, _three_digits),
         _Column(Head("1,000 samples (J)", "J"), of_thousand, _three_digits),
@@ -138,5 +140,5 @@ def _money(seconds: float | None, price: float | None) -> float | None:
 
 def seconds_of_thousand(record: Record) -> float | None:
     """What a thousand samples take at the rate of the timed rounds."""
-    rate = figures.samples_per_s(record)
+    rate = figures.samples_rate(record)
     return THOUSAND / rate if rate else None

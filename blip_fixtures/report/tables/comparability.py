@@ -55,7 +55,7 @@ def _output_tokens(rows: Sequence[Row], prose: Prose) -> str:
         known = [fixed(value, 2) for value in tokens if value is not None]
         if len(set(known)) > 1:
             low, high = min(known, key=float), max(known, key=float)
-            spans.append(prose.say("span", name=dataset, low=low, high=high))
+            spans.append(prose.say("span", name=dataset, low=prose.number(low), high=prose.number(high)))
     return prose.say("output_tokens_differ", spans=", ".join(spans)) if spans else ""
 
 
@@ -157,7 +157,7 @@ def _busy_machine(rows: Sequence[Row], layout: Layout, prose: Prose) -> str:
     if not busy:
         return ""
     names = layout.names(list(busy), prose)
-    return prose.say("busy_machine", rows=names, load=fixed(max(busy.values()), 1), threads=threads)
+    return prose.say("busy_machine", rows=names, load=prose.number(fixed(max(busy.values()), 1)), threads=threads)
 
 
 def _disturbed(rows: Sequence[Row], layout: Layout, prose: Prose) -> str:

@@ -48,7 +48,7 @@ def cell_remarks(row: str, column: Column, record: Record, prose: Prose) -> list
         return [Remark(row, column.name, figure.reason, is_gap=True)]
     remarks = [Remark(row, column.name, figure.caveat)] if figure.caveat else []
     if figure.value and not column.show(figure.value).strip("-0."):
-        remarks.append(Remark(row, column.name, prose.say("too_small", value=f"{figure.value:.2e}")))
+        remarks.append(Remark(row, column.name, prose.say("too_small", value=prose.number(f"{figure.value:.2e}"))))
     return remarks
 
 
@@ -94,7 +94,7 @@ def _energy_sources(rows: Sequence[tuple[str, Record]], layout: Layout, prose: P
             share_of[counter] = max(share_of.get(counter, 0.0), entry.error_bound_j / entry.joules)
     said = []
     for counter, labels in labels_of.items():
-        percent = formats.significant(100 * share_of[counter], 2) if counter in share_of else None
+        percent = prose.number(formats.significant(100 * share_of[counter], 2)) if counter in share_of else None
         key = "energy_source" if percent is not None else "energy_source_unbounded"
         source, scope = counter
         said.append(prose.say(key, rows=layout.names(labels, prose), source=source, scope=scope, percent=percent or ""))
