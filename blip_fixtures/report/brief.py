@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from blip_fixtures import foreign
-from blip_fixtures.report.blocks import Cell, Head, Heading, Lines, Notes, Table
+from blip_fixtures.report.blocks import Bullets, Cell, Head, Heading, Lines, Notes, Table
 from blip_fixtures.report.footnotes import Footnote
 from blip_fixtures.report.prose import Prose, load_prose
-from blip_fixtures.report.selection import CASE_AXES, Selection, select
+from blip_fixtures.report.selection import CASE_AXES, Selection, case_key, select
+from blip_fixtures.report.summary import choices
 from blip_fixtures.report.sweeps import axis_header, sweeps_of
 from blip_fixtures.report.tables import group_table
+from blip_fixtures.report.tables.against import against_first
+from blip_fixtures.report.trust import change, mark, trusts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +41,9 @@ def brief_blocks(records: Sequence[Record], further: Sequence[Footnote] = ()) ->
     ]
     said = _Once([note for part in parts for note in part.notes] + list(further), prose)
     blocks: list[Block] = []
+    items = choices(selection, prose, links=False)
+    if items:
+        blocks += [Heading(prose.say("summary_title")), Bullets(tuple(items))]
     for part in parts:
         blocks += [Heading(part.title), *([Lines((part.held,))] if part.held else []), part.table]
         blocks += [Notes("", said.texts(part.notes))] if part.notes else []
@@ -71,18 +77,35 @@ class _Part:
             axes.append("prompts")
         values = {axis: [str(selection.value(group.records[0].case, axis)) for group in groups] for axis in axes}
         differing = [axis for axis in axes if len(set(values[axis])) > 1]
-        heads = (*(Head(axis_header(axis)) for axis in differing), *pairs[0][1].table.heads)
-        rows, notes = [], []
-        for number, (_, table) in enumerate(pairs):
+        heads = [*(Head(axis_header(axis)) for axis in differing), *pairs[0][1].table.heads]
+        rows: list[tuple[Cell, ...]] = []
+        notes: list[Footnote] = []
+        told: list[Cell] = []
+        for number, (group, table) in enumerate(pairs):
             own = [values[axis][number] for axis in differing]
             rows += [(*map(Cell, own), *row) for row in table.table.rows]
-            notes += [_of_group(", ".join(own), footnote, prose) for footnote in table.footnotes]
+            against = against_first(group, selection, prose)
+            footnotes = (*table.footnotes, *(() if against is None else against.footnotes))
+            notes += [_of_group(", ".join(own), footnote, prose) for footnote in footnotes]
+            told += _told(group, table, selection)
+        if any(cell.text for cell in told):
+            heads.append(Head("vs first"))
+            rows = [(*row, cell) for row, cell in zip(rows, told, strict=True)]
         held = [f"{axis_header(axis)} {found[0]}" for axis, found in values.items() if axis not in differing]
-        whole = Table(heads, tuple(rows))
+        whole = Table(tuple(heads), tuple(rows))
         if not sweep.axis:
             whole, alike = _without_alike(whole)
             held += alike
         return cls(sweep.title, ", ".join(held), whole, tuple(dict.fromkeys(notes)))
+
+
+def _told(group: Group, table: SweepTable, selection: Selection) -> list[Cell]:
+    """How each row stands to the first one: ``-12 %, faster``. Of datasets side by side the footnotes say it."""
+    if group.datasets or not group.sweep.axis:
+        return [Cell("")] * len(table.table.rows)
+    trusts = trusts_of(group, selection)
+    found = [trusts.get(case_key(record)) for record in group.records]
+    return [Cell("") if trust is None else Cell(f"{change(trust)}, {mark(trust)}", trust.change) for trust in found]
 
 
 def _without_alike(table: Table) -> tuple[Table, list[str]]:

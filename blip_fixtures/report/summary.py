@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blip_fixtures import formats
@@ -30,43 +31,77 @@ _FIRST_METRICS = ("vqa_accuracy", "cider", "accuracy")
 
 def summary(selection: Selection, prose: Prose, price: float | None = None) -> list[Block]:
     """The whole section. `price` is that of an hour of the machine, in whatever money."""
-    items: list[str] = []
-    tables: list[Block] = []
-    for group in selection.groups(SWEEPS["batch_size"]):
-        items += _batch_size(group, selection, prose)
-        tables += _rates(group, selection, prose, price)
-    for group in selection.groups(SWEEPS["optimization"]):
-        items += _optimization(group, selection, prose, price)
-    items += [*_energy(selection, prose), *_quality(selection, prose)]
+    items = [*choices(selection, prose, price), *_no_energy(selection, prose), *_quality(selection, prose)]
+    tables = [
+        block for group in selection.groups(SWEEPS["batch_size"]) for block in _rates(group, selection, prose, price)
+    ]
     return [Heading(prose.say("summary_title")), Bullets(tuple(items)), *tables] if items else []
 
 
-def _batch_size(group: Group, selection: Selection, prose: Prose) -> list[str]:
+def choices(selection: Selection, prose: Prose, price: float | None = None, *, links: bool = True) -> list[str]:
+    """What is best, at what cost, and what cannot be told; with `links` to the tables, where a document has some."""
+    view = _View(selection, prose, price, links)
+    items: list[str] = []
+    for group in selection.groups(SWEEPS["batch_size"]):
+        items += _batch_size(group, view)
+    for group in selection.groups(SWEEPS["optimization"]):
+        items += _optimization(group, view)
+    return [*items, *_energy(view)]
+
+
+@dataclass(frozen=True)
+class _View:
+    """What the sentences are made of, and for whom."""
+
+    selection: Selection
+    prose: Prose
+    price: float | None = None
+    links: bool = True
+
+    def named(self, record: Record, group: Group) -> str:
+        """The value of the group's axis: ``batch 4``, ``bf16``."""
+        axis = group.sweep.axis
+        return axis_phrase(axis, self.selection.value(record.case, axis))
+
+    def all_of(self, choice: Choice) -> str:
+        """The best row and those that cannot be told from it, in the order of the table."""
+        alike = (choice.best, *choice.ties)
+        return ", ".join(self.named(record, choice.group) for record in choice.group.records if record in alike)
+
+    def where(self, group: Group) -> str:
+        """``[Batch Tests](#batch-tests), TextVQA, CPU``."""
+        title, case = group.sweep.title, group.records[0].case
+        if self.links:
+            anchor = re.sub(r"[^\w-]", "", title.lower().replace(" ", "-"))
+            title = f"[{title}](#{anchor})"
+        return f"{title}, {dataset_label(case.dataset)}, {self.selection.device_label(case)}"
+
+
+def _batch_size(group: Group, view: _View) -> list[str]:
+    prose, selection = view.prose, view.selection
     choice = best_of(group, selection, figures.samples_rate, largest=True)
     if choice is None or len(group.records) < 2:
         return []
     best, first = choice.best, choice.first
     rate = figures.samples_rate(best) or 0.0
     if choice.is_no_better:
-        return [
-            prose.say("summary_batch_none", where=_link(group, selection, prose), first=_named(first, group, selection))
-        ]
+        return [prose.say("summary_batch_none", where=view.where(group), first=view.named(first, group))]
     said = prose.say(
         "summary_batch_tied" if choice.ties else "summary_batch",
-        ties=_all_of(choice, selection),
-        where=_link(group, selection, prose),
-        best=_named(best, group, selection),
-        rate=formats.significant(rate, 3),
-        times=formats.significant(rate / (figures.samples_rate(first) or rate), 2),
-        first=_named(first, group, selection),
+        ties=view.all_of(choice),
+        where=view.where(group),
+        best=view.named(best, group),
+        rate=prose.number(formats.significant(rate, 3)),
+        times=prose.number(formats.significant(rate / (figures.samples_rate(first) or rate), 2)),
+        first=view.named(first, group),
     )
     smaller = [record for record in group.records if (figures.samples_rate(record) or 0) >= _NEARLY * rate]
     least = min(smaller, key=lambda record: record.case.batch_size, default=best)
     if least is not best and least.case.batch_size < best.case.batch_size:
         said += " " + prose.say(
             "summary_knee",
-            row=_named(least, group, selection),
-            percent=formats.percent((figures.samples_rate(least) or 0) / rate),
+            row=view.named(least, group),
+            percent=prose.number(formats.percent((figures.samples_rate(least) or 0) / rate)),
             latency=_seconds(least, prose),
             longer=_seconds(best, prose),
         )
@@ -78,18 +113,19 @@ def _rates(group: Group, selection: Selection, prose: Prose, price: float | None
     against = against_first(group, selection, prose, price)
     if against is None or against.table is None:
         return []
-    return [Paragraph(f"{_link(group, selection, prose)}, {against.title}:"), against.table]
+    return [Paragraph(f"{_View(selection, prose).where(group)}, {against.title}:"), against.table]
 
 
-def _optimization(group: Group, selection: Selection, prose: Prose, price: float | None) -> list[str]:
+def _optimization(group: Group, view: _View) -> list[str]:
+    prose, selection = view.prose, view.selection
     choice = best_of(group, selection, figures.median_s, largest=False)
     if choice is None or len(group.records) < 2:
         return []
-    where, first = _link(group, selection, prose), _named(choice.first, group, selection)
+    where, first = view.where(group), view.named(choice.first, group)
     if choice.is_no_better:
         return [prose.say("summary_fastest_none", where=where, first=first)]
     key = "summary_fastest_tied" if choice.ties else "summary_fastest"
-    said = [prose.say(key, where=where, **_of_row(choice, selection, prose, price))]
+    said = [prose.say(key, where=where, **_of_row(choice, view))]
     equal = [record for record in group.records if figures.answers_differing(choice.first, record) == 0]
     if equal and choice.best not in equal:
         of_equal = best_of(group, selection, figures.median_s, largest=False, among=equal)
@@ -98,41 +134,49 @@ def _optimization(group: Group, selection: Selection, prose: Prose, price: float
             said.append(prose.say("summary_equal_none", first=first))
         else:
             key = "summary_equal_tied" if of_equal.ties else "summary_equal"
-            said.append(prose.say(key, **_of_row(of_equal, selection, prose, price)))
+            said.append(prose.say(key, **_of_row(of_equal, view)))
     return said
 
 
-def _of_row(choice: Choice, selection: Selection, prose: Prose, price: float | None) -> dict[str, str]:
+def _of_row(choice: Choice, view: _View) -> dict[str, str]:
     """What is said of the best row."""
+    prose, price = view.prose, view.price
     record = choice.best
     differing = figures.answers_differing(choice.first, record)
-    first = _named(choice.first, choice.group, selection)
+    first = view.named(choice.first, choice.group)
     if differing is None:
         answers = prose.say("summary_answers_unknown")
     else:
-        answers = prose.say("summary_answers", percent=formats.percent(1 - differing), first=first)
+        answers = prose.say("summary_answers", percent=prose.number(formats.percent(1 - differing)), first=first)
     seconds = seconds_of_thousand(record)
-    cost = prose.say("summary_cost", seconds=formats.significant(seconds, 3))
+    cost = prose.say("summary_cost", seconds=prose.number(formats.significant(seconds, 3)))
     if price is not None and seconds is not None:
-        cost = prose.say("summary_cost_money", cost=cost, money=formats.significant(price * seconds / HOUR_S, 2))
+        money = prose.number(formats.significant(price * seconds / HOUR_S, 2))
+        cost = prose.say("summary_cost_money", cost=cost, money=money)
     share = (figures.median_s(record) or 0) / (figures.median_s(choice.first) or 1)
     return {
-        "best": _named(record, choice.group, selection),
-        "ties": _all_of(choice, selection),
+        "best": view.named(record, choice.group),
+        "ties": view.all_of(choice),
         "latency": _seconds(record, prose),
-        "percent": formats.percent(share),
+        "percent": prose.number(formats.percent(share)),
         "first": first,
         "answers": answers,
         "cost": cost,
     }
 
 
-def _energy(selection: Selection, prose: Prose) -> list[str]:
-    """The row that takes the least energy; why there is none where nothing has any."""
+def _no_energy(selection: Selection, prose: Prose) -> list[str]:
+    """Why there is none, where no case has any."""
     cases = [record for record in selection.cases() if record.status == Status.OK]
-    if cases and all(figures.energy_j(record, prose).value is None for record in cases):
-        reasons = dict.fromkeys(figures.energy_j(record, prose).reason for record in cases)
-        return [prose.say("summary_no_energy", reason=sentence("; ".join(reasons)))]
+    if not cases or any(figures.energy_j(record, prose).value is not None for record in cases):
+        return []
+    reasons = dict.fromkeys(figures.energy_j(record, prose).reason for record in cases)
+    return [prose.say("summary_no_energy", reason=sentence("; ".join(reasons)))]
+
+
+def _energy(view: _View) -> list[str]:
+    """The row that takes the least energy."""
+    prose, selection = view.prose, view.selection
     said = []
     for group in selection.groups(SWEEPS["optimization"]):
         known = {record.case.optimization: _joules(record, prose) for record in group.records}
@@ -141,19 +185,19 @@ def _energy(selection: Selection, prose: Prose) -> list[str]:
             continue
         best = min(rows, key=lambda record: known[record.case.optimization] or 0.0)
         ties = [other for other in rows if other is not best and not _is_told(best, other, prose)]
-        names = ", ".join(_named(other, group, selection) for other in ties)
+        names = ", ".join(view.named(other, group) for other in ties)
         if best is first or first in ties:
-            said.append(prose.say("summary_energy_none", first=_named(first, group, selection)))
+            said.append(prose.say("summary_energy_none", first=view.named(first, group)))
             continue
         joules, of_first = known[best.case.optimization] or 0.0, known[first.case.optimization] or 1.0
         said.append(
             prose.say(
                 "summary_energy",
-                where=_link(group, selection, prose),
-                best=_named(best, group, selection),
-                joules=formats.significant(joules, 3),
-                percent=formats.percent(joules / of_first),
-                first=_named(first, group, selection),
+                where=view.where(group),
+                best=view.named(best, group),
+                joules=prose.number(formats.significant(joules, 3)),
+                percent=prose.number(formats.percent(joules / of_first)),
+                first=view.named(first, group),
             )
             + (f" {prose.say('summary_ties', rows=names)}" if names else "")
         )
@@ -173,46 +217,23 @@ def _quality(selection: Selection, prose: Prose) -> list[str]:
         for record in selection.cases():
             name = next((name for name in _FIRST_METRICS if name in record.quality), None)
             if record.case.dataset == dataset and name is not None:
-                said.append(f"{dataset_label(dataset)} {name} {_score(record, name)}")
+                said.append(f"{dataset_label(dataset)} {name} {_score(record, name, prose)}")
                 break
     return [prose.say("summary_quality", scores="; ".join(said))] if said else []
 
 
-def _score(record: Record, name: str) -> str:
+def _score(record: Record, name: str, prose: Prose) -> str:
     metric = record.quality[name]
     is_percent = name.endswith("accuracy")
     show = formats.percent if is_percent else formats.quality
     found = interval_of(name, metric)
-    bounds = f" [{', '.join(show(end) for end in found.ends)}]" if found is not None else ""
-    return f"{show(metric.value)}{' %' if is_percent else ''}{bounds} ({len(metric.per_sample)})"
-
-
-def _all_of(choice: Choice, selection: Selection) -> str:
-    """The best row and those that cannot be told from it, in the order of the table."""
-    alike = (choice.best, *choice.ties)
-    return ", ".join(_named(record, choice.group, selection) for record in choice.group.records if record in alike)
-
-
-def _named(record: Record, group: Group, selection: Selection) -> str:
-    axis = group.sweep.axis
-    return axis_phrase(axis, selection.value(record.case, axis))
-
-
-def _link(group: Group, selection: Selection, prose: Prose) -> str:
-    """``[Batch Tests](#batch-tests), TextVQA, CPU``."""
-    anchor = re.sub(r"[^\w-]", "", group.sweep.title.lower().replace(" ", "-"))
-    case = group.records[0].case
-    return prose.say(
-        "summary_where",
-        title=group.sweep.title,
-        anchor=anchor,
-        dataset=dataset_label(case.dataset),
-        device=selection.device_label(case),
-    )
+    low_high = [prose.number(show(end)) for end in found.ends] if found is not None else []
+    bounds = f" [{', '.join(low_high)}]" if low_high else ""
+    return f"{prose.number(show(metric.value))}{' %' if is_percent else ''}{bounds} ({len(metric.per_sample)})"
 
 
 def _seconds(record: Record, prose: Prose) -> str:
-    return f"{formats.latency(figures.latency_s(record, prose).value)} s"
+    return prose.say("seconds_value", value=prose.number(formats.latency(figures.latency_s(record, prose).value)))
 
 
 def _joules(record: Record, prose: Prose) -> float | None:

@@ -12,7 +12,7 @@ from blip_fixtures.report.sweeps import sweeps_of
 from blip_fixtures.words import Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from blip_fixtures.gate.trust import Trust
     from blip_fixtures.record import Record
@@ -32,12 +32,13 @@ def trusts_of(group: Group, selection: Selection) -> Trusts:
     return found
 
 
-def change(trust: Trust) -> str:
-    """``-86.8 %``, with its interval where processes know one: ``-86.8 % [-87.4, -86.1]``."""
-    shown = f"{formats.signed_percent(trust.change)} %"
-    if trust.low is None or trust.high is None:
-        return shown
-    return f"{shown} [{formats.signed_percent(trust.low)}, {formats.signed_percent(trust.high)}]"
+def change(trust: Trust, number: Callable[[str], str] = str) -> str:
+    """``-86.8 %``, with its interval where processes know one: ``-86.8 % [-87.4, -86.1]``.
+
+    `number` writes a number as the language has it; in tables it stands as it is.
+    """
+    shown, low, high = (number(formats.signed_percent(share)) for share in (trust.change, trust.low, trust.high))
+    return f"{shown} %" if trust.low is None or trust.high is None else f"{shown} % [{low}, {high}]"
 
 
 def mark(trust: Trust) -> str:

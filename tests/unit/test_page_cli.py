@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda _selection: Drawn({}, {}))
+    monkeypatch.setattr("blip_fixtures.report.document.draw_plots", lambda *_: Drawn({}, {}))
 
 
 @pytest.fixture

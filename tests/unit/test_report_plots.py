@@ -70,7 +70,7 @@ def test_axes_carry_units_and_error_bars_the_quartiles() -> None:
     records = [make_record(sweeps=["batch_size"], batch_size=size, latency=make_latency(rounds)) for size in (1, 4)]
     panels: list[Any] = list(lines(records, "batch_size").axes)
     latency, energy = panels
-    assert latency.get_xlabel() == "Batch size (samples)"
+    assert latency.get_xlabel() == "Batch size (samples), log scale"
     assert latency.get_ylabel() == "Latency per batch (ms)"
     assert energy.get_ylabel() == "Energy per sample (J)"
     low, high = latency.containers[0].lines[1]
@@ -348,7 +348,7 @@ def test_russian_plots_are_russian_with_decimal_commas() -> None:
     assert latency.xaxis.get_major_formatter()(0.5, 0) == "0,5"
     assert not [word for line in caption(figure) for word in ("Error", "rounds", "batch") if word in line]
     axes = lines([make_record(sweeps=["batch_size"])], "batch_size", "ru").axes[0]
-    assert axes.get_xlabel() == "Размер батча (примеров)"
+    assert axes.get_xlabel() == "Размер батча (примеров), лог. шкала"
 
 
 def test_several_devices_share_a_bar_plot_with_a_legend() -> None:

@@ -100,7 +100,8 @@ def draw_lines(groups: Sequence[Group], page: Page, plot: Plot) -> Figure:
     for ax, panel in zip(axes, panels, strict=True):
         _draw_panel(ax, panel, ticks, prose)
         key = f"plot_x_{groups[0].sweep.name}"
-        ax.set_xlabel(prose.say(key) if prose.knows(key) else plot.x_label, fontsize=12)
+        label = prose.say(key) if prose.knows(key) else plot.x_label
+        ax.set_xlabel(f"{label}, {prose.say('plot_log_scale')}" if plot.is_log2 else label, fontsize=12)
         if panel.is_aside:
             ax.margins(x=_MARGIN_ASIDE)
         _set_x_ticks(ax, ticks, prose, is_log2=plot.is_log2)

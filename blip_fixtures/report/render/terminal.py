@@ -49,7 +49,7 @@ def _lines(block: Block, width: int) -> list[str]:
         case Lines(found):
             return [line for text in found for line in wrapped(text, width)]
         case Bullets(items):
-            return ["", *_hanging(items, "- ", width)]
+            return ["", *_hanging([item.replace("**", "") for item in items], "- ", width)]
         case Notes(_, items):
             return _hanging(items, _NOTE, width)
         case Code(commands):

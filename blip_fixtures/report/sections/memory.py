@@ -25,7 +25,7 @@ def _kinds(shown: Sequence[Record], prose: Prose) -> Mapping[str, str]:
         kinds.append(prose.say("memory_reserved"))
     noise = _noise(shown)
     if noise is not None:
-        low, high = (formats.mebibytes(bytes_) for bytes_ in noise)
+        low, high = (prose.number(formats.mebibytes(bytes_)) for bytes_ in noise)
         kinds.append(prose.say("memory_noise", low=low, high=high))
     return {"kind": ", ".join(kinds)}
 

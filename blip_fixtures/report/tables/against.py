@@ -66,10 +66,11 @@ class Row:
     record: Record
     trust: Trust | None
 
-    @property
-    def told(self) -> str:
+    def told(self, number: Callable[[str], str] = str) -> str:
         """``-12 %, faster``."""
-        return formats.MISSING if self.trust is None else f"{trust.change(self.trust)}, {trust.mark(self.trust)}"
+        return (
+            formats.MISSING if self.trust is None else f"{trust.change(self.trust, number)}, {trust.mark(self.trust)}"
+        )
 
 
 def _named(row: Row, group: Group) -> str:
@@ -81,7 +82,7 @@ def _by_dataset(rows: Sequence[Row], group: Group, title: str, prose: Prose) -> 
     said: dict[str, list[str]] = {}
     for row in rows:
         if row.trust is not None:
-            said.setdefault(row.label, []).append(f"{dataset_label(row.record.case.dataset)} {row.told}")
+            said.setdefault(row.label, []).append(f"{dataset_label(row.record.case.dataset)} {row.told(prose.number)}")
     named = {label: axis_phrase(group.sweep.axis, label) for label in said}
     return [
         Footnote.of("remark", f"{named[label]} {title}", f"{'; '.join(parts)}.", prose) for label, parts in said.items()
@@ -106,9 +107,9 @@ def _table(rows: Sequence[Row], group: Group, prose: Prose, price: float | None)
     columns = [
         _Column(Head("samples/s", "1/s"), [*map(figures.samples_rate, records)], _three_digits),
         _Column(Head("tokens/s", "1/s"), [*map(_tokens_per_s, records)], _three_digits),
-        _Column(Head("1,000 samples (s)", "s"), seconds, _three_digits),
-        _Column(Head("1,000 samples (J)", "J"), of_thousand, _three_digits),
-        _Column(Head("1,000 samples (money)"), [_money(one, price) for one in seconds], _three_digits),
+        _Column(Head("1000 samples (s)", "s"), seconds, _three_digits),
+        _Column(Head("1000 samples (J)", "J"), of_thousand, _three_digits),
+        _Column(Head("1000 samples (money)"), [_money(one, price) for one in seconds], _three_digits),
         _Column(Head("same answers"), [None if share is None else 1 - share for share in differing], formats.share),
     ]
     shown = [column for column in columns if any(figure is not None for figure in column.figures)]
@@ -118,7 +119,7 @@ def _table(rows: Sequence[Row], group: Group, prose: Prose, price: float | None)
         tuple(
             (
                 Cell(row.label),
-                Cell("first row" if row is rows[0] else row.told, None if row.trust is None else row.trust.change),
+                Cell("first row" if row is rows[0] else row.told(), None if row.trust is None else row.trust.change),
                 *(Cell(column.show(column.figures[place]), column.figures[place]) for column in shown),
             )
             for place, row in enumerate(rows)
