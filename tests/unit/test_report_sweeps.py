@@ -81,9 +81,9 @@ Against the first row (2 tokens), within one process:
 
 | tokens | time per sample   | samples/s | 1000 samples (s) | 1000 samples (J) |
 |--------|-------------------|-----------|------------------|------------------|
-| 2      | first row         | 4.87      | 205              | 3500             |
-| 4      | +0 %, cannot tell | 4.87      | 205              | 3500             |
-| 8      | +0 %, cannot tell | 4.87      | 205              | 3500             |
+| 2      | first row         | 4.75      | 211              | 3500             |
+| 4      | +0 %, cannot tell | 4.75      | 211              | 3500             |
+| 8      | +0 %, cannot tell | 4.75      | 211              | 3500             |
 | 16     | -                 | -         | -                | -                |
 
 Notes:
