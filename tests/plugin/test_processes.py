@@ -60,7 +60,8 @@ def test_further_processes_time_every_case(suite: Suite) -> None:
 
 def test_a_case_that_ends_a_further_process_costs_that_timing_alone(suite: Suite) -> None:
     suite.pytester.makeconftest(OPERATING_POINT + DIES_ELSEWHERE)
-    result = suite.run(ROWS.format(other="mine"), "--blip-processes=2")
+    # What a conftest.py registers stays in its process.
+    result = suite.run_in_subprocess(ROWS.format(other="mine"), "--blip-processes=2")
     result.assert_outcomes(passed=2)
     found = {(record.case.optimization, record.process): record for record in suite.records() if not record.again}
     assert {key: record.status for key, record in found.items()} == {

@@ -72,6 +72,7 @@ def test_every_option_with_words_to_choose_from_says_what_was_meant() -> None:
     from blip_fixtures.pytest_plugin.specs import SPECS
 
     free = {"model", "revision", "data", "new-tokens", "rounds", "warmup-rounds", "limit", "rapl-root", "report-dir"}
+    free |= {"processes", "price-per-hour"}
     elsewhere = {"dataset", "prompts", "baseline", "also", "case-timeout"}
     for spec in SPECS:
         if spec.name in free | elsewhere or spec.is_switch:

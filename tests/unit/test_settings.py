@@ -121,6 +121,8 @@ NO_CONDITION = {
     "rapl_root": "/elsewhere",
     "sweeps": ("device",),
     "again": True,
+    "process": 2,
+    "turns_with": CASE,
 }
 OF_SAMPLES = {"limit": 7, "errors": DataErrors.SKIP}
 SAMPLES_BY_REVISION = {"source": "folder", "override": "other"}
