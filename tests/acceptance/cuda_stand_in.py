@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from blip_fixtures.checkpoints.loading import LoadedModel, load_model
-from blip_fixtures.engine import inference, loop, rates, session, tools
+from blip_fixtures.engine import inference, loop, rates, tools, workload
 from blip_fixtures.engine.passes import limit
 
 # By torch's own parameters, of the oldest torch that the package allows: a wrong call fails here as there.
@@ -54,7 +54,7 @@ def pytest_configure() -> None:
         setattr(torch.cuda, name, answer)
     to_device, reference = inference.to_device, loop.ReferenceKernel
     changed: list[tuple[Any, str, Any]] = [
-        (session, "load_model", load_on_cpu),
+        (workload, "load_model", load_on_cpu),
         (tools, "Machine", MachineOfTheCpu),
         # No profiler sees kernels of a device that is none.
         (limit, "decoding_busy_share", lambda *_: None),
