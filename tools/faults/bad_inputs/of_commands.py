@@ -62,6 +62,7 @@ _gate = partial(Input, "Gate")
 _COMPARE = "python -m blip_fixtures.gate compare"
 _SOUND_RECORDS = records()
 _BOTH = f"{_COMPARE} --base base.json --now now.json"
+_SOUND_SIDES = {"base.json": _SOUND_RECORDS, "now.json": _SOUND_RECORDS}
 _AB = "python -m blip_fixtures.gate ab"
 
 
@@ -79,6 +80,16 @@ GATE = (
         for rule in ("speed:1%", "flops", "flops:many", "flops:5J", "flops:1%@(")
     ),
     _compared("", records(), " --fail flops:0% --fail flops:1%"),
+    *(
+        _gate(f"{_BOTH} --rules gate.toml", where, {**_SOUND_SIDES, "gate.toml": content})
+        for where, content in (
+            ("`gate.toml` is no TOML", "limits"),
+            ("`gate.toml` has no limit", "# none yet\n"),
+            ("`gate.toml` has a table that is none", '[limit]\nflops = "0%"\n'),
+            ("`gate.toml` has rules for another machine alone", '[machine.H200]\nflops = "0%"\n'),
+        )
+    ),
+    _gate(f"{_BOTH} --rules gate.toml", "no such files"),
     _compared("", records(), " --fail flops:0%@compile"),
     _compared("", records(), " --fail flops:0% --allow weather"),
     _compared("", records(), " --fail flops:0% --missing ignore"),

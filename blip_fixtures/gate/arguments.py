@@ -1,0 +1,150 @@
+"""The arguments of ``python -m blip_fixtures.gate``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+from blip_fixtures import foreign
+from blip_fixtures.bounds import MOST_PROCESSES, argument, path, readable, shortened, whole_number
+from blip_fixtures.gate.metrics import metric_names
+from blip_fixtures.gate.rules import ALLOWABLE, PRESETS, Missing
+from blip_fixtures.spelling import did_you_mean
+
+# The last one is that of an error of the gate's own, as sysexits.h has it: to CI it is no regression.
+EXIT_PASS, EXIT_REGRESSION, EXIT_REFUSAL, EXIT_CRASH = 0, 1, 4, 70
+_EXIT_CODES = (
+    "Exit codes: 0 nothing regressed, 1 a regression or a lost case, 4 the sides cannot be compared or an argument is "
+    "wrong, 70 the gate itself failed."
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that ends with the exit code of a refusal: to CI a wrong argument is no regression."""
+
+    def error(self, message: str) -> NoReturn:
+        """The usage, and one sentence."""
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_REFUSAL, f"{foreign.terminal(f'{self.prog}: error: {message}')}\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of all commands; what is wrong ends with exit code 4 and one sentence."""
+    found = _Parser(prog="python -m blip_fixtures.gate", description=__doc__, epilog=_EXIT_CODES)
+    commands = found.add_subparsers(required=True, metavar="COMMAND")
+    compare = commands.add_parser(
+        "compare",
+        help="records against records",
+        description="Judges records against a baseline's. Runs nothing.",
+        epilog=_EXIT_CODES,
+    )
+    for side, what in (("base", "the baseline"), ("now", "what is judged")):
+        compare.add_argument(
+            f"--{side}",
+            nargs="+",
+            required=True,
+            type=argument(path),
+            metavar="FILE",
+            help=f"{what}: records.json, journal.jsonl or a file of --benchmark-storage, one for each process",
+        )
+    compare.set_defaults(command="compare")
+    ab = commands.add_parser(
+        "ab",
+        help="two commands in turn",
+        description="Runs two commands in turn (A B B A ...), each in a process of its own, and judges their records.",
+        epilog=_EXIT_CODES,
+    )
+    for side, example in (("base", "cd ../base && pytest benchmarks"), ("now", "pytest benchmarks")):
+        ab.add_argument(
+            f"--{side}", required=True, metavar="COMMAND", help=f"a line of shell that runs pytest: '{example}'"
+        )
+    ab.add_argument(
+        "--runs",
+        type=argument(_runs),
+        default=3,
+        metavar="N",
+        help="processes a side (default: 3)",
+    )
+    ab.set_defaults(command="ab")
+    for command in (compare, ab):
+        _add_rules(command)
+    compare.add_argument("--out", type=argument(path), metavar="DIR", help="gets gate.md and gate.json")
+    ab.add_argument(
+        "--out",
+        type=argument(path),
+        metavar="DIR",
+        default=Path("reports/local/gate") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"),
+        help="gets gate.md, gate.json and every run's files (default: a new folder under reports/local/gate)",
+    )
+    return found
+
+
+def _add_rules(command: argparse.ArgumentParser) -> None:
+    """What both commands judge by."""
+    command.add_argument(
+        "--fail",
+        action="append",
+        default=[],
+        type=argument(readable),
+        metavar="METRIC:LIMIT",
+        help=f"how much worse a metric may become, repeatable: latency:10%%, memory:200MB, quality:1 (points), "
+        f"latency:5%%@compile for some cases alone. Metrics: {', '.join(metric_names())}. A preset's name stands for "
+        f"its rules: {_presets()}",
+    )
+    command.add_argument(
+        "--rules",
+        type=argument(path),
+        metavar="FILE.toml",
+        help="a file of such rules; one of --fail takes the place of the file's for the same cases",
+    )
+    command.add_argument(
+        "--allow",
+        type=_conditions,
+        default=(),
+        metavar="NAMES",
+        help=f"what may differ between the sides, or be interrupted, separated by commas: {', '.join(ALLOWABLE)}",
+    )
+    command.add_argument(
+        "--missing",
+        type=_missing,
+        default=Missing.FAIL,
+        metavar=f"{{{','.join(Missing)}}}",
+        help="what becomes of a case that is gone (default: fail)",
+    )
+    command.add_argument(
+        "--history",
+        nargs="+",
+        type=argument(path),
+        default=[],
+        metavar="FILE",
+        help="earlier runs of this machine: the spread between processes, where a side is one process",
+    )
+
+
+def _presets() -> str:
+    return "; ".join(f"{name} ({', '.join(rules)})" for name, rules in PRESETS.items()).replace("%", "%%")
+
+
+def _runs(text: str) -> int:
+    return whole_number(text, 1, MOST_PROCESSES)
+
+
+def _conditions(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    unknown = [name for name in names if name not in ALLOWABLE]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"unknown {shortened(unknown[0])!r}; choose of {', '.join(ALLOWABLE)}{did_you_mean(unknown[0], ALLOWABLE)}"
+        )
+    return names
+
+
+def _missing(text: str) -> Missing:
+    if text not in list(Missing):
+        raise argparse.ArgumentTypeError(
+            f"unknown {shortened(text)!r}; choose of {', '.join(Missing)}{did_you_mean(text, Missing)}"
+        )
+    return Missing(text)
