@@ -8,21 +8,27 @@ from typing import TYPE_CHECKING
 
 from blip_fixtures import foreign
 from blip_fixtures.gate import show
-from blip_fixtures.gate.ab import run_in_turn
-from blip_fixtures.gate.arguments import EXIT_CRASH, EXIT_PASS, EXIT_REFUSAL, EXIT_REGRESSION, parser
+from blip_fixtures.gate.ab import BASE, NOW, run_in_turn, run_one
+from blip_fixtures.gate.arguments import EXIT_CRASH, EXIT_PASS, EXIT_REFUSAL, EXIT_REGRESSION, MAX_RUNS, RUNS, parser
 from blip_fixtures.gate.judge import judge
+from blip_fixtures.gate.looks import Looks, check_most
 from blip_fixtures.gate.rule_files import RuleSet, read_rules
 from blip_fixtures.gate.rules import RuleError, parse_rules
 from blip_fixtures.gate.sides import Refusal, read_process, read_processes
+from blip_fixtures.gate.until import until_decided
 from blip_fixtures.privacy import without_credentials
 from blip_fixtures.whole_files import why
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from blip_fixtures.gate.findings import Judgement
+    from blip_fixtures.gate.rules import Rule
     from blip_fixtures.gate.sides import Process
+
+    Judged = Callable[..., tuple[Judgement, Sequence[Rule]]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,8 +53,7 @@ def _judged(options: argparse.Namespace) -> int:
     rule_set = _rule_set(options)
     # Before the commands of `ab`, which may take hours.
     history = [read_process(path) for path in options.history]
-    base, now = _SIDES[options.command](options)
-    judgement = judge(base, now, rule_set.on(now), history=history, allowed=options.allow, missing=options.missing)
+    judgement = _JUDGEMENTS[options.command](options, partial(_judge, options, rule_set, history))
     print(show.as_text(judgement))
     if options.out is not None:
         try:
@@ -58,6 +63,22 @@ def _judged(options: argparse.Namespace) -> int:
         print(f"\n{foreign.terminal(f'wrote {written}')} and gate.json beside it")
     show.tell_github(judgement, print)
     return EXIT_REGRESSION if judgement.regressed else EXIT_PASS
+
+
+def _judge(
+    options: argparse.Namespace,
+    rule_set: RuleSet,
+    history: Sequence[Process],
+    base: Sequence[Process],
+    now: Sequence[Process],
+    looks: Looks | None = None,
+) -> tuple[Judgement, Sequence[Rule]]:
+    """A judgement, and the rules that it is by."""
+    rules = rule_set.on(now)
+    if looks is not None:
+        check_most(looks.most, rules)
+    given = {"allowed": options.allow, "missing": options.missing}
+    return judge(base, now, rules, history=history, looks=looks, **given), rules
 
 
 def _rule_set(options: argparse.Namespace) -> RuleSet:
@@ -76,22 +97,40 @@ def _rule_set(options: argparse.Namespace) -> RuleSet:
         raise RuleError(f"--rules: {error}") from None
 
 
-def _compare(options: argparse.Namespace) -> tuple[list[Process], list[Process]]:
-    return _processes(options.base), _processes(options.now)
+def _compare(options: argparse.Namespace, judged: Judged) -> Judgement:
+    return judged(_processes(options.base), _processes(options.now))[0]
 
 
 def _processes(files: Sequence[Path]) -> list[Process]:
     return [process for file in files for process in read_processes(file)]
 
 
-def _ab(options: argparse.Namespace) -> tuple[list[Process], list[Process]]:
+def _ab(options: argparse.Namespace, judged: Judged) -> Judgement:
+    say = partial(print, flush=True)
     try:
-        return run_in_turn(options.base, options.now, options.runs, options.out, partial(print, flush=True))
+        if options.until_decided:
+            return _until_decided(options, judged, say)
+        if options.max_runs is not None:
+            raise Refusal("--max-runs is for --until-decided; give both, or --runs")
+        return judged(*run_in_turn(options.base, options.now, options.runs or RUNS, options.out, say))[0]
     except OSError as error:
         raise _unwritable(options.out, error) from None
 
 
-_SIDES = {"compare": _compare, "ab": _ab}
+def _until_decided(options: argparse.Namespace, judged: Judged, say: Callable[[str], None]) -> Judgement:
+    if options.runs is not None:
+        raise Refusal("--runs is a fixed number of processes, and --until-decided finds it out; give one of them")
+    looks = Looks(options.max_runs or MAX_RUNS)
+    check_most(looks.most, _rule_set(options).rules)
+    commands = {BASE: options.base, NOW: options.now}
+
+    def run(side: str, number: int, without: Sequence[str]) -> Process:
+        return run_one(commands[side], side, number, options.out, without)
+
+    return until_decided(run, partial(judged, looks=looks), looks.most, say).judgement
+
+
+_JUDGEMENTS = {"compare": _compare, "ab": _ab}
 
 
 def _unwritable(folder: Path, error: OSError) -> Refusal:

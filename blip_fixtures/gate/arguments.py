@@ -12,10 +12,13 @@ from blip_fixtures import foreign
 from blip_fixtures.bounds import MOST_PROCESSES, argument, path, readable, shortened, whole_number
 from blip_fixtures.gate.metrics import metric_names
 from blip_fixtures.gate.rules import ALLOWABLE, PRESETS, Missing
+from blip_fixtures.gate.sequential import MOST_LOOKS
 from blip_fixtures.spelling import did_you_mean
 
 # The last one is that of an error of the gate's own, as sysexits.h has it: to CI it is no regression.
 EXIT_PASS, EXIT_REGRESSION, EXIT_REFUSAL, EXIT_CRASH = 0, 1, 4, 70
+# Processes a side, and the most where the gate finds out how many it needs.
+RUNS, MAX_RUNS = 3, 30
 _EXIT_CODES = (
     "Exit codes: 0 nothing regressed, 1 a regression or a lost case, 4 the sides cannot be compared or an argument is "
     "wrong, 70 the gate itself failed."
@@ -64,9 +67,19 @@ def parser() -> argparse.ArgumentParser:
     ab.add_argument(
         "--runs",
         type=argument(_runs),
-        default=3,
         metavar="N",
-        help="processes a side (default: 3)",
+        help=f"processes a side (default: {RUNS})",
+    )
+    ab.add_argument(
+        "--until-decided",
+        action="store_true",
+        help="look after each pair of processes, and stop when every comparison is decided; decided cases leave",
+    )
+    ab.add_argument(
+        "--max-runs",
+        type=argument(_looks),
+        metavar="N",
+        help=f"with --until-decided: most processes a side (default: {MAX_RUNS}, at most {MOST_LOOKS})",
     )
     ab.set_defaults(command="ab")
     for command in (compare, ab):
@@ -130,6 +143,10 @@ def _presets() -> str:
 
 def _runs(text: str) -> int:
     return whole_number(text, 1, MOST_PROCESSES)
+
+
+def _looks(text: str) -> int:
+    return whole_number(text, 1, MOST_LOOKS)
 
 
 def _conditions(text: str) -> tuple[str, ...]:

@@ -108,6 +108,11 @@ def remarks(judgement: Judgement, escape: Callable[[str], str]) -> list[str]:
             f"{judgement.hypotheses} comparisons were tested together: at most 5 % of such families have a false alarm "
             "among them (Holm). The bounds in brackets are one-sided, 95 % each, and of each comparison alone."
         )
+    if any(finding.decided_after is not None for finding in judgement.findings):
+        found.append(
+            "Comparisons were looked at after each pair of processes; bounds are those of the look that decided, with "
+            "its share of the error of all looks (alpha spending)."
+        )
     return found
 
 
@@ -187,6 +192,7 @@ def as_json(judgement: Judgement) -> dict[str, Any]:
                 "reason": finding.reason.say() if finding.reason is not None else None,
                 "reason_code": finding.reason.code if finding.reason is not None else None,
                 "processes_needed": finding.needed,
+                "decided_after": finding.decided_after,
             }
             for finding in judgement.findings
         ],
