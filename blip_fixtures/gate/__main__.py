@@ -1,4 +1,4 @@
-"""``python -m blip_fixtures.gate``: `compare` files of records, or run two commands in turn and judge those (`ab`)."""
+"""``python -m blip_fixtures.gate``: `compare` records, run two commands in turn (`ab`), find a commit (`bisect`)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from blip_fixtures import foreign
 from blip_fixtures.gate import show
 from blip_fixtures.gate.ab import BASE, NOW, run_in_turn, run_one
 from blip_fixtures.gate.arguments import EXIT_CRASH, EXIT_PASS, EXIT_REFUSAL, EXIT_REGRESSION, MAX_RUNS, RUNS, parser
+from blip_fixtures.gate.bisect.command import bisect
+from blip_fixtures.gate.crash import said_of
 from blip_fixtures.gate.judge import judge
 from blip_fixtures.gate.looks import Looks, check_most
 from blip_fixtures.gate.rule_files import RuleSet, read_rules
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Refusal as error:
         return _refuse(str(error), error.output)
     except Exception as error:  # noqa: BLE001  # whatever it is must not look like a regression
-        return _refuse(show.crash(error), code=EXIT_CRASH)
+        return _refuse(said_of(error), code=EXIT_CRASH)
 
 
 def _judged(options: argparse.Namespace) -> int:
@@ -53,6 +55,8 @@ def _judged(options: argparse.Namespace) -> int:
     rule_set = _rule_set(options)
     # Before the commands of `ab`, which may take hours.
     history = [read_process(path) for path in options.history]
+    if options.command == "bisect":
+        return _bisect(options, rule_set, history)
     judgement = _JUDGEMENTS[options.command](options, partial(_judge, options, rule_set, history))
     print(show.as_text(judgement))
     if options.out is not None:
@@ -63,6 +67,14 @@ def _judged(options: argparse.Namespace) -> int:
         print(f"\n{foreign.terminal(f'wrote {written}')} and gate.json beside it")
     show.tell_github(judgement, print)
     return EXIT_REGRESSION if judgement.regressed else EXIT_PASS
+
+
+def _bisect(options: argparse.Namespace, rule_set: RuleSet, history: Sequence[Process]) -> int:
+    judged = partial(_judge, options, rule_set, history)
+    try:
+        return EXIT_PASS if bisect(options, rule_set, judged, partial(print, flush=True)) else EXIT_REGRESSION
+    except OSError as error:
+        raise _unwritable(options.out or "reports/local/bisect", error) from None
 
 
 def _judge(
@@ -133,7 +145,7 @@ def _until_decided(options: argparse.Namespace, judged: Judged, say: Callable[[s
 _JUDGEMENTS = {"compare": _compare, "ab": _ab}
 
 
-def _unwritable(folder: Path, error: OSError) -> Refusal:
+def _unwritable(folder: Path | str, error: OSError) -> Refusal:
     return Refusal(f"cannot write to {folder}: {why(error)}; give another --out")
 
 

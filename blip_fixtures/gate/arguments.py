@@ -6,10 +6,10 @@ import argparse
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from blip_fixtures import foreign
-from blip_fixtures.bounds import MOST_PROCESSES, argument, path, readable, shortened, whole_number
+from blip_fixtures.bounds import MOST_PROCESSES, argument, path, readable, shortened, some_text, whole_number
 from blip_fixtures.gate.metrics import metric_names
 from blip_fixtures.gate.rules import ALLOWABLE, PRESETS, Missing
 from blip_fixtures.gate.sequential import MOST_LOOKS
@@ -19,6 +19,8 @@ from blip_fixtures.spelling import did_you_mean
 EXIT_PASS, EXIT_REGRESSION, EXIT_REFUSAL, EXIT_CRASH = 0, 1, 4, 70
 # Processes a side, and the most where the gate finds out how many it needs.
 RUNS, MAX_RUNS = 3, 30
+# Of one step of a search: it need not be sure, since a doubtful one is asked again.
+STEP_RUNS = 15
 _EXIT_CODES = (
     "Exit codes: 0 nothing regressed, 1 a regression or a lost case, 4 the sides cannot be compared or an argument is "
     "wrong, 70 the gate itself failed."
@@ -82,7 +84,8 @@ def parser() -> argparse.ArgumentParser:
         help=f"with --until-decided: most processes a side (default: {MAX_RUNS}, at most {MOST_LOOKS})",
     )
     ab.set_defaults(command="ab")
-    for command in (compare, ab):
+    bisect = _add_bisect(commands)
+    for command in (compare, ab, bisect):
         _add_rules(command)
     compare.add_argument("--out", type=argument(path), metavar="DIR", help="gets gate.md and gate.json")
     ab.add_argument(
@@ -95,8 +98,39 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
+def _add_bisect(commands: Any) -> argparse.ArgumentParser:
+    found: argparse.ArgumentParser = commands.add_parser(
+        "bisect",
+        help="the commit that made it worse",
+        description="Finds the first commit that a rule fails: each step compares the good commit with another one "
+        "until it is decided, in worktrees of its own. What is interrupted goes on with the same command.",
+        epilog="Exit codes: 0 the commit was found, 1 it could not be told for sure, 4 there is nothing to find or an "
+        "argument is wrong, 70 the gate itself failed.",
+    )
+    for side, what in (("good", "a commit that the rule passes"), ("bad", "a later one that it fails")):
+        found.add_argument(f"--{side}", required=True, type=argument(some_text), metavar="REV", help=what)
+    found.add_argument(
+        "--max-runs",
+        type=argument(_looks),
+        metavar="N",
+        help=f"most processes a side in one step (default: {STEP_RUNS}, at most {MOST_LOOKS})",
+    )
+    found.add_argument(
+        "--out",
+        type=argument(path),
+        metavar="DIR",
+        help="gets bisect.json, bisect.md and every run's files (default: a folder of both commits under "
+        "reports/local/bisect)",
+    )
+    found.add_argument(
+        "arguments", nargs="*", type=argument(readable), metavar="-- PYTEST ARGUMENTS", help="what pytest runs"
+    )
+    found.set_defaults(command="bisect")
+    return found
+
+
 def _add_rules(command: argparse.ArgumentParser) -> None:
-    """What both commands judge by."""
+    """What each command judges by."""
     command.add_argument(
         "--fail",
         action="append",

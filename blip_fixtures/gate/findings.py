@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 from blip_fixtures.gate.rules import Missing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from blip_fixtures.gate.rules import Rule
     from blip_fixtures.gate.spreads import Bounded
     from blip_fixtures.reasons import Reason
@@ -86,7 +89,8 @@ class Lost:
 class Judgement:
     """All verdicts, worst first. `hypotheses` is how many of them were tested together.
 
-    `new` are cases that the baseline lacks, for want of an end where its run was `interrupted`.
+    `new` are cases that the baseline lacks, for want of an end where its run was `interrupted`. `tests` are the
+    pytest ids of the run's cases, by the id of the case.
     """
 
     findings: tuple[Finding, ...]
@@ -97,6 +101,12 @@ class Judgement:
     hypotheses: int = 0
     sources: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     interrupted: bool = False
+    tests: Mapping[str, str] = field(default_factory=dict)
+
+    def again(self, finding: Finding) -> str | None:
+        """The command that measures a finding's case again, where the run's file knows its test."""
+        test = self.tests.get(finding.case_id)
+        return None if test is None else shlex.join(["pytest", test])
 
     @property
     def regressed(self) -> bool:

@@ -75,8 +75,19 @@ def judge(
         missing=missing,
         hypotheses=tested,
         interrupted=any(process.interrupted for process in base),
+        tests=_tests(now),
         sources=(tuple(process.source for process in base), tuple(process.source for process in now)),
     )
+
+
+def _tests(side: Sequence[Process]) -> dict[str, str]:
+    """The first pytest id of each case that has one."""
+    return {
+        process.records[key].case_id: names[0]
+        for process in side
+        for key, names in process.node_ids.items()
+        if names and key in process.records
+    }
 
 
 def _judged_by(metric: Metric, pairs: Sequence[Pair], rules: Sequence[Rule]) -> Iterator[tuple[Pair, Rule]]:

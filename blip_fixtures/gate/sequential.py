@@ -103,18 +103,16 @@ class Look:
     @property
     def low(self) -> float:
         """The lower bound: beyond a limit it is a regression, taken alone."""
-        return self.center - student_quantile(self.design.levels(self.pairs), self.degrees) * self._error()
+        return self.center - student_quantile(self.design.levels(self.pairs), self.degrees) * self.error
 
     @property
     def high(self) -> float:
         """The upper bound: within a limit it passes."""
-        return (
-            self.center + student_quantile(self.design.levels(self.pairs, of_pass=True), self.degrees) * self._error()
-        )
+        return self.center + student_quantile(self.design.levels(self.pairs, of_pass=True), self.degrees) * self.error
 
     def p_not_beyond(self, limit: float) -> float:
         """How likely it is over all looks that the change is not beyond `limit`."""
-        error = self._error()
+        error = self.error
         if error == 0:
             return 1e-300 if self.center > limit else 1.0
         return self.design.p(student_tail((self.center - limit) / error, self.degrees), self.pairs)
@@ -124,7 +122,7 @@ class Look:
         gap, is_pass = abs(self.center - limit), self.center <= limit
         for look in range(self.pairs + 1, self.design.looks):
             needed = -_NORMAL.inv_cdf(self.design.levels(look, of_pass=is_pass))
-            if gap >= needed * self._error(look):
+            if gap >= needed * self.error_after(look):
                 return look
         return self.design.looks
 
@@ -136,12 +134,19 @@ class Look:
         # The estimate of the last look less that of this one, whatever the truth is.
         drift = self.spread * math.sqrt(2 / self.pairs - 2 / last)
         bounds = [
-            (sign, -_NORMAL.inv_cdf(self.design.levels(last, of_pass=sign < 0)) * self._error(last)) for sign in (1, -1)
+            (sign, -_NORMAL.inv_cdf(self.design.levels(last, of_pass=sign < 0)) * self.error_after(last))
+            for sign in (1, -1)
         ]
         return sum(_NORMAL.cdf((sign * (self.center - limit) - far) / drift) for sign, far in bounds) < FUTILE
 
-    def _error(self, pairs: int | None = None) -> float:
-        return self.spread * math.sqrt(2 / (pairs or self.pairs))
+    def error_after(self, pairs: int) -> float:
+        """The standard error of the estimate after so many pairs."""
+        return self.spread * math.sqrt(2 / pairs)
+
+    @property
+    def error(self) -> float:
+        """The standard error of the estimate."""
+        return self.error_after(self.pairs)
 
 
 def moderated(own: Sequence[Sequence[float]], others: Sequence[Sequence[float]]) -> tuple[float, int] | None:

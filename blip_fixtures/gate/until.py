@@ -52,11 +52,12 @@ def until_decided(run: Run, judged: Judged, most: int, say: Callable[[str], None
             break
         done = cases_without_doubt(judgement, rules)
         for side, processes in sides.items():
-            left[side] = _node_ids(processes, done)
+            left[side] = node_ids(processes, done)
     return Decided(judgement, pair + 1)
 
 
-def _node_ids(processes: Sequence[Process], cases: set[str]) -> set[str]:
+def node_ids(processes: Sequence[Process], cases: set[str]) -> set[str]:
+    """The pytest ids of these cases."""
     return {
         node_id
         for process in processes
