@@ -80,7 +80,7 @@ def _progress(judgement: Judgement, pair: int, most: int, seconds: float) -> str
         return f"{begun} {len(still)} of {len(judgement.findings)} open, one pair says nothing of the spread: {shown}"
     return (
         f"{begun} {len(still)} of {len(judgement.findings)} open: {shown}; "
-        f"about {more} more pairs, at most {more * seconds:.0f} s"
+        f"about {more} more {'pair' if more == 1 else 'pairs'}, at most {more * seconds:.0f} s"
         if more
         else f"{begun} {len(still)} of {len(judgement.findings)} open: {shown}; no pair is left"
     )
