@@ -1,37 +1,36 @@
-"""``python -m blip_fixtures.gate``: `compare` files of records, or run two commands in turn and judge those (`ab`)."""
+"""``python -m blip_fixtures.gate``: `compare` records, run two commands in turn (`ab`), find a commit (`bisect`)."""
 
 from __future__ import annotations
 
-import argparse
 import sys
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from blip_fixtures import foreign
-from blip_fixtures.bounds import MOST_PROCESSES, argument, path, readable, shortened, whole_number
 from blip_fixtures.gate import show
-from blip_fixtures.gate.ab import run_in_turn
+from blip_fixtures.gate.ab import BASE, NOW, run_in_turn, run_one
+from blip_fixtures.gate.arguments import EXIT_CRASH, EXIT_PASS, EXIT_REFUSAL, EXIT_REGRESSION, MAX_RUNS, RUNS, parser
+from blip_fixtures.gate.bisect.command import bisect
+from blip_fixtures.gate.crash import said_of
 from blip_fixtures.gate.judge import judge
-from blip_fixtures.gate.metrics import metric_names
-from blip_fixtures.gate.rules import ALLOWABLE, Missing, RuleError, parse_rules
+from blip_fixtures.gate.looks import Looks, check_most
+from blip_fixtures.gate.rule_files import RuleSet, read_rules
+from blip_fixtures.gate.rules import RuleError, parse_rules
 from blip_fixtures.gate.sides import Refusal, read_process, read_processes
+from blip_fixtures.gate.until import until_decided
 from blip_fixtures.privacy import without_credentials
-from blip_fixtures.spelling import did_you_mean
 from blip_fixtures.whole_files import why
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
+    from blip_fixtures.gate.findings import Judgement
+    from blip_fixtures.gate.rules import Rule
     from blip_fixtures.gate.sides import Process
 
-# The last one is that of an error of the gate's own, as sysexits.h has it: to CI it is no regression.
-EXIT_PASS, EXIT_REGRESSION, EXIT_REFUSAL, EXIT_CRASH = 0, 1, 4, 70
-_EXIT_CODES = (
-    "Exit codes: 0 nothing regressed, 1 a regression or a lost case, 4 the sides cannot be compared or an argument is "
-    "wrong, 70 the gate itself failed."
-)
+    Judged = Callable[..., tuple[Judgement, Sequence[Rule]]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,24 +39,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     70 with one line where the gate itself failed.
     """
     foreign.speak_any_encoding()
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return _judged(options)
     except RuleError as error:
-        return _refuse(f"--fail: {error}")
+        return _refuse(str(error))
     except Refusal as error:
         return _refuse(str(error), error.output)
     except Exception as error:  # noqa: BLE001  # whatever it is must not look like a regression
-        return _refuse(show.crash(error), code=EXIT_CRASH)
+        return _refuse(said_of(error), code=EXIT_CRASH)
 
 
 def _judged(options: argparse.Namespace) -> int:
     """The exit code of a judgement, which is shown and written. Raises `RuleError` or `Refusal`."""
-    rules = parse_rules(options.fail)
+    rule_set = _rule_set(options)
     # Before the commands of `ab`, which may take hours.
     history = [read_process(path) for path in options.history]
-    base, now = options.sides(options)
-    judgement = judge(base, now, rules, history=history, allowed=options.allow, missing=options.missing)
+    if options.command == "bisect":
+        return _bisect(options, rule_set, history)
+    judgement = _JUDGEMENTS[options.command](options, partial(_judge, options, rule_set, history))
     print(show.as_text(judgement))
     if options.out is not None:
         try:
@@ -69,139 +69,84 @@ def _judged(options: argparse.Namespace) -> int:
     return EXIT_REGRESSION if judgement.regressed else EXIT_PASS
 
 
-def _compare(options: argparse.Namespace) -> tuple[list[Process], list[Process]]:
-    return _processes(options.base), _processes(options.now)
+def _bisect(options: argparse.Namespace, rule_set: RuleSet, history: Sequence[Process]) -> int:
+    judged = partial(_judge, options, rule_set, history)
+    try:
+        return EXIT_PASS if bisect(options, rule_set, judged, partial(print, flush=True)) else EXIT_REGRESSION
+    except OSError as error:
+        raise _unwritable(options.out or "reports/local/bisect", error) from None
+
+
+def _judge(
+    options: argparse.Namespace,
+    rule_set: RuleSet,
+    history: Sequence[Process],
+    base: Sequence[Process],
+    now: Sequence[Process],
+    looks: Looks | None = None,
+) -> tuple[Judgement, Sequence[Rule]]:
+    """A judgement, and the rules that it is by."""
+    rules = rule_set.on(now)
+    if looks is not None:
+        check_most(looks.most, rules)
+    given = {"allowed": options.allow, "missing": options.missing}
+    return judge(base, now, rules, history=history, looks=looks, **given), rules
+
+
+def _rule_set(options: argparse.Namespace) -> RuleSet:
+    """Of --fail and --rules. Raises `RuleError`, which names the option."""
+    if not options.fail and options.rules is None:
+        raise RuleError("there is no rule; give --fail METRIC:LIMIT, --fail ci or --rules FILE.toml")
+    try:
+        given = RuleSet(parse_rules(options.fail))
+    except RuleError as error:
+        raise RuleError(f"--fail: {error}") from None
+    if options.rules is None:
+        return given
+    try:
+        return read_rules(options.rules).under(given.rules)
+    except RuleError as error:
+        raise RuleError(f"--rules: {error}") from None
+
+
+def _compare(options: argparse.Namespace, judged: Judged) -> Judgement:
+    return judged(_processes(options.base), _processes(options.now))[0]
 
 
 def _processes(files: Sequence[Path]) -> list[Process]:
     return [process for file in files for process in read_processes(file)]
 
 
-def _ab(options: argparse.Namespace) -> tuple[list[Process], list[Process]]:
+def _ab(options: argparse.Namespace, judged: Judged) -> Judgement:
+    say = partial(print, flush=True)
     try:
-        return run_in_turn(options.base, options.now, options.runs, options.out, partial(print, flush=True))
+        if options.until_decided:
+            return _until_decided(options, judged, say)
+        if options.max_runs is not None:
+            raise Refusal("--max-runs is for --until-decided; give both, or --runs")
+        return judged(*run_in_turn(options.base, options.now, options.runs or RUNS, options.out, say))[0]
     except OSError as error:
         raise _unwritable(options.out, error) from None
 
 
-def _unwritable(folder: Path, error: OSError) -> Refusal:
+def _until_decided(options: argparse.Namespace, judged: Judged, say: Callable[[str], None]) -> Judgement:
+    if options.runs is not None:
+        raise Refusal("--runs is a fixed number of processes, and --until-decided finds it out; give one of them")
+    looks = Looks(options.max_runs or MAX_RUNS)
+    check_most(looks.most, _rule_set(options).rules)
+    commands = {BASE: options.base, NOW: options.now}
+
+    def run(side: str, number: int, without: Sequence[str]) -> Process:
+        return run_one(commands[side], side, number, options.out, without)
+
+    return until_decided(run, partial(judged, looks=looks), looks.most, say).judgement
+
+
+_JUDGEMENTS = {"compare": _compare, "ab": _ab}
+
+
+def _unwritable(folder: Path | str, error: OSError) -> Refusal:
     return Refusal(f"cannot write to {folder}: {why(error)}; give another --out")
-
-
-class _Parser(argparse.ArgumentParser):
-    """One that ends with the exit code of a refusal: to CI a wrong argument is no regression."""
-
-    def error(self, message: str) -> NoReturn:
-        """The usage, and one sentence."""
-        self.print_usage(sys.stderr)
-        self.exit(EXIT_REFUSAL, f"{foreign.terminal(f'{self.prog}: error: {message}')}\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m blip_fixtures.gate", description=__doc__, epilog=_EXIT_CODES)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    compare = commands.add_parser(
-        "compare",
-        help="records against records",
-        description="Judges records against a baseline's. Runs nothing.",
-        epilog=_EXIT_CODES,
-    )
-    for side, what in (("base", "the baseline"), ("now", "what is judged")):
-        compare.add_argument(
-            f"--{side}",
-            nargs="+",
-            required=True,
-            type=argument(path),
-            metavar="FILE",
-            help=f"{what}: records.json, journal.jsonl or a file of --benchmark-storage, one for each process",
-        )
-    compare.set_defaults(sides=_compare)
-    ab = commands.add_parser(
-        "ab",
-        help="two commands in turn",
-        description="Runs two commands in turn (A B B A ...), each in a process of its own, and judges their records.",
-        epilog=_EXIT_CODES,
-    )
-    for side, example in (("base", "cd ../base && pytest benchmarks"), ("now", "pytest benchmarks")):
-        ab.add_argument(
-            f"--{side}", required=True, metavar="COMMAND", help=f"a line of shell that runs pytest: '{example}'"
-        )
-    ab.add_argument(
-        "--runs",
-        type=argument(_runs),
-        default=3,
-        metavar="N",
-        help="processes a side (default: 3)",
-    )
-    ab.set_defaults(sides=_ab)
-    for command in (compare, ab):
-        _add_rules(command)
-    compare.add_argument("--out", type=argument(path), metavar="DIR", help="gets gate.md and gate.json")
-    ab.add_argument(
-        "--out",
-        type=argument(path),
-        metavar="DIR",
-        default=Path("reports/local/gate") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"),
-        help="gets gate.md, gate.json and every run's files (default: a new folder under reports/local/gate)",
-    )
-    return parser
-
-
-def _add_rules(command: argparse.ArgumentParser) -> None:
-    """What both commands judge by."""
-    command.add_argument(
-        "--fail",
-        action="append",
-        required=True,
-        type=argument(readable),
-        metavar="METRIC:LIMIT",
-        help=f"how much worse a metric may become, repeatable: latency:10%%, memory:200MB, quality:1 (points), "
-        f"latency:5%%@compile for some cases alone. Metrics: {', '.join(metric_names())}",
-    )
-    command.add_argument(
-        "--allow",
-        type=_conditions,
-        default=(),
-        metavar="NAMES",
-        help=f"what may differ between the sides, or be interrupted, separated by commas: {', '.join(ALLOWABLE)}",
-    )
-    command.add_argument(
-        "--missing",
-        type=_missing,
-        default=Missing.FAIL,
-        metavar=f"{{{','.join(Missing)}}}",
-        help="what becomes of a case that is gone (default: fail)",
-    )
-    command.add_argument(
-        "--history",
-        nargs="+",
-        type=argument(path),
-        default=[],
-        metavar="FILE",
-        help="earlier runs of this machine: the spread between processes, where a side is one process",
-    )
-
-
-def _runs(text: str) -> int:
-    return whole_number(text, 1, MOST_PROCESSES)
-
-
-def _conditions(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    unknown = [name for name in names if name not in ALLOWABLE]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"unknown {shortened(unknown[0])!r}; choose of {', '.join(ALLOWABLE)}{did_you_mean(unknown[0], ALLOWABLE)}"
-        )
-    return names
-
-
-def _missing(text: str) -> Missing:
-    if text not in list(Missing):
-        raise argparse.ArgumentTypeError(
-            f"unknown {shortened(text)!r}; choose of {', '.join(Missing)}{did_you_mean(text, Missing)}"
-        )
-    return Missing(text)
 
 
 def _refuse(message: str, output: Sequence[str] = (), code: int = EXIT_REFUSAL) -> int:

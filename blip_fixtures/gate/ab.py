@@ -15,7 +15,7 @@ from blip_fixtures.gate.sides import Process, Refusal, read_process
 from blip_fixtures.privacy import without_credentials, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
 BASE, NOW = "base", "now"
 # What pytest exits with when tests failed; their records say so.
@@ -44,18 +44,26 @@ def run_in_turn(
     sides: dict[str, list[Process]] = {BASE: [], NOW: []}
     turns = order(runs)
     for place, (side, number) in enumerate(turns, start=1):
-        into = folder / f"{side}-{number + 1}"
         start_s = time.monotonic()
-        sides[side].append(_run(commands[side], side, into.resolve()))
+        sides[side].append(run_one(commands[side], side, number, folder))
         say(f"[{place}/{len(turns)}] {side} {number + 1} of {runs}: {time.monotonic() - start_s:.0f} s")
     return sides[BASE], sides[NOW]
 
 
-def _run(command: str, side: str, into: Path) -> Process:
+def run_one(
+    command: str, side: str, number: int, folder: Path, without: Sequence[str] = (), environment: Mapping[str, str] = {}
+) -> Process:
+    """One process of a side, which leaves its files in `folder`. Raises `Refusal`, or `OSError` of the folder.
+
+    `without` are pytest ids of cases that it need not measure; `environment` is added to this process's own.
+    """
+    into = (folder / f"{side}-{number + 1}").resolve()
     if into.exists() and any(into.rglob("records.json")):
         raise Refusal(f"{into} holds records of an earlier comparison; give another folder as --out, or remove it")
     into.mkdir(parents=True, exist_ok=True)
-    added = f"{os.environ.get('PYTEST_ADDOPTS', '')} --blip-report-dir={shlex.quote(str(into))}".strip()
+    # Deselected and not `-k`, of which pytest takes the last one alone: the command may have one of its own.
+    added = shlex.join([f"--blip-report-dir={into}", *(f"--deselect={node_id}" for node_id in without)])
+    added = f"{os.environ.get('PYTEST_ADDOPTS', '')} {added}".strip()
     # `python` and `pytest` are those of this environment, activated or not, unless the command says otherwise.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     log = into / "output.txt"
@@ -63,7 +71,7 @@ def _run(command: str, side: str, into: Path) -> Process:
         done = subprocess.run(
             command,
             shell=True,  # nosec B602  # the command is the user's own line of shell
-            env={**os.environ, "PYTEST_ADDOPTS": added, "PATH": path},
+            env={**os.environ, **environment, "PYTEST_ADDOPTS": added, "PATH": path},
             stdout=output,
             stderr=subprocess.STDOUT,
             check=False,

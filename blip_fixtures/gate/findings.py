@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from blip_fixtures.gate.rules import Missing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from blip_fixtures.gate.rules import Rule
+    from blip_fixtures.gate.spreads import Bounded
     from blip_fixtures.reasons import Reason
 
 
@@ -35,6 +39,8 @@ class Finding:
 
     `base` and `now` are in the record's units. `change`, `low` and `high` are shares of the baseline, for quality
     differences of the score; the bounds are one-sided, 95 % each. `p` is how likely the change is within the limit.
+    `cases` is how many are judged as one; `decided_after` the number of pairs of processes after which a comparison
+    that is looked at again and again was decided.
     """
 
     case_id: str
@@ -51,11 +57,19 @@ class Finding:
     p: float | None = None
     part: str = ""
     higher_is_better: bool = False
+    estimate: Bounded | None = field(default=None, compare=False, repr=False)
+    cases: int = 1
+    decided_after: int | None = None
 
     @property
     def name(self) -> str:
         """``latency``, ``memory (weights)``, ``quality (cider)``."""
         return f"{self.metric} ({self.part})" if self.part else self.metric
+
+    @property
+    def has_fallen(self) -> bool:
+        """Whether an earlier look has called it a regression."""
+        return self.verdict == Verdict.REGRESSION and self.decided_after is not None
 
     @property
     def worsening(self) -> float:
@@ -75,7 +89,8 @@ class Lost:
 class Judgement:
     """All verdicts, worst first. `hypotheses` is how many of them were tested together.
 
-    `new` are cases that the baseline lacks, for want of an end where its run was `interrupted`.
+    `new` are cases that the baseline lacks, for want of an end where its run was `interrupted`. `tests` are the
+    pytest ids of the run's cases, by the id of the case.
     """
 
     findings: tuple[Finding, ...]
@@ -86,6 +101,12 @@ class Judgement:
     hypotheses: int = 0
     sources: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     interrupted: bool = False
+    tests: Mapping[str, str] = field(default_factory=dict)
+
+    def again(self, finding: Finding) -> str | None:
+        """The command that measures a finding's case again, where the run's file knows its test."""
+        test = self.tests.get(finding.case_id)
+        return None if test is None else shlex.join(["pytest", test])
 
     @property
     def regressed(self) -> bool:

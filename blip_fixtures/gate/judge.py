@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from blip_fixtures.gate import statistics
 from blip_fixtures.gate.findings import Judgement, Verdict
-from blip_fixtures.gate.judging import KnownSpread, together
+from blip_fixtures.gate.judging import together
 from blip_fixtures.gate.matching import match
 from blip_fixtures.gate.metrics import find_metric, metric_names
 from blip_fixtures.gate.rules import PERCENT, Missing, rule_for
 from blip_fixtures.gate.sides import Refusal, check_comparable
+from blip_fixtures.gate.spreads import KnownSpread
 from blip_fixtures.reasons import Reason
 from blip_fixtures.words import Status
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from blip_fixtures.gate.findings import Finding
+    from blip_fixtures.gate.looks import Looks
     from blip_fixtures.gate.matching import Pair
     from blip_fixtures.gate.metrics import Metric
     from blip_fixtures.gate.rules import Rule
@@ -33,16 +35,19 @@ def judge(
     history: Sequence[Process] = (),
     allowed: Iterable[str] = (),
     missing: Missing = Missing.FAIL,
+    looks: Looks | None = None,
 ) -> Judgement:
     """Every metric that a rule names, on every case of both sides.
 
-    `history` are earlier runs of this machine, for the spread between processes where a side is one process. Raises
-    `Refusal` where the sides cannot be compared, and where a rule can be judged nowhere.
+    `history` are earlier runs of this machine, for the spread between processes where a side is one process. With
+    `looks` this is one look of several, which knows what earlier ones decided. Raises `Refusal` where the sides cannot
+    be compared, and where a rule can be judged nowhere.
     """
     allowed = tuple(allowed)
     notes = check_comparable(base, now, allowed)
     pairs, lost, new = match(base, now)
-    known = KnownSpread([process for process in history if _is_comparable(process, now, allowed)])
+    history = [process for process in history if _is_comparable(process, now, allowed)]
+    known = KnownSpread(history) if looks is None else looks.known(pairs, history)
     findings = [
         finding
         for metric in map(find_metric, metric_names())
@@ -55,7 +60,11 @@ def judge(
             own = [pair for pair in pairs if rule_for(rules, rule.metric, pair.case_id) is rule]
             findings += together(metric, rule, own, known)
     _refuse_empty_rules(rules, findings)
-    findings, tested = _as_a_family(findings)
+    if looks is None:
+        findings, tested = _as_a_family(findings)
+    else:
+        findings, tested = _as_a_family(looks.with_decided(findings))
+        findings = looks.decided(findings)
     rank = {verdict: place for place, verdict in enumerate(Verdict)}
     findings.sort(key=lambda finding: (rank[finding.verdict], -_over(finding)))
     return Judgement(
@@ -66,8 +75,19 @@ def judge(
         missing=missing,
         hypotheses=tested,
         interrupted=any(process.interrupted for process in base),
+        tests=_tests(now),
         sources=(tuple(process.source for process in base), tuple(process.source for process in now)),
     )
+
+
+def _tests(side: Sequence[Process]) -> dict[str, str]:
+    """The first pytest id of each case that has one."""
+    return {
+        process.records[key].case_id: names[0]
+        for process in side
+        for key, names in process.node_ids.items()
+        if names and key in process.records
+    }
 
 
 def _judged_by(metric: Metric, pairs: Sequence[Pair], rules: Sequence[Rule]) -> Iterator[tuple[Pair, Rule]]:
@@ -93,7 +113,8 @@ def _as_a_family(findings: Sequence[Finding]) -> tuple[list[Finding], int]:
     """The findings, without regressions that many comparisons explain, and how many were tested together."""
     judged = list(findings)
     tested = [index for index, finding in enumerate(judged) if finding.p is not None]
-    falls = statistics.holm([judged[index].p or 0.0 for index in tested])
+    # What an earlier look has called a regression has fallen.
+    falls = statistics.holm([0.0 if judged[index].has_fallen else judged[index].p or 0.0 for index in tested])
     for index, fallen in zip(tested, falls, strict=True):
         if judged[index].verdict == Verdict.REGRESSION and not fallen:
             reason = Reason.of("not_among_comparisons", comparisons=len(tested))

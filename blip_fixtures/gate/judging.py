@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from blip_fixtures.gate.doubts import doubt_of
 from blip_fixtures.gate.findings import Finding, SideName, Verdict
 from blip_fixtures.gate.rules import PERCENT
 from blip_fixtures.reasons import Reason
-from blip_fixtures.words import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from blip_fixtures.gate.matching import Pair
     from blip_fixtures.gate.metrics import Metric
     from blip_fixtures.gate.rules import Rule
-    from blip_fixtures.gate.sides import Key, Process
-    from blip_fixtures.gate.statistics import Estimate
+    from blip_fixtures.gate.spreads import Bounded, KnownSpread
     from blip_fixtures.record import Record
 
     Read = Callable[[Record], float | None]
@@ -35,39 +33,6 @@ FAR_BEYOND = math.log(FAR)
 _ENOUGH_CASES = 3
 # Sums of floats in another order.
 _ROUNDING = 1e-9
-
-
-class KnownSpread:
-    """The spread between processes, from earlier runs of the machine."""
-
-    def __init__(self, history: Sequence[Process]) -> None:
-        self._history = history
-
-    def of(self, metric: Metric, like: Record, sides: Sequence[Sequence[Record]]) -> tuple[float | None, int]:
-        """(standard deviation of the logarithm, degrees of freedom), pooled over the cases of the device.
-
-        `sides` of more than one process count as well. (`None`, 0) where nothing is known.
-        """
-        by_case: dict[Key, list[Record]] = {}
-        for process in self._history:
-            for key, record in process.records.items():
-                if record.status == Status.OK and record.case.device == like.case.device:
-                    by_case.setdefault(key, []).append(record)
-        groups = [_like(like, group, metric) for group in [*by_case.values(), *sides]]
-        levels = [values.levels(metric, group) for group in groups if len(group) > 1]
-        # Cases of one process are not independent, so processes count and not cases.
-        return statistics.spread_of(levels), max((len(group) - 1 for group in levels), default=0)
-
-    def together(self, metric: Metric, like: Record, keys: Sequence[Key]) -> Any:
-        """(processes,) the mean over these cases, of the earlier runs that have them all."""
-        found = []
-        for process in self._history:
-            records = [process.records[key] for key in keys if key in process.records]
-            records = [record for record in records if record.status == Status.OK]
-            records = _like(like, records, metric)
-            if len(records) == len(keys):
-                found.append(float(values.levels(metric, records).mean()))
-        return np.array(found)
 
 
 def varying(metric: Metric, pair: Pair, rule: Rule, known: KnownSpread, part: str = "") -> list[Finding]:
@@ -85,15 +50,11 @@ def varying(metric: Metric, pair: Pair, rule: Rule, known: KnownSpread, part: st
     doubt = doubt_of(metric, SideName.BASELINE, *sides) or doubt_of(metric, SideName.RUN, *reversed(sides))
     if doubt is not None:
         return [replace(finding, verdict=Verdict.INCONCLUSIVE, reason=doubt)]
-    if min(map(len, sides)) > 1:
-        estimate = statistics.over_processes(base, now)
-    else:
-        spread, degrees = known.of(metric, sides[1][0], sides)
-        if spread is None:
-            return [_without_spread(finding, center)]
-        estimate = statistics.of_known_spread(base, now, spread, degrees)
+    estimate = known.estimate(metric, replace(pair, base=sides[0], now=sides[1]), base, now)
+    if estimate is None:
+        return [_without_spread(finding, center, tells=known.one_process_tells)]
     slack = sum(max(map(metric.error_bound, side)) for side in sides) if metric.error_bound is not None else 0.0
-    return [_within(finding, estimate, _logarithm_of_limit(finding), slack)]
+    return [_within(finding, estimate, logarithm_of_limit(finding), slack)]
 
 
 def together(metric: Metric, rule: Rule, pairs: Sequence[Pair], known: KnownSpread) -> list[Finding]:
@@ -131,39 +92,36 @@ def together(metric: Metric, rule: Rule, pairs: Sequence[Pair], known: KnownSpre
         became,
         Verdict.INCONCLUSIVE,
         change=statistics.change_of(center),
+        cases=len(used),
     )
-    if whole > 1:
-        estimate = statistics.over_processes(base, now)
-    else:
-        groups = [known.together(metric, used[0].now[0], [pair.key for pair in used]), base[:, 0], now[:, 0]]
-        spread = statistics.spread_of(groups)
-        if spread is None:
-            return []
-        estimate = statistics.of_known_spread(base, now, spread, max(len(group) - 1 for group in groups))
+    estimate = known.estimate_together(metric, used, base, now)
+    if estimate is None:
+        return []
     slack = 0.0
     if metric.error_bound is not None:
         slack = max(metric.error_bound(record) for pair in used for record in (*pair.base, *pair.now)) * 2
     return [_within(finding, estimate, math.log1p(rule.amount), slack)]
 
 
-def _logarithm_of_limit(finding: Finding) -> float:
+def logarithm_of_limit(finding: Finding) -> float:
+    """The logarithm of now over base at the limit of a finding's rule."""
     rule = finding.rule
     return math.log1p(rule.amount if rule.kind == PERCENT else rule.amount / (finding.base or math.inf))
 
 
-def _without_spread(finding: Finding, center: float) -> Finding:
+def _without_spread(finding: Finding, center: float, *, tells: bool) -> Finding:
     """One process a side and nothing known of the machine: only a change beyond any spread is judged."""
-    limit = _logarithm_of_limit(finding)
-    if center - limit > FAR_BEYOND:
+    limit = logarithm_of_limit(finding)
+    if tells and center - limit > FAR_BEYOND:
         return replace(finding, verdict=Verdict.REGRESSION, reason=Reason.of("beyond_any_spread", factor=FAR))
     return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=Reason.of("one_process_a_side"))
 
 
-def _within(finding: Finding, estimate: Estimate, limit: float, slack: float) -> Finding:
+def _within(finding: Finding, estimate: Bounded, limit: float, slack: float) -> Finding:
     """The verdict on an interval: beyond the limit, within it, or across it."""
     low, high = estimate.low - slack, estimate.high + slack
     p = estimate.p_not_beyond(limit + slack)
-    finding = replace(finding, low=statistics.change_of(low), high=statistics.change_of(high), p=p)
+    finding = replace(finding, low=statistics.change_of(low), high=statistics.change_of(high), p=p, estimate=estimate)
     if low > limit:
         return replace(finding, verdict=Verdict.REGRESSION)
     if high <= limit:
@@ -252,16 +210,6 @@ def _no_shares(metric: Metric, base: Sequence[Record], now: Sequence[Record]) ->
     if len({values.is_calibrated(metric, record) for record in (*base, *now)}) > 1:
         return Reason.of("not_all_calibrated")
     return None
-
-
-def _like(like: Record, records: Iterable[Record], metric: Metric) -> list[Record]:
-    """Those whose numbers can be compared with that of `like`."""
-    calibrated = values.is_calibrated(metric, like)
-    return [
-        record
-        for record in records
-        if values.has_share(metric, record) and values.is_calibrated(metric, record) == calibrated
-    ]
 
 
 def _with_number(records: Iterable[Record], read: Read) -> list[Record]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 PERCENT, ABSOLUTE = "percent", "absolute"
 MOST_CHARACTERS = 1_000
+# Rules that go together under one name, for ``--fail NAME``. FLOPs, weights and answers are the same in each run of the
+# same code, so they are held hard; a process's peak of memory and its latency are not.
+PRESETS = {"ci": ("flops:0%", "memory:5%", "quality:1", "latency:10%")}
 # A baseline whose run was broken off.
 INTERRUPTED = "interrupted"
 # What may be otherwise than it should where it is allowed: conditions that differ between two sides, and that.
@@ -69,6 +72,11 @@ class Rule:
         return self.expression is None or matches(self.expression, [case_id])
 
     @property
+    def key(self) -> tuple[str, str | None]:
+        """What it is a limit of: two rules of one key cannot both count."""
+        return self.metric, self.expression
+
+    @property
     def limit(self) -> str:
         """The limit as it was written, without the metric."""
         return self.text.split("@", 1)[0].partition(":")[2].strip()
@@ -79,8 +87,8 @@ def parse_rule(text: str) -> Rule:
     if len(text) > MOST_CHARACTERS:
         raise RuleError(f"{shown(text)} has {len(text)} characters; a rule has at most {MOST_CHARACTERS}")
     said, _, expression = (part.strip() for part in text.partition("@"))
-    name, _, limit = (part.strip() for part in said.partition(":"))
-    metric = _metric(name)
+    name, colon, limit = (part.strip() for part in said.partition(":"))
+    metric = _metric(name, () if colon else PRESETS)
     match = re.fullmatch(r"([+-]?\d*\.?\d+(?:[eE][+-]?\d+)?)\s*([A-Za-z%]*)", limit)
     if match is None:
         raise RuleError(f"the limit {limit!r} is not a number with a unit; give {metric.example}")
@@ -102,15 +110,27 @@ def parse_rule(text: str) -> Rule:
 
 
 def parse_rules(texts: Iterable[str]) -> tuple[Rule, ...]:
-    """All rules. Raises `RuleError` for the first that cannot be, and where two say the same of the same cases."""
-    rules = tuple(parse_rule(text) for text in texts)
-    seen = set()
-    for rule in rules:
-        key = rule.metric, rule.expression
-        if key in seen:
-            raise RuleError(f"{rule.metric} has two limits for the same cases; give one")
-        seen.add(key)
-    return rules
+    """All rules; a name of `PRESETS` stands for its own, of which a rule that is written out takes the place.
+
+    Raises `RuleError` for the first that cannot be, and where two say the same of the same cases.
+    """
+    texts = tuple(texts)
+    rules = tuple(parse_rule(text) for text in texts if text.strip() not in PRESETS)
+    if len({rule.key for rule in rules}) < len(rules):
+        twice = next(rule for rule in rules if sum(other.key == rule.key for other in rules) > 1)
+        raise RuleError(f"{twice.metric} has two limits for the same cases; give one")
+    named = [parse_rule(rule) for text in texts for rule in PRESETS.get(text.strip(), ())]
+    return overridden(named, rules)
+
+
+def overridden(rules: Iterable[Rule], by: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Both, without those of the first that `by` has for the same metric and cases."""
+    found = {rule.key: rule for rule in rules}
+    for rule in by:
+        # Of two that name a case the last one counts, so what overrides stands last.
+        found.pop(rule.key, None)
+        found[rule.key] = rule
+    return tuple(found.values())
 
 
 def rule_for(rules: Iterable[Rule], metric: str, case_id: str) -> Rule | None:
@@ -120,7 +140,7 @@ def rule_for(rules: Iterable[Rule], metric: str, case_id: str) -> Rule | None:
     return chosen[-1] if chosen else None
 
 
-def _metric(name: str) -> Metric:
+def _metric(name: str, presets: Iterable[str] = ()) -> Metric:
     # Its rows load numpy, which the plugin does not wait for.
     from blip_fixtures.gate.metrics import find_metric, metric_names
 
@@ -128,8 +148,9 @@ def _metric(name: str) -> Metric:
         return find_metric(name)
     except LookupError:
         known = metric_names()
+        named = f", or the preset {', '.join(presets)}" if presets else ""
         raise RuleError(
-            f"unknown metric {name!r}; choose one of {', '.join(known)}{did_you_mean(name, known)}"
+            f"unknown metric {name!r}; choose one of {', '.join(known)}{named}{did_you_mean(name, [*known, *presets])}"
         ) from None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,19 +18,29 @@ from blip_fixtures.gate.rules import Missing
 from blip_fixtures.whole_files import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from blip_fixtures.gate.findings import Finding, Judgement
 
 HEADERS = ("case", "metric", "baseline", "now", "change", "limit", "verdict")
 # Rows of the terminal's table; what did not pass is always there.
 MOST_ROWS = 30
+# Rows of a kind and characters of a page: GitHub takes no comment of more than 65,536.
+_MOST_IN_A_COMMENT, _MOST_CHARACTERS = 100, 60_000
 # Percent beyond which digits say nothing more.
 _MOST_PERCENT = 1e6
 
 
-def table(findings: Iterable[Finding], style: str, escape: Callable[[str], str]) -> str:
-    """The findings as a table of `tabulate`'s `style`, whose texts `escape` makes fit for it."""
+def table(
+    findings: Iterable[Finding],
+    style: str,
+    escape: Callable[[str], str],
+    again: Callable[[Finding], str | None] | None = None,
+) -> str:
+    """The findings as a table of `tabulate`'s `style`, whose texts `escape` makes fit for it.
+
+    `again` is the command that measures a finding's case again, in a column of its own.
+    """
     rows = [
         (
             escape(finding.case_id),
@@ -41,10 +50,17 @@ def table(findings: Iterable[Finding], style: str, escape: Callable[[str], str])
             change(finding),
             escape(finding.rule.limit),
             finding.verdict,
+            *(() if again is None else (_span(again(finding)),)),
         )
         for finding in findings
     ]
-    return tabulate(rows, HEADERS, tablefmt=style, disable_numparse=True)
+    headers = HEADERS if again is None else (*HEADERS, "measure again")
+    return tabulate(rows, headers, tablefmt=style, disable_numparse=True)
+
+
+def _span(command: str | None) -> str:
+    """A command in a cell of Markdown, where a bar ends even a span of code."""
+    return formats.MISSING if command is None else foreign.code_span(command).replace("|", "\\|")
 
 
 def number(metric: str, value: float | None) -> str:
@@ -108,6 +124,11 @@ def remarks(judgement: Judgement, escape: Callable[[str], str]) -> list[str]:
             f"{judgement.hypotheses} comparisons were tested together: at most 5 % of such families have a false alarm "
             "among them (Holm). The bounds in brackets are one-sided, 95 % each, and of each comparison alone."
         )
+    if any(finding.decided_after is not None for finding in judgement.findings):
+        found.append(
+            "Comparisons were looked at after each pair of processes; bounds are those of the look that decided, with "
+            "its share of the error of all looks (alpha spending)."
+        )
     return found
 
 
@@ -151,14 +172,33 @@ def as_text(judgement: Judgement) -> str:
 
 
 def as_markdown(judgement: Judgement) -> str:
-    """The whole table."""
+    """Short enough for a comment: what did not pass, a command beside each row, and what passed folded.
+
+    Rows that it has no room for are counted; `gate.json` has them all.
+    """
+    shown = [finding for finding in judgement.findings if finding.verdict != Verdict.PASS]
+    passed = [finding for finding in judgement.findings if finding.verdict == Verdict.PASS]
+    for most in (_MOST_IN_A_COMMENT, _MOST_IN_A_COMMENT // 4, 0):
+        page = _page(judgement, shown[: max(most, 20)], passed[:most])
+        if len(page) <= _MOST_CHARACTERS:
+            break
+    return page
+
+
+def _page(judgement: Judgement, shown: Sequence[Finding], passed: Sequence[Finding]) -> str:
     sources = [
         f"{name}: {', '.join(map(foreign.code_span, side))}"
         for name, side in zip(("Baseline", "Now"), judgement.sources, strict=True)
     ]
     parts = ["# Gate", f"**{verdict(judgement)}**", *sources]
-    if judgement.findings:
-        parts.append(table(judgement.findings, "github", foreign.cell))
+    if shown:
+        parts.append(table(shown, "github", foreign.cell, judgement.again))
+    count = judgement.count(Verdict.PASS)
+    if passed:
+        rows = table(passed, "github", foreign.cell, judgement.again)
+        parts.append(f"<details><summary>{count} pass</summary>\n\n{rows}\n\n</details>")
+    left = len(judgement.findings) - len(shown) - len(passed)
+    parts += [f"... and {left} more rows in gate.json"] if left else []
     parts += [f"- {remark}" for remark in remarks(judgement, foreign.markdown)]
     return "\n\n".join(parts) + "\n"
 
@@ -187,6 +227,8 @@ def as_json(judgement: Judgement) -> dict[str, Any]:
                 "reason": finding.reason.say() if finding.reason is not None else None,
                 "reason_code": finding.reason.code if finding.reason is not None else None,
                 "processes_needed": finding.needed,
+                "decided_after": finding.decided_after,
+                "measure_again": judgement.again(finding),
             }
             for finding in judgement.findings
         ],
@@ -234,16 +276,6 @@ def github_commands(judgement: Judgement) -> list[str]:
 
 def _command(level: str, title: str, message: str) -> str:
     return f"::{level} title={foreign.command_property(title)}::{foreign.command_message(message)}"
-
-
-def crash(error: Exception) -> str:
-    """One line on an error of the gate's own: which one, and where it came up."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    said = foreign.terminal(f"{type(error).__name__}: {error}")
-    return (
-        f"the gate itself failed, so nothing was judged: {said} ({Path(place.filename).name}, line {place.lineno}); "
-        "please report it with the files"
-    )
 
 
 def tell_github(judgement: Judgement, say: Callable[[str], None], environment: Mapping[str, str] = os.environ) -> None:

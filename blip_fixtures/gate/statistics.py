@@ -18,6 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from blip_fixtures.gate.spreads import Bounded
     from blip_fixtures.record import Latency
 
 # One-sided; a regression lies beyond the limit with this confidence.
@@ -194,7 +195,7 @@ def holm(p_values: Sequence[float], level: float = 1 - CONFIDENCE) -> list[bool]
     return falls
 
 
-def processes_needed(estimate: Estimate, limit: float, most: int = 100) -> int | None:
+def processes_needed(estimate: Bounded, limit: float, most: int = 100) -> int | None:
     """Processes a side that would put the whole one-sided interval on one side of `limit`, if the estimate is right.
 
     `None` where the spread is unknown, and where `most` would not do.

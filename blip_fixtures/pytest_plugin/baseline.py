@@ -10,6 +10,7 @@ import pytest
 
 from blip_fixtures import foreign
 from blip_fixtures.gate import show
+from blip_fixtures.gate.crash import said_of
 from blip_fixtures.gate.findings import Verdict
 from blip_fixtures.gate.judge import check_rules, judge
 from blip_fixtures.gate.metrics import find_metric
@@ -225,7 +226,7 @@ class Gate:
             except Refusal as error:
                 self.refusal = str(error)
             except Exception as error:  # noqa: BLE001  # a fault of the gate's must not cost the run its records
-                self.refusal = show.crash(error)
+                self.refusal = said_of(error)
 
     @property
     def exit_code(self) -> int:

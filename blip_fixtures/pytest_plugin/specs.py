@@ -240,8 +240,8 @@ SPECS = (
         "METRIC:LIMIT",
         "Fail where a metric became worse than the baseline of --benchmark-compare by more than the limit and by more "
         "than noise explains: latency:7.5%%, energy:0.5J, memory:200MB, flops:0%%, quality:1 (points); "
-        "latency:5%%@compile for cases that match as with -k. Repeatable. In an ini file it waits for "
-        "--benchmark-compare.",
+        "latency:5%%@compile for cases that match as with -k; ci for rules that suit a pull request. "
+        "Repeatable. In an ini file it waits for --benchmark-compare.",
         repeatable=True,
     ),
     Spec(

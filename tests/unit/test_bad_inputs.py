@@ -24,13 +24,14 @@ COMMANDS: dict[tuple[str, ...], Callable[[Sequence[str]], int]] = {
     ("blip_fixtures.report",): report.main,
     ("blip_fixtures.gate", "compare"): gate.main,
     ("blip_fixtures.gate", "ab"): gate.main,
+    ("blip_fixtures.gate", "bisect"): gate.main,
     ("blip_fixtures.quality",): quality.main,
     ("blip_fixtures.quality", "certify"): quality.main,
     ("blip_fixtures.data", "make-folder"): data.main,
     ("blip_fixtures.flops",): flops.main,
 }
 # Switches, whose wrong use is that of another option or a value, are among those of pytest.
-WITHOUT_VALUE = {"--help", "--json"}
+WITHOUT_VALUE = {"--help", "--json", "--until-decided"}
 GIVEN = Input("A group", "pytest --blip-rounds 0")
 SAID = "ERROR: --blip-rounds cannot be '0': give a whole number\n\n"
 GOOD = Outcome(4, SAID, "collected nothing\n")

@@ -528,7 +528,9 @@ class TestCommand:
         sides = ["--base", *runs["base"], "--now", *runs["same"]]
         assert main(["compare", *sides, "--fail", "speed:10%"]) == 4
         assert "error: --fail: unknown metric 'speed'" in capsys.readouterr().err
-        for wrong in (["compare", *sides], ["compare", *sides, "--fail", "latency:10%", "--allow", "weather"], []):
+        assert main(["compare", *sides]) == 4
+        assert "error: there is no rule; give --fail" in capsys.readouterr().err
+        for wrong in (["compare", *sides, "--fail", "latency:10%", "--allow", "weather"], []):
             with pytest.raises(SystemExit) as raised:
                 main(wrong)
             assert raised.value.code == 4

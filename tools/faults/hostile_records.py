@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from blip_fixtures.gate.__main__ import EXIT_CRASH, EXIT_PASS, EXIT_REFUSAL, EXIT_REGRESSION
 from blip_fixtures.gate.__main__ import main as gate
+from blip_fixtures.gate.arguments import EXIT_CRASH, EXIT_PASS, EXIT_REFUSAL, EXIT_REGRESSION
 from blip_fixtures.report.__main__ import EXIT_BAD_INPUT, EXIT_NO_PLOTS
 from blip_fixtures.report.__main__ import main as report
 from blip_fixtures.report.plots import Drawn, draw_plots

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from blip_fixtures.gate.doubts import Doubt
     from blip_fixtures.gate.findings import Finding
-    from blip_fixtures.gate.judging import KnownSpread
     from blip_fixtures.gate.matching import Pair
     from blip_fixtures.gate.rules import Rule
+    from blip_fixtures.gate.spreads import KnownSpread
     from blip_fixtures.record import Record
     from blip_fixtures.words import PassName
 

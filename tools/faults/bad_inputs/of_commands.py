@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tools.faults.bad_inputs.contents import document, empty_folder, journal, picture, records
 from tools.faults.bad_inputs.given import Content, Input
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _rendering = partial(Input, "Rendering")
 _REPORT = "python -m blip_fixtures.report"
@@ -65,11 +69,28 @@ _gate = partial(Input, "Gate")
 _COMPARE = "python -m blip_fixtures.gate compare"
 _SOUND_RECORDS = records()
 _BOTH = f"{_COMPARE} --base base.json --now now.json"
+_SOUND_SIDES = {"base.json": _SOUND_RECORDS, "now.json": _SOUND_RECORDS}
+_BISECT = "python -m blip_fixtures.gate bisect"
 _AB = "python -m blip_fixtures.gate ab"
 
 
 def _compared(where: str, content: Content, options: str = " --fail flops:0%", now: Content = _SOUND_RECORDS) -> Input:
     return _gate(f"{_BOTH}{options}", where, {"base.json": content, "now.json": now})
+
+
+def _in_repository(where: str, revisions: str, *, dirty: bool = False) -> Input:
+    """A repository of two commits, neither of which can be measured."""
+
+    def make(path: Path) -> None:
+        identity = ("-c", "user.name=someone", "-c", "user.email=someone@example.org", "-c", "commit.gpgsign=false")
+        for number in (0, 1):
+            (path.parent / "code.py").write_text(f"number = {number}\n")
+            for arguments in (("init", "--quiet"), ("add", "code.py"), ("commit", "--quiet", "-m", str(number))):
+                subprocess.run(["git", *identity, *arguments], cwd=path.parent, check=True, capture_output=True)
+        if dirty:
+            (path.parent / "code.py").write_text("number = 2\n")
+
+    return _gate(f"{_BISECT} {revisions} --fail flops:0%", where, {"taken": "", "code.py": make})
 
 
 GATE = (
@@ -82,6 +103,16 @@ GATE = (
         for rule in ("speed:1%", "flops", "flops:many", "flops:5J", "flops:1%@(")
     ),
     _compared("", records(), " --fail flops:0% --fail flops:1%"),
+    *(
+        _gate(f"{_BOTH} --rules gate.toml", where, {**_SOUND_SIDES, "gate.toml": content})
+        for where, content in (
+            ("`gate.toml` is no TOML", "limits"),
+            ("`gate.toml` has no limit", "# none yet\n"),
+            ("`gate.toml` has a table that is none", '[limit]\nflops = "0%"\n'),
+            ("`gate.toml` has rules for another machine alone", '[machine.H200]\nflops = "0%"\n'),
+        )
+    ),
+    _gate(f"{_BOTH} --rules gate.toml", "no such files"),
     _compared("", records(), " --fail flops:0%@compile"),
     _compared("", records(), " --fail flops:0% --allow weather"),
     _compared("", records(), " --fail flops:0% --missing ignore"),
@@ -103,9 +134,28 @@ GATE = (
     _gate(f"{_AB} --base true --now true --fail flops:0% --out ab"),
     _gate(f"{_AB} --base 'exit 3' --now true --fail flops:0% --out ab"),
     _gate(f"{_AB} --base true --now true --fail flops:0% --runs 0"),
+    _gate(f"{_AB} --base true --now true --fail latency:10% --until-decided --max-runs 1 --out ab"),
+    _gate(f"{_AB} --base true --now true --fail latency:10% --until-decided --max-runs 101 --out ab"),
+    _gate(f"{_AB} --base true --now true --fail latency:10% --until-decided --runs 3 --out ab"),
+    _gate(f"{_AB} --base true --now true --fail latency:10% --max-runs 9 --out ab"),
+    _gate(f"{_AB} --base true --now true --fail latency:10% --until-decided --out ab"),
+    _gate(f"{_BISECT} --good a --bad b"),
+    _gate(f"{_BISECT} --good a --fail flops:0%"),
+    _gate(f"{_BISECT} --good a --bad b --fail latency:5% --max-runs 1"),
+    _gate(f"{_BISECT} --good a --bad b --fail flops:0% --allow weather"),
+    _gate(f"{_BISECT} --good a --bad b --fail flops:0% --missing ignore"),
+    _gate(f"{_BISECT} --good a --bad b --fail flops:0% --history none.json"),
+    _gate(f"{_BISECT} --good a --bad b --rules none.toml"),
+    _gate(f"{_BISECT} --good a --bad b --fail flops:0%", "the folder is in no git repository"),
+    _in_repository("", "--good HEAD~9 --bad HEAD"),
+    _in_repository("", "--good HEAD --bad HEAD~1"),
+    _in_repository("", "--good HEAD --bad HEAD"),
+    _in_repository("`code.py` has changes that no commit holds", "--good HEAD~1 --bad HEAD", dirty=True),
+    _in_repository("`taken` is a file", "--good HEAD~1 --bad HEAD --out taken"),
     _gate(f"{_AB} --base true --now true --fail flops:0% --out taken", "`taken` is a file", {"taken": ""}),
     _gate(f"{_AB} --base true --now true --fail speed:1% --out ab"),
     _gate(f"{_AB} --base true --now true --fail flops:0% --allow weather"),
+    _gate(f"{_AB} --base true --now true --rules none.toml --out ab"),
     _gate(f"{_AB} --base true --now true --fail flops:0% --missing ignore"),
     _gate(f"{_AB} --base true --now true --fail flops:0% --history none.json --out ab"),
 )
